@@ -109,7 +109,7 @@ def test_a_throttled_account_says_so_and_nobody_else_does(make_stage: Any) -> No
 @pytest.mark.parametrize(
     "operation", ["Pools_CreatePool", "Jobs_CreateJob", "Tasks_CreateTaskCollection", "Jobs_UpdateJob"]
 )
-def test_an_answer_is_lost_after_the_effect(make_stage: Any, operation: str) -> None:
+def test_a_response_is_lost_after_the_effect(make_stage: Any, operation: str) -> None:
     stage: Stage = make_stage("--executor=simulated")
     stage.emulator.admin("POST", "faults", {"operation": operation, "count": 2, "effect": {"lostAnswer": True}})
     stage.apply(*stage.account(), *WORK)

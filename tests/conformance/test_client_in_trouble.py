@@ -85,7 +85,7 @@ async def test_a_hanging_service_is_given_up(emulator: EmulatorThread, client_of
         await client_of_ours.jobs.get("job", deadline=0.3)
 
 
-async def test_a_create_whose_answer_was_lost_says_that_it_exists(
+async def test_a_create_whose_response_was_lost_says_that_it_exists(
     emulator: EmulatorThread, client_of_ours: BatchClient
 ) -> None:
     fault(emulator, "Jobs_CreateJob", {"lostAnswer": True}, count=1)

@@ -58,7 +58,7 @@ def test_probability_is_repeatable(emulator: EmulatorThread) -> None:
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-def test_a_lost_answer_has_its_effect(client: BatchClient, emulator: EmulatorThread) -> None:
+def test_a_lost_response_has_its_effect(client: BatchClient, emulator: EmulatorThread) -> None:
     emulator.admin("POST", "faults", {"operation": "Jobs_CreateJob", "count": 1, "effect": {"lostAnswer": True}})
     with pytest.raises((urllib.error.URLError, http.client.HTTPException, ConnectionError)):
         emulator.call("POST", "/jobs", {"id": "job", "poolInfo": {"poolId": "p"}})
@@ -72,7 +72,7 @@ def test_a_reset_connection_has_none(emulator: EmulatorThread) -> None:
     assert emulator.call("GET", "/jobs/job")[0] == 404
 
 
-def test_damaged_answers(emulator: EmulatorThread) -> None:
+def test_damaged_responses(emulator: EmulatorThread) -> None:
     emulator.admin("POST", "faults", {"operation": "Pools_ListPools", "count": 1, "effect": {"truncate": 0.5}})
     with pytest.raises((http.client.IncompleteRead, ConnectionError)):
         emulator.call("GET", "/pools")
@@ -83,7 +83,7 @@ def test_damaged_answers(emulator: EmulatorThread) -> None:
         json.loads(body)
 
 
-def test_answers_of_several_blocks_can_be_damaged(client: BatchClient, emulator: EmulatorThread) -> None:
+def test_responses_of_several_blocks_can_be_damaged(client: BatchClient, emulator: EmulatorThread) -> None:
     make_job(client)
     value = [{"id": f"t{number:02}", "commandLine": "/bin/true"} for number in range(100)]
     emulator.call("POST", "/jobs/job/addtaskcollection", {"value": value})

@@ -306,7 +306,7 @@ def test_ranges_that_hold_nothing(client: BatchClient, emulator: EmulatorThread,
     assert (answer.status, answer.code) == (416, "InvalidRange")
 
 
-def test_pages_of_files_go_on_though_files_go_away(client: BatchClient, emulator: EmulatorThread) -> None:
+def test_pages_of_files_continue_though_files_go_away(client: BatchClient, emulator: EmulatorThread) -> None:
     add_task(client, "t", shell("mkdir a b; touch a/1 a/2 b/1 b/2 c d e f"))
     finished(client, "t")
     seen: list[str] = []

@@ -67,7 +67,7 @@ def ended(emulator: EmulatorThread, task: dict[str, Any]) -> dict[str, Any]:
     ],
 )
 @pytest.mark.usefixtures("no_traceback")
-def test_a_task_is_tried_again_whatever_it_left(emulator: EmulatorThread, command: str) -> None:
+def test_a_task_is_retried_whatever_it_left(emulator: EmulatorThread, command: str) -> None:
     status, _, _ = emulator.call("PUT", "/storage/in/blob", None)
     assert status == 201
     resources = [{"httpUrl": f"{emulator.endpoint}/storage/in/blob", "filePath": "in"}]

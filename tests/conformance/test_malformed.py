@@ -131,7 +131,7 @@ def test_headers_that_cannot_be_read(emulator: EmulatorThread, lines: str) -> No
 
 
 @pytest.mark.parametrize("host", ["", '"><', "here/there", "a b", "here:port", "x" * 9000])
-def test_a_host_that_is_none(emulator: EmulatorThread, host: str) -> None:
+def test_an_invalid_host(emulator: EmulatorThread, host: str) -> None:
     head = f"GET /pools?{VERSION} HTTP/1.1\r\nHost: {host}\r\n\r\n"
     answer = exchange(emulator, head.encode())
     assert answer.status in (400, 401)
@@ -403,7 +403,7 @@ def test_page_sizes_that_are_no_numbers(emulator: EmulatorThread, value: str) ->
         "/pools/pool/nodes",
     ],
 )
-def test_skip_tokens_of_somebody_else(emulator: EmulatorThread, path: str, token: str) -> None:
+def test_skip_tokens_of_another_client(emulator: EmulatorThread, path: str, token: str) -> None:
     assert signed(emulator, "POST", "/pools", POOL_BODY | {"targetDedicatedNodes": 0}).status == 201
     assert signed(emulator, "POST", "/jobs", {"id": "job", "poolInfo": {"poolId": "pool"}}).status == 201
     answer = signed(emulator, "GET", f"{path}?$skiptoken={token}")

@@ -178,7 +178,7 @@ def test_update_properties_waits_for_a_new_pool(client: BatchClient, emulator: E
 
 
 @pytest.mark.parametrize(("ending", "code"), [("delete", b"PoolBeingDeleted"), ("reset", b"PoolNotFound")])
-def test_a_held_update_of_a_pool_that_goes_away(
+def test_a_held_update_of_a_pool_that_is_deleted(
     client: BatchClient, emulator: EmulatorThread, ending: str, code: bytes
 ) -> None:
     with ThreadPoolExecutor() as background, emulator.paused():

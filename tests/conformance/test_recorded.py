@@ -244,7 +244,7 @@ def test_an_agent_that_does_not_fit_the_image(emulator: EmulatorThread) -> None:
     assert post(emulator, "/pools", pool(LINUX_MACHINE | {"nodeAgentSKUId": "Batch.Node.Ubuntu 22.04"}))[0] == 201
 
 
-def test_an_agent_that_there_is_not(emulator: EmulatorThread) -> None:
+def test_an_agent_that_does_not_exist(emulator: EmulatorThread) -> None:
     # Documented: NodeAgentSKUNotFound, 404, among the error codes; that creating a pool gives it is inferred.
     custom = {"virtualMachineImageId": "/subscriptions/s/resourceGroups/r/providers/Microsoft.Compute/images/i"}
     for reference in (UBUNTU, custom):
@@ -262,7 +262,7 @@ def test_settings_of_windows_need_windows(emulator: EmulatorThread) -> None:
     assert (code, values[0]) == ("InvalidPropertyValue", ("PropertyName", "windowsConfiguration"))
 
 
-def test_an_image_that_left_the_list_is_still_taken(emulator: EmulatorThread) -> None:
+def test_an_image_that_is_no_longer_listed_is_still_accepted(emulator: EmulatorThread) -> None:
     # python, test_batch_create_pools: Ubuntu 18.04 in March 2025.
     reference = {"publisher": "Canonical", "offer": "UbuntuServer", "sku": "18.04-LTS"}
     machine = {"imageReference": reference, "nodeAgentSKUId": "batch.node.ubuntu 18.04"}

@@ -91,7 +91,7 @@ def test_a_page_of_several_blocks_and_nodes_is_that_of_the_objects() -> None:
     assert orjson.loads(b"".join(blocks))["value"] == [render.task(BASE, task) for task in tasks]
 
 
-def test_tasks_of_a_pool_that_was_made_anew_for_windows_differ_from_those_before() -> None:
+def test_tasks_of_a_pool_that_was_recreated_for_windows_differ_from_those_before() -> None:
     stage = StillService()
     image = {"publisher": "microsoftwindowsserver", "offer": "windowsserver", "sku": "2022-datacenter"}
     windows = {"imageReference": image, "nodeAgentSKUId": "batch.node.windows amd64"}

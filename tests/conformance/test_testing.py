@@ -129,7 +129,7 @@ def test_why_an_emulator_did_not_start() -> None:
         BatchEmulator(options=["--host=0.0.0.0"]).start()
 
 
-def test_the_timeline_knows_what_is_under_way(emulator: EmulatorThread) -> None:
+def test_the_timeline_knows_what_is_in_progress(emulator: EmulatorThread) -> None:
     pool: dict[str, Any] = {
         "id": "pool",
         "vmSize": "standard_d2s_v3",

@@ -224,7 +224,7 @@ def test_what_can_be_selected(emulator: EmulatorThread, version: str, path: str,
         (NOW, POOL_BODY | {"resourcetags": {"a": "b"}}, " Did you mean 'resourceTags'?"),
     ],
 )
-def test_nobody_means_a_property_that_there_is_not(
+def test_no_suggestion_is_a_property_that_does_not_exist(
     emulator: EmulatorThread, version: str, body: dict[str, Any], hint: str
 ) -> None:
     answer = call(emulator, version, "POST", "/pools", body)

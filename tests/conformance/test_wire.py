@@ -82,7 +82,7 @@ def test_head_of_a_pool(client: BatchClient, emulator: EmulatorThread) -> None:
     assert emulator.call("HEAD", "/pools/none")[0] == 404
 
 
-def test_answers_by_http_1_0_have_no_chunks(client: BatchClient, emulator: EmulatorThread) -> None:
+def test_responses_by_http_1_0_have_no_chunks(client: BatchClient, emulator: EmulatorThread) -> None:
     # As nginx asks for them unless it is told otherwise.
     make_pool(client, nodes=0)
     make_job(client)

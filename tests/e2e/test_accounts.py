@@ -20,7 +20,7 @@ def test_what_the_service_offers_and_who_lives_there(stage: Stage) -> None:
     assert status["lastSuccessTime"]
 
 
-def test_a_rotated_key_is_taken_up_while_work_goes_on(stage: Stage) -> None:
+def test_a_rotated_key_is_taken_up_while_work_continues(stage: Stage) -> None:
     """Batch has two keys; here the emulator's one is replaced, so the old one is refused from then on."""
     stage.ready_pool()
     stage.apply(job("long", tasks=[{"id": f"t{number}", "commandLine": "sleep 1"} for number in range(40)]))

@@ -17,7 +17,7 @@ from localcluster import LocalCluster
 WAVES = sorted((ROOT / "gitops" / "argocd" / "waves").glob("*.yaml"))
 
 
-def test_an_object_that_nobody_has_looked_at_is_not_taken_for_finished(installed: LocalCluster) -> None:
+def test_an_object_that_was_never_reconciled_does_not_appear_finished(installed: LocalCluster) -> None:
     """Without the default of observedGeneration, kstatus would call an object without a status current."""
     installed.kubectl("create", "namespace", "unseen")
     one = pool("unseen")
@@ -94,7 +94,7 @@ def test_the_manifest_in_the_workflow_is_valid_and_its_conditions_are_those_of_a
     assert resource["failureCondition"] == "status.phase == Failed"
 
 
-def test_a_job_in_a_queue_does_nothing_in_azure_until_it_is_let_go_on(stage: Stage) -> None:
+def test_a_job_in_a_queue_does_nothing_in_azure_until_it_is_allowed_to_continue(stage: Stage) -> None:
     stage.ready_pool()
     stage.kubectl("apply", "-f", str(ROOT / "gitops" / "kueue" / "job.yaml"))
     stage.wait("bj", "queued", "Suspended")
@@ -103,7 +103,7 @@ def test_a_job_in_a_queue_does_nothing_in_azure_until_it_is_let_go_on(stage: Sta
     stage.wait("bj", "queued", "Complete")
 
 
-def test_a_job_that_loses_its_turn_goes_on_when_it_has_it_again(stage: Stage) -> None:
+def test_a_job_that_loses_its_turn_continues_when_it_has_it_again(stage: Stage) -> None:
     stage.ready_pool()
     queued = yaml.safe_load((ROOT / "gitops" / "kueue" / "job.yaml").read_text())
     go = stage.folder / "go"

@@ -96,7 +96,7 @@ def test_what_a_job_waits_for_is_said_in_a_sentence(stage: Stage) -> None:
     waits(stage, "nowhere", "Quota")
 
 
-def test_a_diamond_with_a_failing_side_ends_waits_or_goes_on_as_it_shall(stage: Stage) -> None:
+def test_a_diamond_with_a_failing_side_ends_waits_or_continues_as_specified(stage: Stage) -> None:
     stage.ready_pool()
     diamond = [
         {"id": "top", "commandLine": "true"},

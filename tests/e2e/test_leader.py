@@ -89,7 +89,7 @@ def test_one_acts_and_the_other_stands_by_until_it_is_needed(pair: Pair) -> None
     }  # fmt: skip
 
 
-def test_a_leader_that_falls_asleep_in_the_midst_of_its_work_does_not_go_on_with_it(pair: Pair) -> None:
+def test_a_leader_that_is_suspended_during_its_work_does_not_continue_it(pair: Pair) -> None:
     first, second = pair.start(), pair.start()
     pair.stage.apply(*pair.stage.account(), pool("cpu"))
     pair.stage.wait("bp", "cpu", "Ready")

@@ -140,7 +140,7 @@ def attributes(span: Any) -> dict[str, Any]:
     return {each.key: each.value.string_value or each.value.int_value for each in span.attributes}
 
 
-def test_traces_show_the_calls_of_a_pass_when_they_are_asked_for(stage: Stage, receiver: Receiver) -> None:
+def test_traces_show_the_calls_of_a_pass_when_they_are_requested(stage: Stage, receiver: Receiver) -> None:
     stage.operator.stop()
     environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
     pod = Pod(NAMESPACE, SERVICE_ACCOUNT, ("run",), environment)

@@ -39,7 +39,7 @@ def test_probes_metrics_and_an_orderly_end(stage: Stage) -> None:
     assert "Traceback" not in log
 
 
-def test_at_its_end_it_does_not_go_on_for_a_while(stage: Stage) -> None:
+def test_at_its_end_it_does_not_continue_for_a_while(stage: Stage) -> None:
     """Kopf waits 5 s for what began after it: sessions of accounts, and a scraper's open connection. Nobody else does."""
     stage.ready_pool()
     stage.apply(job("long", tasks=[{"id": "a", "commandLine": "sleep 600"}]))

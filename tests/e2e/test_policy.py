@@ -162,7 +162,7 @@ def test_so_is_the_metadata(thief: Thief, metadata: dict[str, Any], words: str) 
     thief.user("patch", "bj", "render", "--dry-run=server", "--type=merge", "-p", json.dumps({"metadata": metadata}))
 
 
-def test_the_finalizer_of_somebody_else_stays(thief: Thief) -> None:
+def test_the_finalizer_of_another_client_stays(thief: Thief) -> None:
     thief.user(
         "patch", "bt", "one", "--type=merge", "-p", json.dumps({"metadata": {"finalizers": ["example.org/mine"]}})
     )

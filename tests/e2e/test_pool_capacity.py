@@ -20,7 +20,7 @@ def test_a_full_core_quota_is_told(stage: Stage) -> None:
     assert "1 of 3 nodes" in stage.condition("bp", "cpu")["message"]
 
 
-def test_capacity_that_is_missing_is_asked_for_again(stage: Stage) -> None:
+def test_capacity_that_is_missing_is_requested_again(stage: Stage) -> None:
     """The operator's patience is a quarter of an hour; somebody who cannot wait scales, and the sticky error is in nobody's way."""
     stage.ready_pool(targetDedicatedNodes=1)
     body = {"code": "AccountVMSeriesCoreQuotaReached", "message": "no cores of this series", "mostNodes": 1}

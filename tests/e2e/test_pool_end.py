@@ -59,7 +59,7 @@ def test_deleted_in_every_state(make_stage: Any, state: str) -> None:
     assert own <= calls["Pools_CreatePool"] - spare
 
 
-def test_a_pool_that_others_delete_is_made_anew_when_it_is_gone(make_stage: Any) -> None:
+def test_a_pool_that_others_delete_is_recreated_when_it_is_gone(make_stage: Any) -> None:
     """Deleting takes a while, and an id is free only after it."""
     stage: Stage = make_stage(time_scale=40.0)
     stage.ready_pool(targetDedicatedNodes=1)
@@ -96,7 +96,7 @@ def test_delete_when_idle_lets_tasks_end(stage: Stage) -> None:
     assert stage.status("bj", "work")["taskCounts"]["succeeded"] == 3
 
 
-def test_an_idle_pool_lets_go_of_its_nodes_and_gets_them_back(make_stage: Any) -> None:
+def test_an_idle_pool_releases_its_nodes_and_gets_them_back(make_stage: Any) -> None:
     stage: Stage = make_stage(time_scale=600.0)
     stage.apply(*stage.account(), pool("cpu", targetDedicatedNodes=2, maxIdle="PT10M"))
     stage.until(lambda: stage.status("bp", "cpu").get("nodes") == "2/2", "nodes come")

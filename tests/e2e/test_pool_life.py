@@ -290,7 +290,7 @@ def test_the_node_agent_is_found_for_the_image(stage: Stage) -> None:
     stage.kubectl("delete", "bp", "odd")
 
 
-def test_drift_is_set_right_and_told(stage: Stage) -> None:
+def test_drift_is_corrected_and_reported(stage: Stage) -> None:
     stage.ready_pool(targetDedicatedNodes=1, startTask=START, displayName="mine")
     witness = Witness(stage)
     stage.batch("PATCH", "pools/cpu", {"displayName": "theirs", "startTask": {"commandLine": "other"}})

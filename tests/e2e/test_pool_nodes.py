@@ -100,7 +100,7 @@ def test_unusable_nodes_are_removed_and_replaced(make_stage: Any, formula: bool)
     assert not events(stage, "DriftCorrected")
 
 
-def test_a_changed_start_task_reaches_all_nodes_where_that_is_asked_for(make_stage: Any) -> None:
+def test_a_changed_start_task_reaches_all_nodes_where_that_is_requested(make_stage: Any) -> None:
     stage: Stage = make_stage(time_scale=300.0)
     stage.apply(
         *stage.account(),

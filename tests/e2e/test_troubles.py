@@ -104,7 +104,7 @@ def test_a_full_quota_is_waited_for(stage: Stage) -> None:
     stage.wait("bj", "own", "Complete")
 
 
-def test_an_id_that_is_somebody_elses(stage: Stage) -> None:
+def test_an_id_of_a_foreign_resource(stage: Stage) -> None:
     stage.ready_pool()
     stage.operator.stop()
     stage.kubectl("patch", "bp/cpu", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')

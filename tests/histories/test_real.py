@@ -69,7 +69,7 @@ def test_what_the_emulator_notes_is_read_as_it_was(tmp_path: Path) -> None:
     assert calls == []
 
 
-def test_an_answer_that_never_came_is_no_status(tmp_path: Path) -> None:
+def test_a_missing_response_has_no_status(tmp_path: Path) -> None:
     path, now = tmp_path / "calls", time.time()
     lines = [
         b'{"call": {"number": 1, "time": %f, "operation": "Jobs_GetJob", "method": "GET", "path": "/jobs/a", "body": ""}}'

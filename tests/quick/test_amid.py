@@ -23,7 +23,7 @@ def sweep(name: str, word: str, number: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("after", "fewer"), [(False, 0), (True, 5)])
-async def test_a_factory_that_changes_amid_its_submission_wins_wherever_the_operator_dies(
+async def test_a_factory_that_changes_during_its_submission_wins_wherever_the_operator_dies(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, after: bool, fewer: int
 ) -> None:
     """One job for each effect that follows the change, until there is none left to die at."""

@@ -123,7 +123,7 @@ async def test_an_account_that_never_answered_does_not_wait_for_them(stage: Stag
 
 
 @BORN
-async def test_tasks_of_a_job_of_somebody_else_are_not_listed(stage: Stage) -> None:
+async def test_tasks_of_a_foreign_job_are_not_listed(stage: Stage) -> None:
     await open_job(stage)
     stage.azure.post("/jobs", {"id": "theirs", "poolInfo": {"poolId": "cpu"}})
     stage.apply(job("theirs"), task("one", "theirs"))

@@ -51,7 +51,7 @@ async def test_a_run_that_a_quota_conflict_refuses_is_not_lost(stage: Stage) -> 
     await stage.until(lambda: stage.names("bj"), 600)
 
 
-async def test_a_run_whose_name_somebody_else_has_taken_says_so(stage: Stage) -> None:
+async def test_a_run_whose_name_another_client_has_taken_says_so(stage: Stage) -> None:
     await stage.ready_pool()
     every = schedule("hourly", cron={"expression": "0 * * * *"}, jobSpecification=POOL | {"tasks": sleeping(1, 5)})
     stage.apply(every)

@@ -196,7 +196,7 @@ async def tasks_that_wait(stage: Stage) -> Hold:
     return hold
 
 
-async def test_batch_tasks_that_wait_are_not_added_once_the_pool_allows_their_namespace_no_more(stage: Stage) -> None:
+async def test_waiting_batch_tasks_are_not_added_when_the_pool_no_longer_allows_their_namespace(stage: Stage) -> None:
     hold = await tasks_that_wait(stage)
     stage.patch("bp", "cpu", {"spec": {"allowedNamespaces": None}})
     await stage.run_for(20)

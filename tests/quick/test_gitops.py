@@ -42,7 +42,7 @@ async def test_a_held_pool_is_ready_only_while_it_exists(stage: Stage) -> None:
     assert not stage.condition("bp", "cpu", "Ready"), "somebody has deleted it"
 
 
-async def test_a_held_object_is_written_once_and_goes_on_when_it_is_let(stage: Stage) -> None:
+async def test_a_held_object_is_written_once_and_continues_when_it_is_released(stage: Stage) -> None:
     await stage.ready_pool()
     stage.annotate("bp", "cpu", reconcile_policy="skip")
     await stage.until(lambda: stage.reason("bp", "cpu") == "ReconcileSkipped")

@@ -123,7 +123,7 @@ async def test_a_pool_whose_creation_lands_late_is_cleaned_up(stage: Stage, land
     assert stage.azure.get("/pools/cpu") is None
 
 
-async def test_tasks_whose_answer_was_lost_are_deleted_with_their_objects(stage: Stage) -> None:
+async def test_tasks_whose_response_was_lost_are_deleted_with_their_objects(stage: Stage) -> None:
     await stage.ready_pool()
     stage.apply(job("own", onAllTasksComplete="noaction"))
     await stage.until(lambda: stage.azure.get("/jobs/own"))

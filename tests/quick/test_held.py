@@ -62,7 +62,7 @@ async def test_a_held_job_that_runs_names_the_list_that_it_cannot_read(stage: St
     await stage.until(lambda: stage.status("bj", "own")["taskCounts"]["running"] == 2, 300)
 
 
-async def test_a_job_of_somebody_else_says_so_before_a_missing_list(stage: Stage) -> None:
+async def test_a_foreign_job_is_reported_before_a_missing_list(stage: Stage) -> None:
     await stage.ready_pool()
     stage.azure.post("/jobs", {"id": "own", "poolInfo": {"poolId": "cpu"}})
     stage.apply(job("own", tasksFrom=_LIST))
@@ -133,7 +133,7 @@ async def test_an_event_tells_each_kind_of_change_that_is_held_back(stage: Stage
     assert "add_tasks" in told[1]
 
 
-async def test_a_held_job_that_is_given_a_secret_goes_on_when_it_is_let(stage: Stage) -> None:
+async def test_a_held_job_that_is_given_a_secret_continues_when_it_is_released(stage: Stage) -> None:
     _, body = _WITH_MISSING["job"]
     await stage.ready_pool()
     stage.apply(held(body))

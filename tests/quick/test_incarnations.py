@@ -69,7 +69,7 @@ async def test_a_finished_job_that_was_deleted_while_the_operator_was_away_is_no
     assert stage.phase("bj", "own") == "Succeeded"
 
 
-async def test_a_pool_that_was_deleted_and_made_anew_is_not_taken_for_the_former_one(stage: Stage) -> None:
+async def test_a_pool_that_was_deleted_and_recreated_is_not_taken_for_the_former_one(stage: Stage) -> None:
     """The new one has the rotated password; that the response to its creation was lost must not count as the former one's."""
     users = [{"name": "render", "passwordSecretRef": {"name": "login", "key": "word"}}]
     stage.apply(secret("login", word="one"))

@@ -25,7 +25,7 @@ async def all_kinds(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("kind", PLACES)
-async def test_an_object_is_not_let_go_because_lists_lack_what_it_owns(stage: Stage, kind: str) -> None:
+async def test_an_object_is_not_released_because_lists_lack_what_it_owns(stage: Stage, kind: str) -> None:
     """The operator is new, so nothing but the lists tells it of what is there."""
     name, path = PLACES[kind]
     await all_kinds(stage)
@@ -82,7 +82,7 @@ async def test_a_new_operator_does_not_say_that_a_job_was_deleted_because_lists_
     assert stage.events(reason="JobGone") == []
 
 
-async def test_a_job_that_lists_lack_is_cleaned_up_all_the_same(stage: Stage) -> None:
+async def test_a_job_that_lists_lack_is_cleaned_up_anyway(stage: Stage) -> None:
     await stage.ready_pool()
     stage.apply(job("own", tasks=sleeping(1, 5), ttlSecondsAfterFinished=100, ttlPolicy="KeepObject"))
     await stage.until(lambda: stage.phase("bj", "own") == "Succeeded", 300)

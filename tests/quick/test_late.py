@@ -110,7 +110,7 @@ async def test_twenty_tasks_land_after_their_objects_were_deleted(stage: Stage) 
     assert stage.azure.all("/jobs/own/tasks") == []
 
 
-async def test_a_task_that_landed_in_a_job_that_its_batch_job_no_longer_stands_for_is_deleted(stage: Stage) -> None:
+async def test_a_task_that_was_added_to_a_former_job_is_deleted(stage: Stage) -> None:
     """No plan looks there any more: the status names the job that the task was added to afterwards."""
     await stage.ready_pool()
     stage.apply(job("own", onAllTasksComplete="noaction"))
@@ -159,7 +159,7 @@ async def test_a_spec_that_changes_while_late_tasks_are_awaited_is_followed_at_o
     hold.release()
 
 
-async def test_an_answered_create_delays_no_deletion(stage: Stage) -> None:
+async def test_a_create_with_a_response_delays_no_deletion(stage: Stage) -> None:
     await stage.ready_pool()
     stage.azure.fault("Jobs_CreateJob", status=429, retryAfter=1, count=1)
     stage.apply(job("own", tasks=sleeping(1)))
@@ -283,7 +283,7 @@ async def test_tasks_of_a_former_incarnation_that_land_are_pruned(stage: Stage) 
     await stage.until(lambda: stage.azure.ids("/jobs/own/tasks") == ["new0"], 120)
 
 
-async def test_what_is_being_deleted_while_an_object_is_let_go_is_asked_for_ever_more_rarely(
+async def test_a_resource_that_is_being_deleted_is_requested_at_growing_intervals(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[str] = []

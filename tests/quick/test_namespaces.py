@@ -45,7 +45,7 @@ async def test_it_goes_as_well_while_the_operator_runs(stage: Stage) -> None:
     assert stage.azure.ids("/pools") == []
 
 
-async def test_a_secret_alone_is_let_go_at_once(stage: Stage) -> None:
+async def test_a_secret_alone_is_released_at_once(stage: Stage) -> None:
     """Whoever makes it again, as by a tool that deletes and creates, is not held up for long."""
     await a_team(stage)
     assert finalizers(stage) == [FINALIZER]
@@ -56,7 +56,7 @@ async def test_a_secret_alone_is_let_go_at_once(stage: Stage) -> None:
     await stage.until(lambda: stage.ready("bacc", "main", "team") and finalizers(stage) == [FINALIZER], 120)
 
 
-async def test_a_secret_is_let_go_when_nothing_needs_it_and_finalizers_of_others_stay(stage: Stage) -> None:
+async def test_a_secret_is_released_when_nothing_needs_it_and_finalizers_of_others_stay(stage: Stage) -> None:
     await a_team(stage)
     stage.patch("secret", "main-key", {"metadata": {"finalizers": [FINALIZER, "acme.io/backup"]}}, "team")
     stage.delete("bj", "own", "team")
@@ -85,7 +85,7 @@ async def test_a_secret_that_two_accounts_sign_in_with_stays_until_both_are_done
     assert finalizers(stage, "second-key") == []
 
 
-async def test_another_secret_is_named_and_the_first_one_let_go(stage: Stage) -> None:
+async def test_another_secret_is_named_and_the_first_one_released(stage: Stage) -> None:
     await a_team(stage)
     other = stage.account_objects("next", namespace="team")[0]
     stage.apply(other)
@@ -115,7 +115,7 @@ async def test_without_the_right_the_account_says_so_and_a_lost_secret_has_a_way
     await stage.until(lambda: not stage.get("ns", "team"), 300)
 
 
-async def test_at_rest_nothing_is_written(stage: Stage) -> None:
+async def test_nothing_is_written_while_idle(stage: Stage) -> None:
     await a_team(stage)
     await stage.run_for(600)
     before = stage.writes()
@@ -161,7 +161,7 @@ async def test_only_namespaces_that_an_account_lets_in_use_it(stage: Stage, allo
     await stage.until(lambda: stage.ready("bp", "cpu", "guests"), 600)
 
 
-async def test_what_was_created_in_an_account_keeps_it_after_its_namespace_is_let_in_no_more(stage: Stage) -> None:
+async def test_objects_keep_their_account_after_it_no_longer_allows_their_namespace(stage: Stage) -> None:
     stage.apply(
         {"kind": "Namespace", "metadata": {"name": "team"}}, {"kind": "Namespace", "metadata": {"name": "guests"}}
     )
@@ -180,7 +180,7 @@ async def test_what_was_created_in_an_account_keeps_it_after_its_namespace_is_le
     await stage.until(lambda: not stage.get("ns", "team"), 300)
 
 
-async def test_the_secret_of_an_account_that_is_gone_is_let_go_although_the_api_server_failed(stage: Stage) -> None:
+async def test_the_secret_of_an_account_that_is_gone_is_released_although_the_api_server_failed(stage: Stage) -> None:
     await a_team(stage)
     fault = stage.fail("patch", "secrets", status=500)
     stage.take_finalizers_off("bacc", "main", "team")

@@ -19,7 +19,7 @@ async def ran_once(stage: Stage) -> None:
     await stage.until(lambda: (stage.azure.get("/jobs/nightly:job-1") or {}).get("state") == "completed", 600)
 
 
-async def test_statistics_that_are_counted_anew_at_each_look_do_not_hurry_the_polls(stage: Stage) -> None:
+async def test_statistics_that_change_with_each_request_cause_no_polls(stage: Stage) -> None:
     await ran_once(stage)
     await stage.run_for(1200)
     before = stage.azure.calls("JobSchedules_ListJobSchedules")
@@ -39,7 +39,7 @@ async def test_the_history_says_what_has_become_of_a_job_although_counts_lag(sta
 
 
 @pytest.mark.parametrize("version", ["", "latest", None])
-async def test_an_image_without_a_version_is_no_change_to_be_made_for_ever(stage: Stage, version: str | None) -> None:
+async def test_an_image_without_a_version_is_not_a_permanent_change(stage: Stage, version: str | None) -> None:
     stage.apply(*stage.account_objects())
     own: dict[str, Any] = {**pool("own")["spec"], "targetDedicatedNodes": 0}
     del own["accountRef"]

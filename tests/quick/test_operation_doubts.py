@@ -143,7 +143,7 @@ async def test_an_object_that_is_seen_again_does_not_repeat_the_call_in_flight(
 
 
 @pytest.mark.parametrize("claimed", [True, False])
-async def test_a_task_that_was_made_anew_since_is_not_ended(stage: Stage, claimed: bool) -> None:
+async def test_a_task_that_was_recreated_since_is_not_ended(stage: Stage, claimed: bool) -> None:
     await stage.ready_pool()
     endless = {"commandLine": "/bin/sh -c 'sleep 3000'"}
     stage.azure.post("/jobs", {"id": "j", "poolInfo": {"poolId": "cpu"}})

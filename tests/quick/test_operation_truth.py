@@ -76,7 +76,7 @@ async def test_a_resize_that_has_ended_by_itself_is_not_said_to_be_stopped(stage
 # --- what was seen too long ago ---
 
 
-async def test_nodes_that_were_chosen_long_before_the_call_are_chosen_anew(stage: Stage) -> None:
+async def test_nodes_that_were_chosen_long_before_the_call_are_chosen_again(stage: Stage) -> None:
     """The operation waits for a Secret, and its nodes work again when that comes."""
     await stage.ready_pool(targetDedicatedNodes=2)
     first, second = nodes(stage)
@@ -109,7 +109,7 @@ async def test_a_time_that_does_not_exist_is_refused_by_name(stage: Stage) -> No
 
 
 @pytest.mark.parametrize("wait", [3, 25])
-async def test_an_end_that_was_asked_for_survives_a_restart(stage: Stage, wait: float) -> None:
+async def test_an_end_that_was_requested_survives_a_restart(stage: Stage, wait: float) -> None:
     await stage.ready_pool(targetDedicatedNodes=3)
     stage.apply(operation("op", rebootNode={"nodes": {"selector": "all"}}, maxConcurrent=1))
     await stage.until(lambda: stage.azure.calls("Nodes_RebootNode") == 1)

@@ -258,7 +258,7 @@ async def test_a_verb_is_carried_out_once(stage: Stage, verb: str) -> None:
 
 @pytest.mark.parametrize("lands", [True, False])
 @pytest.mark.parametrize("verb", [verb for verb in VERBS if VERBS[verb].changes])
-async def test_a_call_without_an_answer_is_found_out_about(stage: Stage, verb: str, lands: bool) -> None:
+async def test_the_effect_of_a_call_without_a_response_is_determined(stage: Stage, verb: str, lands: bool) -> None:
     case = CASES[verb]
     number = await begun(stage, case)
     stage.azure.fault(case.call[0], count=1, **({"lostAnswer": True} if lands else {"reset": True}))

@@ -141,7 +141,7 @@ async def test_a_namesake_that_was_created_later_is_not_the_target(stage: Stage)
     assert all(each["schedulingState"] == "enabled" for each in stage.azure.all("/pools/cpu/nodes"))
 
 
-async def test_the_policy_skip_holds_it_and_it_goes_on_afterwards(stage: Stage) -> None:
+async def test_the_policy_skip_holds_it_and_it_continues_afterwards(stage: Stage) -> None:
     await stage.ready_pool(targetDedicatedNodes=4)
     hold = stage.azure.hold("Nodes_DisableNodeScheduling", count=1)
     stage.apply(operation("op", disableNodeScheduling={"nodes": {"names": nodes(stage)}}, maxConcurrent=1))
@@ -220,7 +220,7 @@ async def test_what_is_so_already_is_skipped(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("lands", [False, True])
-async def test_a_reboot_without_an_answer_is_told_by_the_node(stage: Stage, lands: bool) -> None:
+async def test_a_reboot_without_a_response_is_told_by_the_node(stage: Stage, lands: bool) -> None:
     await stage.ready_pool()
     effect = {"lostAnswer": True} if lands else {"reset": True}
     stage.azure.fault("Nodes_RebootNode", count=1, **effect)
@@ -332,7 +332,7 @@ async def test_terminate_is_final_for_calls_that_wait_for_their_place(stage: Sta
     assert stage.azure.calls("Nodes_DisableNodeScheduling") == 8
 
 
-async def test_terminate_finds_out_about_a_call_without_an_answer(stage: Stage) -> None:
+async def test_terminate_determines_the_effect_of_a_call_without_a_response(stage: Stage) -> None:
     await stage.ready_pool(targetDedicatedNodes=1)
     stage.azure.fault("Nodes_RebootNode", count=1, reset=True)
     stage.apply(operation("op", rebootNode={"nodes": {"selector": "all"}}))
@@ -343,7 +343,7 @@ async def test_terminate_finds_out_about_a_call_without_an_answer(stage: Stage) 
     assert stage.reason("bop", "op") == "OperationTerminated"
 
 
-async def test_what_was_ended_does_not_go_on_when_the_annotation_is_removed(stage: Stage) -> None:
+async def test_what_was_ended_does_not_continue_when_the_annotation_is_removed(stage: Stage) -> None:
     await stage.ready_pool(targetDedicatedNodes=3)
     stage.apply(operation("op", rebootNode={"nodes": {"selector": "all"}}, maxConcurrent=1))
     await stage.until(lambda: stage.azure.calls("Nodes_RebootNode") == 1)
@@ -414,7 +414,7 @@ async def test_an_operation_whose_pool_is_deleted_with_its_object_ends(stage: St
     await stage.until(lambda: stage.gone("bp", "cpu"), 900)
 
 
-async def test_what_may_not_be_reached_is_looked_at_ever_less_often(stage: Stage) -> None:
+async def test_a_forbidden_resource_is_requested_at_growing_intervals(stage: Stage) -> None:
     stage.apply(*stage.account_objects())
     stage.azure.post("/pools", pool_body("cpu"))
     await stage.run_for(120)

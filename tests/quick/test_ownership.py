@@ -103,7 +103,7 @@ async def test_a_task_is_not_added_to_a_job_of_another_namespace(stage: Stage) -
 # --- what is remembered by id belongs to the owner ---
 
 
-async def test_an_object_that_names_the_job_of_another_has_no_say_in_what_is_read_of_it(stage: Stage) -> None:
+async def test_an_object_that_names_a_foreign_job_does_not_change_what_is_read_of_it(stage: Stage) -> None:
     guests = stage.account_objects(allowedNamespaces={"all": True})
     stage.apply({"kind": "Namespace", "metadata": {"name": "team"}}, *guests, pool("cpu"))
     await stage.until(lambda: stage.ready("bp", "cpu"), 600)
@@ -119,7 +119,7 @@ async def test_an_object_that_names_the_job_of_another_has_no_say_in_what_is_rea
     assert stage.status("bj", "own")["failures"][0]["stderrTail"] == "out of memory"
 
 
-async def test_a_task_whose_job_is_somebody_elses_asks_for_no_lists_of_it_and_runs_once_it_can(stage: Stage) -> None:
+async def test_a_task_with_a_foreign_job_requests_no_lists_of_it_and_runs_once_it_can(stage: Stage) -> None:
     await stage.ready_pool()
     stage.azure.post("/jobs", {"id": "own", "poolInfo": {"poolId": "cpu"}})
     stage.apply(job("own"), task("t", "own"))
@@ -132,7 +132,7 @@ async def test_a_task_whose_job_is_somebody_elses_asks_for_no_lists_of_it_and_ru
     await stage.until(lambda: stage.phase("bt", "t") == "Succeeded", 900)
 
 
-async def test_a_job_that_has_ended_is_shown_and_not_asked_for_again_and_again(stage: Stage) -> None:
+async def test_a_job_that_has_ended_is_shown_and_not_requested_repeatedly(stage: Stage) -> None:
     """Azure Batch takes no marker for it any more."""
     await stage.ready_pool()
     stage.apply(job("own", tasks=sleeping(2, 60)))

@@ -97,7 +97,7 @@ async def test_specs_that_pass_the_definitions_by_say_so(stage: Stage) -> None:
         assert stage.condition(body["kind"], name).get("status") == "False", f"{name}\n{stage.picture()}"
 
 
-async def test_a_fault_of_the_operator_is_shown_on_the_object_and_tried_again(
+async def test_a_fault_of_the_operator_is_shown_on_the_object_and_retried(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decide = views.plan

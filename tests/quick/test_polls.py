@@ -94,7 +94,7 @@ async def test_a_task_of_a_large_foreign_job_is_found_without_its_other_tasks(st
     assert all("skiptoken" not in each.query for each in listed), "never a second page"
 
 
-async def test_a_job_made_anew_by_somebody_else_is_followed_anew(stage: Stage) -> None:
+async def test_a_job_that_another_client_recreated_is_followed_from_the_start(stage: Stage) -> None:
     """The first has had 5 tasks that ended well, the second has one that fails: nothing of the first is told of it."""
     await stage.ready_pool()
     stage.apply(job("steps"), *(task(f"t{number}", "steps", "sleep 1") for number in range(3)))
@@ -148,7 +148,7 @@ async def test_accounts_at_rest_cost_two_lists_a_minute_each(stage: Stage) -> No
     assert stage.writes() == writes
 
 
-async def test_what_has_ended_is_not_asked_for_any_more(stage: Stage) -> None:
+async def test_ended_resources_are_no_longer_requested(stage: Stage) -> None:
     """A job, a task of a job that stays open, and a schedule, before a resync looks at their objects again."""
     await stage.ready_pool()
     stage.azure.post("/jobs", {"id": "theirs", "poolInfo": {"poolId": "cpu"}})

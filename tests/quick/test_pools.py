@@ -164,7 +164,7 @@ async def test_an_autoscaler_does_not_keep_a_pool_from_getting_nodes(stage: Stag
 
 
 @pytest.mark.parametrize("delay", [0, 60, 118, 119, 120, 121, 122, 123, 124, 130])
-async def test_a_pool_that_others_delete_is_deleted_again_only_if_it_was_made_anew(stage: Stage, delay: int) -> None:
+async def test_a_pool_that_others_delete_is_deleted_again_only_if_it_was_recreated(stage: Stage, delay: int) -> None:
     """Their deletion takes two minutes; the object is deleted before, about then, and after."""
     await stage.ready_pool()
     stage.azure.delete("/pools/cpu")

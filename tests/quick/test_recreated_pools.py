@@ -95,7 +95,7 @@ SCHEDULE: dict[str, Any] = {
 }
 
 
-async def test_an_old_pool_stays_as_long_as_a_job_schedule_of_somebody_else_names_it(stage: Stage) -> None:
+async def test_an_old_pool_stays_as_long_as_a_job_schedule_of_another_client_names_it(stage: Stage) -> None:
     await stage.ready_pool(updateStrategy="Recreate")
     stage.azure.post("/jobschedules", SCHEDULE)
     await stage.run_for(600)

@@ -70,7 +70,7 @@ async def test_a_job_whose_values_are_missing_shows_the_pool_that_the_corrected_
     assert stage.status("bj", "own")["poolId"] == "team-a-cpu"
 
 
-async def test_what_comes_in_the_same_apply_is_no_wrong_reference_for_a_clock_that_is_a_little_slow(
+async def test_objects_of_the_same_apply_are_no_wrong_references_with_a_slow_clock(
     stage: Stage,
 ) -> None:
     stage.apply(*stage.account_objects())

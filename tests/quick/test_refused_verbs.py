@@ -137,7 +137,7 @@ async def test_failed_tasks_run_again_although_a_change_of_the_job_is_refused(st
     await stage.until(lambda: stage.azure.calls("Tasks_ReactivateTask"), 120)
 
 
-async def test_a_list_of_tasks_that_shrinks_amid_its_submission_leaves_none_behind(stage: Stage) -> None:
+async def test_a_list_of_tasks_that_shrinks_during_its_submission_leaves_none_behind(stage: Stage) -> None:
     """A call of the former list lands after the latter one was read."""
     await stage.ready_pool()
     hold = stage.azure.hold("Tasks_CreateTaskCollection", count=2)

@@ -15,7 +15,7 @@ async def test_a_job_that_was_created_suspended_has_its_whole_pending_deadline_w
     assert stage.phase("bj", "own") == "Succeeded"
 
 
-async def test_a_resumed_job_that_waits_for_its_pool_is_given_up_when_its_pending_deadline_is_over(
+async def test_a_resumed_job_that_waits_for_its_pool_fails_at_its_pending_deadline(
     stage: Stage,
 ) -> None:
     stage.apply(*stage.account_objects(), job("own", tasks=sleeping(1, 30), suspend=True, pendingDeadlineSeconds=600))

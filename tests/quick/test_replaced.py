@@ -65,7 +65,7 @@ async def test_tasks_that_came_with_a_refused_change_go_with_it(stage: Stage) ->
 
 
 @pytest.mark.parametrize("lost", ["before", "after"])
-async def test_a_lost_answer_to_the_mark_loses_no_task(stage: Stage, lost: str) -> None:
+async def test_a_lost_response_to_the_mark_loses_no_task(stage: Stage, lost: str) -> None:
     before = sleeping(3, seconds=36000)
     after = [{**task, "applicationPackageReferences": UNKNOWN} for task in before]
     await stage.ready_pool()

@@ -26,7 +26,7 @@ async def test_a_pool_that_waits_to_be_deleted_does_not_hurry_the_polls(stage: S
     assert stage.status("bp", "cpu")["handled"] == {"reconcileNow": "1"}
 
 
-async def test_a_refused_deletion_backs_off_whatever_was_asked_for_before(stage: Stage) -> None:
+async def test_a_refused_deletion_backs_off_regardless_of_earlier_calls(stage: Stage) -> None:
     stage.apply(*stage.account_objects(), pool("cpu"))
     await stage.until(lambda: stage.ready("bp", "cpu"), 300)
     stage.azure.fault("Pools_DeletePool", status=400, code="InvalidPropertyValue")
@@ -80,7 +80,7 @@ async def test_a_pool_whose_formula_names_the_time_of_day_rests(stage: Stage) ->
     assert stage.writes("bp", "cpu", "status") == writes
 
 
-async def test_reconcile_now_is_heard_once_although_a_busy_service_keeps_its_record_from_the_status(
+async def test_reconcile_now_is_handled_once_although_its_record_cannot_be_written(
     stage: Stage,
 ) -> None:
     """What is the account's to show writes no status, so the record of the annotation is not written either."""

@@ -34,7 +34,7 @@ async def test_tasks_that_fail_again_do_not_run_again_because_another_one_is_ref
     await stage.until(lambda: [each["type"] for each in stage.events("bj", "own", "TasksRetried")] == ["Normal"], 10)
 
 
-async def test_a_task_whose_reactivation_had_no_answer_runs_once_more_and_not_twice(stage: Stage) -> None:
+async def test_a_task_whose_reactivation_had_no_response_runs_only_once_more(stage: Stage) -> None:
     await _failed(stage, 2)
     stage.azure.fault("Tasks_ReactivateTask", lostAnswer=True, count=1)
     stage.annotate("bj", "own", retry_failed="1")
@@ -70,7 +70,7 @@ async def test_a_batch_task_that_runs_again_says_so(stage: Stage) -> None:
     assert _reactivated(stage) == {"a": 1}
 
 
-async def test_a_restart_amid_a_refused_retry_runs_no_task_once_more(stage: Stage) -> None:
+async def test_a_restart_during_a_refused_retry_runs_no_task_again(stage: Stage) -> None:
     await _failed(stage, 3)
     stage.azure.fault("Tasks_ReactivateTask", status=409, code="OperationInvalidForCurrentState", path="tasks/t0")
     stage.annotate("bj", "own", retry_failed="1")
@@ -103,9 +103,7 @@ async def test_a_batch_job_leaves_failed_tasks_of_batch_tasks_to_their_objects(s
 
 
 @pytest.mark.parametrize("answer", ["lost", "never"])
-async def test_a_batch_task_whose_reactivation_had_no_answer_runs_once_more_and_not_twice(
-    stage: Stage, answer: str
-) -> None:
+async def test_a_batch_task_whose_reactivation_had_no_response_runs_only_once_more(stage: Stage, answer: str) -> None:
     await stage.ready_pool()
     stage.apply(job("own"), task("a", "own", "exit 1"))
     await stage.until(lambda: stage.phase("bt", "a") == "Failed", 900)
@@ -120,7 +118,7 @@ async def test_a_batch_task_whose_reactivation_had_no_answer_runs_once_more_and_
     assert stage.phase("bt", "a") == "Failed"
 
 
-async def test_a_batch_task_runs_once_more_wherever_the_operator_dies(stage: Stage) -> None:
+async def test_a_batch_task_runs_again_wherever_the_operator_dies(stage: Stage) -> None:
     await stage.ready_pool()
     for number in range(1, 8):
         name = f"a{number}"

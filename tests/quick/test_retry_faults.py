@@ -33,7 +33,7 @@ async def test_a_retry_that_is_deleted_while_its_tasks_are_listed_fails_no_pass(
 
 
 @pytest.mark.parametrize("count", [1, 4])
-async def test_answers_that_the_former_job_is_gone_are_not_believed_at_once(stage: Stage, count: int) -> None:
+async def test_responses_that_the_former_job_is_gone_are_not_accepted_immediately(stage: Stage, count: int) -> None:
     await stage.ready_pool()
     stage.apply(job("own", tasks=[{"id": "bad", "commandLine": FAILS}], ttlSecondsAfterFinished=60))
     await ended(stage, "own")
@@ -45,7 +45,7 @@ async def test_answers_that_the_former_job_is_gone_are_not_believed_at_once(stag
     await stage.until(lambda: stage.gone("bj", "own"), 300)
 
 
-async def test_a_former_job_that_is_gone_is_asked_for_ever_less_often_and_found_again(stage: Stage) -> None:
+async def test_a_former_job_that_is_gone_is_requested_at_growing_intervals_and_found_again(stage: Stage) -> None:
     await stage.ready_pool()
     stage.apply(job("own", tasks=[{"id": "bad", "commandLine": FAILS}]))
     await ended(stage, "own")

@@ -160,7 +160,7 @@ async def test_killed_at_each_effect_and_no_task_is_lost_or_added_twice(stage: S
     assert stage.status("bj", "more")["taskCounts"]["total"] == 315
 
 
-async def test_a_job_that_is_deleted_meanwhile_is_kept_until_all_tasks_are_added_also_by_the_next_operator(
+async def test_a_deleted_job_is_kept_until_all_tasks_are_added_also_after_a_restart(
     stage: Stage,
 ) -> None:
     await stage.ready_pool()
@@ -369,7 +369,7 @@ async def test_what_can_never_run_is_listed_once(stage: Stage) -> None:
     await stage.until(lambda: stage.azure.calls("Tasks_ListTasks") == calls[0] + 1, 60)
 
 
-async def test_a_retry_whose_tasks_are_not_known_any_more_is_not_created_anew(stage: Stage) -> None:
+async def test_a_retry_whose_tasks_are_not_known_any_more_is_not_created_again(stage: Stage) -> None:
     await stage.ready_pool()
     stage.azure.simulate("own/.*", exitCode=1)
     stage.apply(job("own", tasks=[{"id": "t", "commandLine": "sleep 3600"}]))

@@ -29,7 +29,7 @@ async def test_a_pool_whose_nodes_cannot_be_listed_harms_nobody_else(stage: Stag
 
 @pytest.mark.parametrize("status", [400, 500])
 @pytest.mark.parametrize("kind", ["bp", "bj"])
-async def test_what_no_list_shows_and_cannot_be_asked_for_harms_nobody_else(
+async def test_a_resource_in_no_list_that_cannot_be_requested_affects_no_other(
     stage: Stage, kind: str, status: int
 ) -> None:
     await stage.ready_pool()
@@ -55,9 +55,7 @@ async def test_what_no_list_shows_and_cannot_be_asked_for_harms_nobody_else(
 
 
 @pytest.mark.parametrize("status", [400, 500])
-async def test_a_job_that_cannot_be_asked_for_harms_nobody_else_where_ids_are_no_filter(
-    stage: Stage, status: int
-) -> None:
+async def test_a_job_that_cannot_be_requested_affects_no_other_job(stage: Stage, status: int) -> None:
     await stage.ready_pool()
     stage.apply(job("bad", tasks=sleeping(1, 600)))
     await stage.until(lambda: stage.phase("bj", "bad") == "Running", 120)

@@ -44,7 +44,7 @@ def test_one_seed_is_one_history_and_another_seed_another() -> None:
     assert history(1)[1] != history(2)[1]
 
 
-async def test_a_killed_operator_does_nothing_more_and_the_next_one_goes_on(stage: Stage) -> None:
+async def test_a_killed_operator_does_nothing_more_and_the_next_one_continues(stage: Stage) -> None:
     await stage.ready_pool()
     stage.apply(job("own", tasks=sleeping(3, 60)))
     await stage.until(lambda: stage.azure.get("/jobs/own"))
@@ -71,7 +71,7 @@ async def test_an_operator_is_killed_at_an_effect(stage: Stage, after: bool) -> 
     assert stage.azure.ids("/pools") == ["cpu"]
 
 
-async def test_a_frozen_operator_stands_still_and_goes_on(stage: Stage) -> None:
+async def test_a_frozen_operator_stops_and_continues(stage: Stage) -> None:
     await stage.ready_pool()
     stage.freeze()
     calls = len(stage.azure.log)
@@ -83,7 +83,7 @@ async def test_a_frozen_operator_stands_still_and_goes_on(stage: Stage) -> None:
     await stage.until(lambda: stage.phase("bj", "own") == "Succeeded", 200)
 
 
-async def test_a_call_that_is_held_up_lands_after_its_caller_has_died(stage: Stage) -> None:
+async def test_a_call_that_is_delayed_lands_after_its_caller_has_died(stage: Stage) -> None:
     await stage.ready_pool()
     hold = stage.azure.hold("Jobs_CreateJob")
     stage.apply(job("own", tasks=sleeping(1)))

@@ -88,7 +88,7 @@ async def test_a_status_that_was_edited_becomes_true_at_once_on_demand(stage: St
     await stage.until(lambda: stage.phase("bj", "done") == "Succeeded", 60)
 
 
-async def test_a_finalizer_that_was_taken_off_comes_back(stage: Stage) -> None:
+async def test_a_finalizer_that_was_removed_comes_back(stage: Stage) -> None:
     """As long as something of the object is in Azure Batch."""
     await stage.ready_pool()
     stage.apply(job("done", tasks=sleeping(1, 10)), job("open", onAllTasksComplete="noaction"), task("t", "open"))

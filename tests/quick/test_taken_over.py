@@ -40,7 +40,7 @@ async def test_what_was_taken_over_says_so_and_what_was_made_does_not(stage: Sta
     assert "adopted" not in stage.status("bp", "cpu")
 
 
-async def test_what_belongs_to_somebody_else_was_not_taken_over(stage: Stage) -> None:
+async def test_a_foreign_resource_was_not_adopted(stage: Stage) -> None:
     await stage.ready_pool()
     stage.azure.post("/jobs", {"id": "old", "poolInfo": {"poolId": "cpu"}})
     stage.apply(job("old"))
@@ -94,7 +94,7 @@ FEW, MANY = 1001, 8000
 OTHERS = {"metadata": [{"name": "azurebatch.io/owner", "value": "other/default/BatchJob/own/uid-9/own"}]}
 
 
-async def test_a_job_that_somebody_else_takes_over_gets_no_more_tasks(stage: Stage) -> None:
+async def test_a_job_that_another_client_takes_over_gets_no_more_tasks(stage: Stage) -> None:
     """Such as another cluster that adopts it while its tasks are still being added: they used to come from both."""
     factory = {"repeat": {"count": FEW}, "repeatTask": {"commandLine": "/bin/sh -c 'sleep 36000'"}}
     await stage.ready_pool()
@@ -117,7 +117,7 @@ async def test_a_job_that_somebody_else_takes_over_gets_no_more_tasks(stage: Sta
 
 
 @pytest.mark.parametrize("named", ["jobRef", "jobId"])
-async def test_a_job_that_somebody_else_takes_over_gets_no_more_batch_tasks(stage: Stage, named: str) -> None:
+async def test_a_job_that_another_client_takes_over_gets_no_more_batch_tasks(stage: Stage, named: str) -> None:
     await stage.ready_pool()
     stage.apply(job("own", onAllTasksComplete="noaction"))
     await stage.until(lambda: stage.ready("bj", "own"), 120)

@@ -80,7 +80,7 @@ async def test_a_secret_that_has_expired_is_named_and_a_new_one_counts_at_once(s
     await stage.until(lambda: stage.ready("bacc", "main"), 120)
 
 
-async def test_a_role_that_was_taken_away_is_named_and_counts_when_it_is_back(stage: Stage) -> None:
+async def test_a_role_that_was_removed_is_named_and_counts_when_it_is_back(stage: Stage) -> None:
     await signed_in(stage)
     stage.authority.register("the first secret", stage.azure.account, role="none")
     await stage.until(lambda: not stage.ready("bacc", "main"), 900)

@@ -27,7 +27,7 @@ async def test_the_job_goes_and_the_object_stays_as_it_ended(stage: Stage) -> No
     await stage.until(lambda: stage.gone("bj", "own"), 120)
 
 
-async def test_a_job_that_somebody_else_made_under_its_id_stays(stage: Stage) -> None:
+async def test_a_job_that_another_client_made_under_its_id_stays(stage: Stage) -> None:
     await stage.ready_pool()
     stage.apply(job("own", tasks=sleeping(1, 5), ttlSecondsAfterFinished=600, ttlPolicy="KeepObject"))
     await stage.until(lambda: stage.phase("bj", "own") == "Succeeded", 300)

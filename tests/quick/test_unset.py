@@ -42,7 +42,7 @@ async def test_a_rotated_secret_reaches_a_schedule_once(stage: Stage, down: bool
         assert updates(stage, "JobSchedules_UpdateJobSchedule") == number
 
 
-async def test_a_deadline_that_is_taken_away_does_not_end_the_job(stage: Stage) -> None:
+async def test_a_deadline_that_is_removed_does_not_end_the_job(stage: Stage) -> None:
     await stage.ready_pool()
     stage.apply(job("long", tasks=sleeping(1, 3600), activeDeadlineSeconds=1800, priority=7))
     await stage.until(lambda: stage.phase("bj", "long") == "Running", 300)
@@ -188,7 +188,7 @@ async def test_disks_to_encrypt_are_the_same_in_any_casing(stage: Stage) -> None
 
 
 @pytest.mark.parametrize("down", [False, True])
-async def test_what_is_taken_out_of_a_task_makes_it_new_where_tasks_are_replaced(stage: Stage, down: bool) -> None:
+async def test_what_is_removed_of_a_task_makes_it_new_where_tasks_are_replaced(stage: Stage, down: bool) -> None:
     tasks = [{"id": each, "commandLine": "/bin/sh -c 'sleep 7200'", "displayName": "d"} for each in ("t0", "t1")]
     await stage.ready_pool()
     stage.apply(job("own", tasks=tasks, taskUpdatePolicy="Replace", constraints={"maxTaskRetryCount": 2}))
@@ -211,7 +211,7 @@ async def test_what_is_taken_out_of_a_task_makes_it_new_where_tasks_are_replaced
     assert updates(stage, "Tasks_DeleteTask") == 1
 
 
-async def test_what_is_taken_out_of_a_task_is_told_where_tasks_are_kept(stage: Stage) -> None:
+async def test_what_is_removed_of_a_task_is_told_where_tasks_are_kept(stage: Stage) -> None:
     tasks = [{"id": "t0", "commandLine": "/bin/sh -c 'sleep 7200'", "displayName": "d"}]
     await stage.ready_pool()
     stage.apply(job("own", tasks=tasks))

@@ -25,7 +25,7 @@ async def without_its_job(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("how", ["detached", "force-finalized", "finalizer taken off"])
-async def test_tasks_are_deleted_after_their_job_was_let_go(stage: Stage, how: str) -> None:
+async def test_tasks_are_deleted_after_their_job_was_released(stage: Stage, how: str) -> None:
     await two_tasks(stage)
     match how:
         case "detached":
@@ -106,7 +106,7 @@ async def test_a_foreign_task_in_a_detached_job_stays(stage: Stage) -> None:
     assert stage.azure.get("/jobs/own/tasks/runs") is not None
 
 
-async def test_tasks_of_a_deleted_job_are_let_go_without_a_word(stage: Stage) -> None:
+async def test_tasks_of_a_deleted_job_are_released_without_a_status(stage: Stage) -> None:
     await two_tasks(stage)
     stage.delete("bj", "own")
     await stage.until(lambda: stage.gone("bj", "own"), 120)
@@ -118,7 +118,7 @@ async def test_tasks_of_a_deleted_job_are_let_go_without_a_word(stage: Stage) ->
     assert stage.azure.changes(since) == []
 
 
-async def test_a_job_made_anew_elsewhere_does_not_hide_a_task(stage: Stage) -> None:
+async def test_a_job_that_is_recreated_elsewhere_does_not_hide_a_task(stage: Stage) -> None:
     """The next BatchJob of the same name stands for another job."""
     await two_tasks(stage)
     await without_its_job(stage)
@@ -129,7 +129,7 @@ async def test_a_job_made_anew_elsewhere_does_not_hide_a_task(stage: Stage) -> N
     assert stage.azure.ids("/jobs/own/tasks") == ["waits"]
 
 
-async def test_a_task_goes_to_the_job_that_was_decided_on_though_its_object_vanishes_meanwhile(stage: Stage) -> None:
+async def test_a_task_is_added_to_the_planned_job_although_its_object_is_deleted(stage: Stage) -> None:
     """The BatchJob goes while the finalizer is put on the BatchTask."""
     await stage.ready_pool()
     stage.apply(job("own", onAllTasksComplete="noaction"))

@@ -255,9 +255,7 @@ OTHERS: dict[str, tuple[list[Body], str]] = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
-async def test_of_tasks_that_others_added_the_plugin_sees_the_cause_and_the_operator_names_none(
-    stage: Stage, name: str
-) -> None:
+async def test_only_the_plugin_names_causes_of_foreign_tasks(stage: Stage, name: str) -> None:
     tasks, cause = OTHERS[name]
     await open_job(stage, *tasks)
     assert "waitingFor" not in stage.status("bj", "own")

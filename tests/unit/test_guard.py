@@ -14,7 +14,7 @@ from azure_batch_operator.reconcile.error_classes import classify_error
 from support.jumping_loop import run_jumping as run
 
 
-def test_a_service_goes_on_after_faults_and_waits_longer_each_time(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_service_continues_after_faults_and_waits_longer_each_time(caplog: pytest.LogCaptureFixture) -> None:
     times: list[float] = []
 
     async def turn() -> None:

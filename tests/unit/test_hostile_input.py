@@ -315,7 +315,7 @@ def test_a_retry_after_of_the_api_server_is_a_number_or_nothing(text: str) -> No
     assert refused.value.retry_after is None
 
 
-def test_a_lease_that_somebody_else_wrote_is_read_or_refused() -> None:
+def test_a_lease_that_another_client_wrote_is_read_or_refused() -> None:
     body = {"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": SECRET, "leaseDurationSeconds": None}}
     assert Lease.parse(body).duration == 0
 

@@ -271,7 +271,7 @@ def test_arguments_that_do_not_fit_are_not_printed_as_they_are(args: Any, capsys
     assert capsys.readouterr().err == ""
 
 
-def test_an_argument_that_cannot_be_shown_ends_nobody() -> None:
+def test_an_argument_that_cannot_be_shown_stops_nothing() -> None:
     class Broken:
         def __str__(self) -> str:
             raise RuntimeError(HOSTILE)

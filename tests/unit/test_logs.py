@@ -152,7 +152,7 @@ async def test_of_thousands_of_tasks_only_what_fails_is_a_line() -> None:
 
 @pytest.mark.usefixtures("restored")
 @pytest.mark.parametrize("how", ["flag", "variable", "file"])
-def test_an_error_that_stops_the_start_is_a_line_of_json_if_that_is_asked_for(
+def test_a_fatal_start_error_is_a_line_of_json_if_requested(
     how: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     arguments, environment = ["run", "--poll-seconds=-1"], {}
@@ -202,7 +202,7 @@ def test_what_an_extra_holds_within_is_safe_to_show_as_well() -> None:
         ('{\n  "logFormat": "json"\n', True),
     ],
 )
-def test_a_comment_in_a_file_asks_for_no_json(text: str, *, asked: bool, tmp_path: Path) -> None:
+def test_a_comment_in_a_file_does_not_select_json(text: str, *, asked: bool, tmp_path: Path) -> None:
     (tmp_path / "settings.yaml").write_text(text)
     assert wants_json({}, {}, str(tmp_path / "settings.yaml")) is asked
 

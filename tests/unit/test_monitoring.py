@@ -62,7 +62,7 @@ def selectors(node: Any) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("where", "expression"), list(expressions()))
-def test_what_is_asked_for_is_served(where: str, expression: str) -> None:
+def test_requested_data_is_served(where: str, expression: str) -> None:
     known = served()
     found = list(selectors(promql_parser.parse(expression)))
     assert found, where

@@ -109,7 +109,7 @@ SLOW = settings(max_examples=20, deadline=None, suppress_health_check=list(Healt
 @pytest.mark.parametrize("operation", LISTS)
 @SLOW
 @given(data=st.data())
-def test_any_answer_takes_the_shape_that_the_api_says(operation: str, data: st.DataObject) -> None:
+def test_any_response_takes_the_shape_that_the_api_says(operation: str, data: st.DataObject) -> None:
     names = [info.alias or name for name, info in RESULTS[operation].model_fields.items()]
     body = data.draw(st.dictionaries(st.sampled_from(names), JUNK, max_size=4))
     once, _ = conform(RESULTS[operation], body)
@@ -139,7 +139,7 @@ def test_a_list_without_an_id_is_no_evidence_that_something_is_gone() -> None:
         page({"value": [{"id": "a"}, {"state": "active"}]}, ANSWER, "Jobs_ListJobs", "id")
 
 
-def test_a_deep_answer_is_malformed() -> None:
+def test_a_deeply_nested_response_is_malformed() -> None:
     body = b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     with pytest.raises(MalformedResponseError):
         json_object(Response(200, {"content-type": "application/json"}, body), "Jobs_ListJobs")

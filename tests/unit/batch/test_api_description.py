@@ -53,7 +53,7 @@ def test_the_table_agrees_with_the_description(operation: Operation) -> None:
 
 
 @pytest.mark.parametrize("operation", ALL, ids=_id)
-def test_answers_are_of_the_described_kind(operation: Operation) -> None:
+def test_responses_are_of_the_described_kind(operation: Operation) -> None:
     schema = next(iter(DIGEST["operations"][operation.id]["responses"].values()))["schema"]
     kinds = {
         ResponseKind.RECEIPT: schema is None,

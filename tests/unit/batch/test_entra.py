@@ -96,7 +96,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def test_a_token_is_kept_and_asked_for_with_the_right_scope(fake: Fake, credential: EntraCredential) -> None:
+async def test_a_token_is_kept_and_requested_with_the_right_scope(fake: Fake, credential: EntraCredential) -> None:
     assert [await bearer(credential) for _ in range(3)] == ["secret-1"] * 3
     assert fake.scopes == ["https://batch.core.windows.net//.default"]
     assert fake.closed == 1
@@ -144,7 +144,7 @@ async def test_a_token_at_its_end_is_waited_for(fake: Fake, credential: EntraCre
     assert await bearer(credential) == "secret-2"
 
 
-async def test_a_failure_in_the_background_hurts_nobody_and_is_not_repeated_at_once(
+async def test_a_failure_in_the_background_stops_nothing_else_and_is_not_repeated_at_once(
     fake: Fake, credential: EntraCredential
 ) -> None:
     await bearer(credential)
@@ -181,7 +181,7 @@ async def test_a_refused_token_is_replaced_unless_that_is_no_use(fake: Fake, cre
     assert not await credential.refused(refusal, {"Authorization": "Bearer secret-2"})
 
 
-async def test_calls_whose_token_is_refused_together_are_all_tried_again_with_one_new_token(
+async def test_calls_whose_token_is_refused_together_are_all_retried_with_one_new_token(
     fake: Fake, credential: EntraCredential
 ) -> None:
     signed = [await credential.sign(REQUEST, {}) for _ in range(3)]
@@ -316,7 +316,7 @@ async def test_every_way_to_sign_in_reaches_the_token_endpoint(
     await credential.aclose()
 
 
-async def test_the_token_file_is_read_anew_for_each_sign_in(
+async def test_the_token_file_is_read_again_for_each_sign_in(
     endpoint: TokenEndpoint, authority: Authority, tmp_path: Path
 ) -> None:
     credential = _workload(authority, tmp_path)

@@ -220,7 +220,7 @@ async def test_a_file_that_is_cut_is_an_error(then: str, kind: ConnectionKind) -
 
 
 @pytest.mark.parametrize("packed", [False, True])
-async def test_an_answer_that_is_too_large_is_not_read(packed: bool) -> None:
+async def test_a_response_that_is_too_large_is_not_read(packed: bool) -> None:
     body = b'{"id": "' + b"x" * 2000 + b'"}'
     answer = _whole(gzip.compress(body), b"Content-Encoding: gzip\r\n") if packed else _whole(body)
     async with (
@@ -231,7 +231,7 @@ async def test_an_answer_that_is_too_large_is_not_read(packed: bool) -> None:
             await client.pools.get("p")
 
 
-async def test_a_file_may_be_larger_than_an_answer() -> None:
+async def test_a_file_may_be_larger_than_a_response() -> None:
     async with (
         scripted_server(fifty_megabytes) as server,
         BatchClient(server.url, KEY, retry=ONCE, max_response_bytes=1000) as client,
@@ -271,7 +271,7 @@ async def test_a_server_without_tls() -> None:
         assert server.received == []
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_final(tmp_path: Path) -> None:
+async def test_an_untrusted_certificate_is_a_permanent_error(tmp_path: Path) -> None:
     ca_file, tls = self_signed(tmp_path)
     async with scripted_server(raw(_whole(JSON)), tls) as server:
         async with BatchClient(server.url, KEY) as client:

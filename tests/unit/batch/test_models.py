@@ -145,7 +145,7 @@ def test_numbers_of_64_bits_are_strings_on_the_wire() -> None:
         (Task, {"dependsOn": {"taskIdRanges": [{"start": 1}]}}, "dependsOn.taskIdRanges.0.end"),
     ],
 )
-def test_an_answer_of_another_kind_is_malformed_and_says_where(model, value, where) -> None:
+def test_a_response_of_another_kind_is_malformed_and_says_where(model, value, where) -> None:
     with pytest.raises(MalformedResponseError, match=where) as caught:
         model.read(value)
     assert caught.value.__context__ is None

@@ -49,7 +49,7 @@ def test_file_properties_are_typed() -> None:
 
 
 @pytest.mark.parametrize("content_type", ["text/html", "", "application/jsonp", "text/json"])
-def test_another_content_type_is_not_the_services_answer(content_type: str) -> None:
+def test_another_content_type_is_not_a_response_of_the_service(content_type: str) -> None:
     with pytest.raises(MalformedResponseError, match="expected a JSON response"):
         json_object(Response(200, {"content-type": content_type}, b"{}"), "Pools_GetPool")
 
@@ -103,7 +103,7 @@ def test_an_unknown_result_never_passes_for_an_added_task(item: dict) -> None:
     "text",
     ["Fri, 31 Dec 9999 23:59:59 -2300", "Mon, 99999999999999999999 Jan 2024 00:00:00 GMT", "soon", "Mon, 01 Jan"],
 )
-def test_a_date_that_nobody_can_read_is_none(text: str) -> None:
+def test_an_unreadable_date_is_ignored(text: str) -> None:
     now = datetime(2026, 1, 22, tzinfo=UTC)
     assert parse_http_date(text) is None
     assert parse_retry_after(text, now) is None

@@ -84,7 +84,7 @@ def test_nothing_is_left_of_a_value_that_is_discarded_but_what_another_has() -> 
     assert (len(values), values._forms, values._by_mark) == (0, {}, {})
 
 
-async def test_a_value_of_two_secrets_is_hidden_until_both_are_let_go() -> None:
+async def test_a_value_of_two_secrets_is_hidden_until_both_are_released() -> None:
     hidden = Hidden(read=None, find=lambda _: None, tasks_of=lambda _: ())  # type: ignore[arg-type]
 
     async def use(name: str, value: str) -> None:
@@ -100,7 +100,7 @@ async def test_a_value_of_two_secrets_is_hidden_until_both_are_let_go() -> None:
     assert len(hidden.sent("a")) == 512
 
 
-def test_a_value_of_one_collection_that_is_a_part_of_a_value_of_another_uncovers_nothing() -> None:
+def test_overlapping_values_of_two_collections_stay_hidden() -> None:
     for secrets in (["hunter2"], ["hunter2-longer"]), (["hunter2-longer"], ["hunter2"]):
         assert without("it is hunter2-longer", *secrets) == "it is …"
 

@@ -185,7 +185,7 @@ async def test_passing_failures_are_retried_with_a_fresh_signature(server: Serve
     assert all(request.headers["ocp-date"] for request in server.received)
 
 
-async def test_an_answer_that_cannot_be_read_is_asked_for_again(server: Server, client: BatchClient) -> None:
+async def test_a_response_that_cannot_be_read_is_requested_again(server: Server, client: BatchClient) -> None:
     async def damaged(request: Received, connection: Connection) -> None:
         await connection.answer(200, b'{"value": [', {"Content-Type": "application/json"})
 

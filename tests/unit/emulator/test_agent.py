@@ -52,7 +52,7 @@ def order(directory: Path, *argv: str) -> dict[str, Any]:
     } | files
 
 
-def test_a_command_that_succeeds_before_the_signal_reaches_it_is_ended_all_the_same(tmp_path: Path) -> None:
+def test_a_command_that_succeeds_before_the_signal_reaches_it_is_ended_anyway(tmp_path: Path) -> None:
     # Nobody sends a second order: without the answer the node of a subtask would be taken forever.
     ours, theirs = socket.socketpair()
     with ours, theirs:

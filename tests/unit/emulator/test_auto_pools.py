@@ -208,7 +208,7 @@ def test_a_shared_pool_that_the_quota_forbade_is_made_for_the_next_job() -> None
     assert str(schedule.auto_pool_id).lower() in bench.service.pool_table
 
 
-def test_a_shared_pool_that_is_being_deleted_is_made_anew_for_the_next_job() -> None:
+def test_a_shared_pool_that_is_being_deleted_is_recreated_for_the_next_job() -> None:
     bench = Bench()
     schedule = shared(bench)
     bench.clock.advance(120.0)

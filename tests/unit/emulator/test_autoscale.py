@@ -273,7 +273,7 @@ def test_results_out_of_range_are_evaluation_errors(expression: str) -> None:
         value(f"x = {expression};")
 
 
-def test_samples_of_any_span_and_count_can_be_asked_for() -> None:
+def test_samples_of_any_span_and_count_can_be_requested() -> None:
     assert value("x = len($PendingTasks.GetSample(1e300));") == "40"
     assert value("x = len($PendingTasks.GetSample(TimeInterval_Year * 29000));") == "40"
 

@@ -40,7 +40,7 @@ def listed(files: DiskFiles, after: tuple[int, str] | None, *, recursive: bool =
     return [info.name for info in files.list(PLACE, "t", recursive=recursive, after=after)]
 
 
-def test_a_list_goes_on_after_any_name_whether_it_is_still_there_or_not(tmp_path: Path) -> None:
+def test_a_list_continues_after_any_name_whether_it_is_still_there_or_not(tmp_path: Path) -> None:
     files = tree(tmp_path)
     whole = sorted(NAMES, key=lambda name: (name.count("/"), name))
     assert listed(files, None) == whole

@@ -87,7 +87,7 @@ def test_a_release_task_runs_after_a_failed_preparation_that_tasks_did_not_wait_
 
 
 @pytest.mark.parametrize(("action", "released"), [("reboot", ["release"]), ("reimage", []), ("preempt", [])])
-def test_a_node_that_is_made_anew_has_nothing_to_release(action: str, released: list[str]) -> None:
+def test_a_node_that_is_recreated_has_nothing_to_release(action: str, released: list[str]) -> None:
     bench, task, node = worked()
     act(bench, node, action)
     end(bench, task, "terminate")
@@ -96,7 +96,7 @@ def test_a_node_that_is_made_anew_has_nothing_to_release(action: str, released: 
 
 @pytest.mark.parametrize("action", ["reimage", "preempt"])
 @pytest.mark.parametrize("rerun", [False, True])
-def test_a_node_that_is_made_anew_is_prepared_again_and_released_once(action: str, *, rerun: bool) -> None:
+def test_a_node_that_is_recreated_is_prepared_again_and_released_once(action: str, *, rerun: bool) -> None:
     bench, task, node = worked(rerunOnNodeRebootAfterSuccess=rerun)
     act(bench, node, action)
     another(bench, task)
@@ -116,7 +116,7 @@ def test_a_rebooted_node_is_prepared_again_if_the_job_says_so(rerun: bool, comma
 
 
 @pytest.mark.parametrize(("action", "commands"), [("reboot", []), ("reimage", ["prepare"]), ("preempt", ["prepare"])])
-def test_a_node_on_which_a_preparation_failed_takes_no_tasks_of_the_job_until_it_is_made_anew(
+def test_a_node_on_which_a_preparation_failed_takes_no_tasks_of_the_job_until_it_is_recreated(
     action: str, commands: list[str]
 ) -> None:
     bench, _, node = one_node()
@@ -183,7 +183,7 @@ def test_a_job_does_not_wait_for_a_node_that_has_nothing_to_release_any_more(the
     assert bench.end_all(DONE) == ["release"]
 
 
-def test_a_failed_preparation_that_tasks_do_not_wait_for_keeps_no_tasks_away_and_is_not_tried_again() -> None:
+def test_a_failed_preparation_that_tasks_do_not_wait_for_keeps_no_tasks_away_and_is_not_retried() -> None:
     # REST API, waitForSuccess: "even if the Job Preparation Task fails, new Tasks will continue to be scheduled".
     bench, task, _ = one_node(waitForSuccess=False)
     prepare, work = bench.executor.open
@@ -198,7 +198,7 @@ def test_a_failed_preparation_that_tasks_do_not_wait_for_keeps_no_tasks_away_and
 @pytest.mark.parametrize("moment", ["during", "after"])
 @pytest.mark.parametrize("action", ["reimage", "preempt"])
 @pytest.mark.parametrize("verb", ["work", "terminate"])
-def test_a_node_that_was_made_anew_is_as_new_after_a_restart(action: str, moment: str, verb: str) -> None:
+def test_a_node_that_was_recreated_is_still_new_after_a_restart(action: str, moment: str, verb: str) -> None:
     bench, task, node = worked()
     node.users["user"] = {"name": "user"}
     if moment == "after":
@@ -234,7 +234,7 @@ def test_a_rebooted_node_is_prepared_again_after_a_restart_if_the_job_says_so(
     assert bench.end_all(DONE) == commands
 
 
-def test_a_preparation_task_that_a_restart_ends_does_not_run_for_ever() -> None:
+def test_a_preparation_task_that_a_restart_ends_does_not_run_forever() -> None:
     bench, _, _ = one_node()
     bench = restarted(bench)
     assert bench.end_all(DONE) == ["prepare"]
@@ -295,7 +295,7 @@ def test_a_preparation_task_that_a_restart_ends_is_shown_again_when_it_runs_agai
 
 @pytest.mark.parametrize("restart", [False, True])
 @pytest.mark.parametrize("wait_for_success", [True, False])
-def test_a_preparation_task_that_fails_while_its_job_is_disabled_is_tried_again_when_that_is_enabled(
+def test_a_preparation_task_that_fails_while_its_job_is_disabled_is_retried_when_that_is_enabled(
     wait_for_success: bool, restart: bool
 ) -> None:
     bench, task, _ = one_node(constraints={"maxTaskRetryCount": 1}, waitForSuccess=wait_for_success)
@@ -318,7 +318,7 @@ def test_a_preparation_task_that_fails_while_its_job_is_disabled_is_tried_again_
     assert bench.executor.open == []
 
 
-def test_tasks_that_a_disabling_job_waits_for_have_their_preparation_tried_again() -> None:
+def test_tasks_that_a_disabling_job_waits_for_have_their_preparation_retried() -> None:
     bench, task, _ = one_node(constraints={"maxTaskRetryCount": 1})
     bench.service.jobs.disable(task.job, "wait")
     bench.clock.advance(1.0)

@@ -48,7 +48,7 @@ def ends_after(clock: ManualClock, job: Job, seconds: float) -> None:
         ({"constraints": {"maxWallClockTime": "PT90M"}}, 40 * MINUTE),
     ],
 )
-def test_a_change_does_not_begin_the_limit_anew(changes: dict[str, Any], left: float) -> None:
+def test_a_change_does_not_restart_the_limit(changes: dict[str, Any], left: float) -> None:
     clock, service = account()
     job = one_hour(service)
     clock.advance(50 * MINUTE)
@@ -75,7 +75,7 @@ def test_a_disabled_job_that_is_enabled_has_no_more_time_than_before() -> None:
     ends_after(clock, job, 10 * MINUTE)
 
 
-def test_restarts_from_a_state_file_do_not_begin_the_limit_anew() -> None:
+def test_restarts_from_a_state_file_do_not_restart_the_limit() -> None:
     clock, service = account()
     one_hour(service)
     for minutes in (20, 30):

@@ -109,7 +109,7 @@ def test_no_task_that_waits_for_more_nodes_is_lost() -> None:
     assert {task.result for task in tasks} == {"success"}
 
 
-def test_a_multi_instance_task_begins_anew_when_one_of_its_other_nodes_goes() -> None:
+def test_a_multi_instance_task_begins_again_when_one_of_its_other_nodes_goes() -> None:
     bench = Bench()
     task = bench.task(multiInstanceSettings=MANY)
     other = next(node for node in bench.pool.nodes.values() if node.id != task.node_id)
@@ -223,7 +223,7 @@ def test_a_node_waits_for_a_task_whose_job_is_being_prepared(action: str, *, man
 
 
 @pytest.mark.parametrize("action", list(STATES))
-def test_a_node_that_waits_for_tasks_goes_on_though_a_job_cannot_be_prepared_there(action: str) -> None:
+def test_a_node_that_waits_for_tasks_continues_though_a_job_cannot_be_prepared_there(action: str) -> None:
     bench = Bench()
     task = bench.task(PREPARED)
     node = empty_the_node(bench, task, action, "taskcompletion")
@@ -274,7 +274,7 @@ def test_what_runs_beside_tasks_runs_as_long_as_they_do(action: str, option: str
     assert state_of(bench, node) == {"leave": "gone", "deallocate": "deallocated"}.get(action, "idle")
 
 
-def test_a_release_task_goes_on_while_its_node_waits_for_a_task() -> None:
+def test_a_release_task_continues_while_its_node_waits_for_a_task() -> None:
     bench = Bench(targetDedicatedNodes=1, taskSlotsPerNode=2)
     first = bench.task(PREPARED | {"jobReleaseTask": {"commandLine": "release"}})
     bench.end_all(DONE)
@@ -292,7 +292,7 @@ def test_a_release_task_goes_on_while_its_node_waits_for_a_task() -> None:
     assert node.state == "rebooting"
 
 
-def test_a_start_task_goes_on_where_a_resize_that_waited_for_tasks_is_stopped() -> None:
+def test_a_start_task_continues_where_a_resize_that_waited_for_tasks_is_stopped() -> None:
     bench = Bench(startTask=START)
     task = bench.task()
     node = empty_the_node(bench, task, "leave", "taskcompletion")
@@ -313,7 +313,7 @@ def test_a_node_that_is_to_be_deallocated_while_it_starts_leaves_no_start_task_b
     assert (node.state, commands(bench, node)) == ("deallocated", [])
 
 
-def test_a_start_task_that_goes_on_keeps_no_job_manager_and_no_task_after_it_away() -> None:
+def test_a_start_task_that_continues_keeps_no_job_manager_and_no_task_after_it_away() -> None:
     # REST API, runExclusive: "no other Tasks will run on the same Node for as long as the Job Manager is running".
     bench = Bench(targetDedicatedNodes=1, startTask=START)
     manager = {

@@ -86,7 +86,7 @@ def test_a_task_that_ends_while_its_nodes_are_prepared_leaves_them_free(verb: st
     assert all(not record.waiting_tasks for record in task.job.job_task_records)
 
 
-def test_a_task_that_loses_a_node_that_is_being_prepared_begins_anew() -> None:
+def test_a_task_that_loses_a_node_that_is_being_prepared_begins_again() -> None:
     bench, task = waiting()
     other = next(node for node in bench.pool.nodes.values() if node.id != task.node_id)
     bench.service.nodes.preempt(other)

@@ -104,7 +104,7 @@ def test_the_next_resize_forgets_the_error() -> None:
     assert (len(pool.nodes), codes(pool)) == (2, [])
 
 
-def test_a_formula_that_asks_for_too_much_runs_into_the_timeout() -> None:
+def test_a_formula_that_requests_too_much_runs_into_the_timeout() -> None:
     account = Account(cores=4)
     body = {"enableAutoScale": True, "autoScaleFormula": "$TargetDedicatedNodes=3;", "resizeTimeout": "PT5M"}
     pool = account.service.pools.create(
@@ -249,7 +249,7 @@ def test_data_that_is_deleted_is_waited_for_no_longer(whole_job: bool) -> None:
     assert len(pool.nodes) == (0 if whole_job else 1)
 
 
-def test_data_that_is_kept_for_ever_goes_with_the_pool() -> None:
+def test_data_that_is_kept_forever_goes_with_the_pool() -> None:
     account = Account()
     pool, _ = working(account, retention="P10675199DT2H48M5.4775807S")
     leave(account, pool, "retaineddata")
@@ -273,7 +273,7 @@ def test_a_reboot_waits_for_retention_and_then_happens() -> None:
     assert node.boot_time != booted
 
 
-def test_retention_goes_on_after_a_restart() -> None:
+def test_retention_continues_after_a_restart() -> None:
     account = Account()
     working(account)
     account.clock.advance(HOUR)
@@ -288,7 +288,7 @@ def test_retention_goes_on_after_a_restart() -> None:
     assert not pool.nodes
 
 
-def test_a_node_that_is_made_anew_waits_for_no_data() -> None:
+def test_a_node_that_is_recreated_waits_for_no_data() -> None:
     account = Account()
     pool, _ = working(account, retention="P7D")
     account.clock.advance(11 * MINUTE)

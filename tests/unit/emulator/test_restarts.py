@@ -43,7 +43,7 @@ def test_a_resize_that_was_being_stopped_is_stopped() -> None:
 
 
 @pytest.mark.parametrize("target", [4, 1])
-def test_a_resize_goes_on(target: int) -> None:
+def test_a_resize_continues(target: int) -> None:
     bench = Bench()
     bench.service.pools.resize(bench.pool, RESIZE.accept("", {"targetDedicatedNodes": target}))
     pool = restarted(bench).pool
@@ -68,7 +68,7 @@ def test_a_node_that_waited_for_its_tasks_does_what_it_was_to_do(action: str) ->
         assert again.end_all(DONE) == ["work"]
 
 
-def test_a_node_that_waited_for_data_goes_on_to_wait() -> None:
+def test_a_node_that_waited_for_data_continues_to_wait() -> None:
     bench = Bench(targetDedicatedNodes=1)
     constraints = {"retentionTime": "PT1H"}
     bench.task(constraints=constraints)
@@ -88,7 +88,7 @@ def test_a_node_that_waited_for_data_goes_on_to_wait() -> None:
     ("verb", "args", "state"),
     [("disable", ("requeue",), "disabled"), ("disable", ("wait",), "disabled"), ("terminate", ("r",), "completed")],
 )
-def test_a_job_ends_up_where_it_was_going(verb: str, args: Any, state: str) -> None:
+def test_a_job_reaches_its_target_state(verb: str, args: Any, state: str) -> None:
     bench = Bench()
     task = bench.task()
     getattr(bench.service.jobs, verb)(task.job, *args)

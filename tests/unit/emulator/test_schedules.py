@@ -227,7 +227,7 @@ def test_due_times_that_have_passed_are_skipped(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("replace", [False, True])
 @pytest.mark.parametrize("later", [None, 200])
-def test_a_schedule_whose_end_is_put_off_or_taken_away_goes_on(later: int | None, *, replace: bool) -> None:
+def test_a_schedule_whose_end_is_postponed_or_removed_continues(later: int | None, *, replace: bool) -> None:
     bench = Bench()
     times = {"recurrenceInterval": "PT20M"}
     schedule = scheduled(bench, times | {"doNotRunAfter": in_minutes(bench, 50)})

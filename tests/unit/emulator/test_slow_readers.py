@@ -95,7 +95,7 @@ def test_callers_that_do_not_read_hold_no_copies_of_what_each_task_has_of_its_ow
     assert held < 5_000_000
 
 
-def test_a_page_shows_one_moment_also_of_tasks_that_have_been_tried_again() -> None:
+def test_a_page_shows_one_moment_also_of_tasks_that_have_been_retried() -> None:
     bench = Bench(taskSlotsPerNode=4, enableInterNodeCommunication=False)
     job = bench.task(constraints={"maxTaskRetryCount": 9}).job
     for number in range(90):

@@ -114,7 +114,7 @@ def test_claims_of_every_type(key: rsa.RSAPrivateKey, claim: str) -> None:
         "a." * 1000,
     ],
 )
-def test_assertions_that_are_none(key: rsa.RSAPrivateKey, assertion: str) -> None:
+def test_invalid_assertions(key: rsa.RSAPrivateKey, assertion: str) -> None:
     with pytest.raises(TokenError):
         assert_with(trusting(public_part(key)), assertion)
     with pytest.raises(BatchError):

@@ -116,7 +116,7 @@ def test_a_container_whose_url_is_none_fails_the_upload(tmp_path: Path) -> None:
     assert caught.value.code == "FileUploadMiscError"
 
 
-def test_pipes_in_the_place_of_logs_hold_up_nobody(tmp_path: Path) -> None:
+def test_pipes_in_place_of_logs_block_nothing(tmp_path: Path) -> None:
     logs = [tmp_path / "out.txt", tmp_path / "err.txt"]
     for log in logs:
         os.mkfifo(log)

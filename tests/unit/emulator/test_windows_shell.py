@@ -406,7 +406,7 @@ def test_xcopy(tmp_path: Path, line: str, code: int, stdout: list[str], made: se
     assert (found[0], found[1].splitlines(), leaves) == (code, stdout, made), found[2]
 
 
-def test_xcopy_asks_what_a_target_is_and_ends_without_an_answer(tmp_path: Path) -> None:
+def test_xcopy_asks_what_a_target_is_and_ends_without_a_response(tmp_path: Path) -> None:
     tree(tmp_path)
     assert run(tmp_path, "xcopy a.txt new")[0] == 2
     assert not (tmp_path / "new").exists()
@@ -488,7 +488,7 @@ def test_a_batch_file_ends_where_it_would_go_to_a_label_that_it_does_not_have(tm
     assert "cannot find the batch label" in stderr
 
 
-def test_a_call_of_a_label_that_there_is_not_goes_on(tmp_path: Path) -> None:
+def test_a_call_of_a_label_that_does_not_exist_continues(tmp_path: Path) -> None:
     code, stdout, stderr = batch(tmp_path, "@echo off\ncall :\ncall :nowhere\necho goes on\n")
     assert (code, stdout) == (0, "goes on\n")
     assert stderr.count("cannot find the batch label") == 2

@@ -110,7 +110,7 @@ async def _thousands_of_tasks() -> None:
     ],
     ids=["lost", "posted", "down", "refused"],
 )
-async def test_an_event_without_an_answer_is_posted_once_more(
+async def test_an_event_without_a_response_is_posted_again(
     answers: list[KubeError | None], said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     posted: list[dict[str, Any]] = []

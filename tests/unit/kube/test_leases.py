@@ -104,7 +104,7 @@ def test_decision(holder: str, unchanged_for: float, move: Move) -> None:
 
 
 @pytest.mark.parametrize("edited", [0, -1, 1])
-def test_a_lease_whose_duration_somebody_has_edited_is_not_taken_from_its_holder_earlier(edited: float) -> None:
+def test_a_lease_with_an_edited_duration_is_not_acquired_earlier(edited: float) -> None:
     assert decide(Lease("other", edited, 3, "7"), "me", DURATION, DURATION) is Move.WAIT
     assert decide(Lease("other", edited, 3, "7"), "me", DURATION + 0.1, DURATION) is Move.TAKE
 
@@ -164,7 +164,7 @@ async def test_one_that_cannot_renew_ceases_to_act_before_the_other_may(
     assert a.ended
 
 
-async def test_an_answer_that_takes_long_does_not_make_the_time_of_the_holder_longer(
+async def test_a_response_that_takes_long_does_not_make_the_time_of_the_holder_longer(
     two: tuple[Replica, Replica], server: Server, clock: Clock
 ) -> None:
     a, b = two
@@ -245,7 +245,7 @@ async def test_a_lease_taken_by_another_ends_the_one_that_had_it(
     assert a.ended
 
 
-async def test_a_deleted_lease_is_made_anew(two: tuple[Replica, Replica], server: Server) -> None:
+async def test_a_deleted_lease_is_recreated(two: tuple[Replica, Replica], server: Server) -> None:
     a, _ = two
     await a.turn()
     server.body = None

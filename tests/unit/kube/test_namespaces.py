@@ -34,7 +34,7 @@ async def policy(reading: Any) -> str:
     return str((await reading).annotations[POLICY])
 
 
-async def test_a_fresh_read_sees_what_was_written_before_it_was_asked_for() -> None:
+async def test_a_fresh_read_sees_what_was_written_before_it_was_requested() -> None:
     api, told = Api(), list[str]()
     namespaces = Namespaces(api, [], told.append)  # type: ignore[arg-type]
     assert await policy(namespaces.find("a")) == "manage"

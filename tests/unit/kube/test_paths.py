@@ -63,7 +63,7 @@ async def api(server: Server) -> AsyncIterator[KubeApi]:
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
-async def test_a_name_that_no_object_has_is_not_asked_for(server: Server, api: KubeApi, name: str) -> None:
+async def test_a_name_that_no_object_has_is_not_requested(server: Server, api: KubeApi, name: str) -> None:
     for kind in ("Secret", "ConfigMap"):
         with pytest.raises(ValueMissingError, match="does not exist in namespace 'default'"):
             await ValueReader(api).text(kind, "default", name, "key")  # type: ignore[arg-type]

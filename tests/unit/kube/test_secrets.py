@@ -61,7 +61,7 @@ async def test_what_is_so_already_is_not_written(before: list[str], present: boo
     assert api.patches == []
 
 
-async def test_a_change_of_somebody_else_meanwhile_is_kept() -> None:
+async def test_a_change_of_another_client_meanwhile_is_kept() -> None:
     api = Api()
     api.meanwhile = [{"resourceVersion": "2", "finalizers": [THEIRS]}]
     await keep(api, present=True)

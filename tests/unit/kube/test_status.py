@@ -191,7 +191,7 @@ def test_refusals_of_one_object_do_not_delay_another_one() -> None:
     run_jumping(life())
 
 
-def test_a_write_that_is_cancelled_is_tried_again_and_ends_no_writer() -> None:
+def test_a_write_that_is_cancelled_is_retried_and_ends_no_writer() -> None:
     async def life() -> None:
         server, pool = Server(), resource(Kind.POOL, POOL_SPEC, status={})
         server.learn(pool)

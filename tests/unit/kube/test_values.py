@@ -89,7 +89,7 @@ async def test_a_failure_is_not_remembered() -> None:
     assert await values.text("Secret", "default", "mine", "key") == "2"
 
 
-async def test_a_new_version_is_read_anew() -> None:
+async def test_a_new_version_is_read_again() -> None:
     """Another incarnation of a Secret, or another version, is not taken for the one that is remembered."""
     server = Counting()
     values = ValueReader(cast("KubeApi", server))

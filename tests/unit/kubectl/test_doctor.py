@@ -145,5 +145,5 @@ def test_a_throttled_account_is_worth_a_word() -> None:
     assert said.startswith("note: BatchAccount main is throttled until 2026-05-01T00:00:00Z")
 
 
-def test_every_kind_can_be_asked_for() -> None:
+def test_every_kind_can_be_requested() -> None:
     assert {each.resource for each in RIGHTS if each.verb == "list"} == {KINDS[kind].plural for kind in Kind}

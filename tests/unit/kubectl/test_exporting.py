@@ -93,7 +93,7 @@ def test_tasks_that_stand_elsewhere_are_refused() -> None:
         tasks(of("BatchJob", tasksFrom=[{"configMapKeyRef": {"name": "t", "key": "k"}}]))
 
 
-def test_the_command_asks_for_the_id_of_the_pool(fake: FakeCluster, run: Callable[..., Result]) -> None:
+def test_the_command_requests_the_id_of_the_pool(fake: FakeCluster, run: Callable[..., Result]) -> None:
     fake.add(of("BatchJob", "j", poolRef={"name": "cpu"}))
     missing = run("export", "bj/j")
     assert missing.stderr.startswith("error: the ID of its pool cannot be read: BatchPool cpu: ")

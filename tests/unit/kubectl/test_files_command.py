@@ -16,7 +16,7 @@ HERE = Path("/here")
     ("name", "path", "local"),
     [("wd/a/b.txt", "wd", "/here/a/b.txt"), ("wd/b.txt", "/wd/", "/here/b.txt"), ("wd/b.txt", "", "/here/wd/b.txt")],
 )
-def test_a_file_goes_where_it_is_in_the_directory(name: str, path: str, local: str) -> None:
+def test_a_file_keeps_its_place_in_the_directory(name: str, path: str, local: str) -> None:
     assert inside(HERE, name, path) == Path(local)
 
 

@@ -94,7 +94,7 @@ def test_a_context_that_is_named_needs_no_current_one(home: Path) -> None:
         ("contexts: [{}, {}]", "Expected key name"),
     ],
 )
-def test_a_file_that_is_of_no_use_is_named(home: Path, text: str | None, said: str) -> None:
+def test_an_unusable_file_is_named(home: Path, text: str | None, said: str) -> None:
     path = home / "config"
     if text is not None:
         path.write_text(text)

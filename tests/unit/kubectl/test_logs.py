@@ -94,7 +94,7 @@ def test_the_filter_is_sent(run: Run, opened: Callable[[Client], None], monkeypa
     assert done.stderr == "(no task of BatchJob j has run since then)\n"
 
 
-def test_a_duration_that_is_none_is_refused(run: Run) -> None:
+def test_an_invalid_duration_is_refused(run: Run) -> None:
     done = run("logs", "j", "--since", "soon")
     assert done.exit_code == 2
     assert "'soon' is not a duration: use a form such as 30s" in done.stderr

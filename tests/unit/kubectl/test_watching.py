@@ -309,7 +309,7 @@ def test_an_expired_token_makes_the_credential_plugin_run_again_once(tmp_path: P
     assert len(server.lists) == 6
 
 
-def test_a_user_who_is_refused_is_not_asked_for_ever(tmp_path: Path) -> None:
+def test_a_user_who_is_refused_is_not_asked_forever(tmp_path: Path) -> None:
     with pytest.raises(ApiException) as raised:
         signing_in(tmp_path, plugin_of(tmp_path), [{"Bearer none"}])
     assert raised.value.status == 401

@@ -88,7 +88,7 @@ def test_throttling_shows_until_when_and_how_often() -> None:
     assert over.status["throttling"] == {"times": 3}, "how often is remembered"
 
 
-def test_an_account_in_use_is_not_let_go() -> None:
+def test_an_account_in_use_is_not_released() -> None:
     pool = resource(Kind.POOL, POOL_SPEC, name="cpu")
     answered = {"endpoint": SPEC["endpoint"], "account": "main"}
     decision = plan(account(finalizer=True, deleting=True, status=answered), Health(True), [pool, pool], NOW)
@@ -128,14 +128,14 @@ def test_an_account_in_use_is_not_let_go() -> None:
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BatchError) else None,
 )
-def test_nearly_everything_is_tried_again_at_its_own_pace(
+def test_nearly_everything_is_retried_at_its_own_pace(
     error: BatchError, of_account: bool, stalled: bool, patience: str
 ) -> None:
     problem = classify_error(error)
     assert (problem.of_account, problem.stalled, problem.retry_class.name) == (of_account, stalled, patience)
 
 
-def test_what_a_service_asks_for_has_a_bound() -> None:
+def test_the_wait_that_a_service_requests_is_limited() -> None:
     assert classify_error(ThrottledError("slow down", status=429, retry_after=7.0)).retry_after == 7.0
     assert classify_error(ThrottledError("slow down", status=429, retry_after=86400.0)).retry_after == 300.0
 
@@ -283,7 +283,7 @@ def test_each_trouble_has_its_own_reason_and_remedy(error: BatchError, reason: s
     assert remedy in message
 
 
-def test_an_account_whose_endpoint_was_changed_past_its_rule_goes_on_where_it_was() -> None:
+def test_an_account_whose_endpoint_changed_despite_its_rule_keeps_its_endpoint() -> None:
     first = plan(account(), Health(checked=True), [], NOW).status
     assert first is not None
     assert first["endpoint"] == SPEC["endpoint"]

@@ -135,7 +135,7 @@ def test_the_conflict_says_which_value_takes_what_was_left() -> None:
 # --- a cluster that was lost and is restored from Git ---
 
 
-def test_what_a_lost_cluster_owned_goes_on_with_the_namesake_as_its_own() -> None:
+def test_what_a_lost_cluster_owned_continues_with_the_namesake_as_its_own() -> None:
     plan = decide(None, remote("cluster-0/default/BatchPool/one/uid-0"), LOST)
     [call] = plan.calls
     assert (call.body or {})["metadata"] == [
@@ -152,7 +152,7 @@ def test_what_the_lost_cluster_had_adopted_stays_adopted() -> None:
 
 
 @pytest.mark.parametrize("owner", ["cluster-0/default/BatchPool/two/uid-0", "cluster-0/team-b/BatchPool/one/uid-0"])
-def test_only_the_namesake_goes_on(owner: str) -> None:
+def test_only_the_namesake_continues(owner: str) -> None:
     assert reason(decide(None, remote(owner), LOST))[0] == "OwnershipConflict"
 
 
@@ -164,7 +164,7 @@ def test_the_pool_in_use_may_be_one_of_a_later_generation() -> None:
     ]
 
 
-def test_a_finished_job_takes_no_marker_and_is_followed_all_the_same() -> None:
+def test_a_finished_job_takes_no_marker_and_is_followed_anyway() -> None:
     one = resource(Kind.JOB, JOB_SPEC)
     there = {
         "id": "one", "state": "completed", "executionInfo": {"terminateReason": "AllTasksCompleted"},

@@ -93,7 +93,7 @@ def test_depth_is_bounded_for_json_as_for_yaml(deep: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["a: " + "1:" * 40 + "1", "a: " + "1:" * 40 + "1.5", "- !!int " + "1:" * 40 + "1"])
-def test_a_number_whose_making_could_take_for_ever_is_refused(text: str) -> None:
+def test_a_number_whose_making_could_take_forever_is_refused(text: str) -> None:
     """PyYAML makes `1:1:1:…`, a number to the base of 60, in a time that grows with the square of its length."""
     with pytest.raises(ValueError, match="number to the base of 60"):
         loaded(text)

@@ -72,7 +72,7 @@ def test_tasks_that_a_call_announces_are_fed_after_it() -> None:
     assert list(effects(Plan(calls=(CREATE,), feed=feed))) == [CREATE, StartMarkedFeed(feed), Settle()]
 
 
-def test_an_object_goes_last_and_what_must_be_gone_is_asked_for_then() -> None:
+def test_an_object_goes_last_and_what_must_be_gone_is_requested_then() -> None:
     plan = Plan(finalizer="remove", confirm=(GONE,), status={"phase": "Deleting"}, events=(TOLD,))
     assert list(effects(plan)) == [Settle(), ShowStatus({"phase": "Deleting"}), TOLD, RemoveFinalizer((GONE,))]
 

@@ -131,7 +131,7 @@ def sifted(
 
 
 @given(st.integers(1, 40), st.booleans(), st.booleans(), st.data())
-def test_a_stream_goes_on_with_exactly_what_is_not_there(
+def test_a_stream_continues_with_exactly_what_is_not_there(
     size: int, prune: bool, ordered: bool, data: st.DataObject
 ) -> None:
     spec = sweep([{"start": 1, "end": size}])

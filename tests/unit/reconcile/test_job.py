@@ -246,7 +246,7 @@ def test_exit_conditions_that_satisfy_dependents_do_not_end_the_job() -> None:
     assert verbs(decide(one, there, tasks)) == ["terminate_job"]
 
 
-def test_a_refused_task_is_shown_and_tried_again() -> None:
+def test_a_refused_task_is_shown_and_retried() -> None:
     one = job(finalizer=True)
     wrong = InvalidRequestError("commandLine is too long", status=400, code="InvalidPropertyValue")
     there = remote(one, full=False)
@@ -361,7 +361,7 @@ def test_the_fingerprint_of_config_maps_is_part_of_the_note() -> None:
     assert job_changes.with_contents(print_, None) == print_
 
 
-def test_tasks_that_go_on_regardless_are_other_tasks() -> None:
+def test_tasks_that_continue_regardless_are_other_tasks() -> None:
     """So the feeder looks at them again, and adds those that are not there yet as they shall be."""
     before = job_changes.fingerprint(SWEEP)
     assert job_changes.fingerprint(SWEEP | {"onDependencyFailure": "Fail"}) == before

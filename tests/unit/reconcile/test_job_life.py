@@ -80,7 +80,7 @@ def test_a_suspended_job_that_others_deleted_shows_no_state() -> None:
 
 
 @pytest.mark.parametrize("refused", [False, True])
-def test_counts_go_on_while_new_tasks_are_wrong_or_refused(*, refused: bool) -> None:
+def test_counts_continue_while_new_tasks_are_wrong_or_refused(*, refused: bool) -> None:
     spec = (
         JOB_SPEC if refused else JOB_SPEC | {"tasks": [{"id": "a", "commandLine": ""}, {"id": "A", "commandLine": ""}]}
     )
@@ -133,7 +133,7 @@ def test_a_job_flees_once(here: str, requeues: int, expected: list[str]) -> None
     assert verbs(decide(one, there, tasks, replace(POOL, fallback="safe"))) == expected
 
 
-def test_a_deadline_starts_anew_with_the_resumption_and_rests_in_between() -> None:
+def test_a_deadline_restarts_with_the_resumption_and_rests_in_between() -> None:
     spec = JOB_SPEC | {"activeDeadlineSeconds": 600, "constraints": {"maxTaskRetryCount": 1}}
     start = {"executionInfo": {"startTime": "2026-01-01T00:00:00.1234567Z"}}
     assert job_changes.constraints(spec, None) == {"maxTaskRetryCount": 1, "maxWallClockTime": "PT600S"}
@@ -383,7 +383,7 @@ def test_a_job_that_is_being_ended_is_not_looked_at_in_a_circle() -> None:
     assert ending.requeue_after is None, "the deadline is long over; the poller tells when the job has ended"
 
 
-def test_a_job_of_which_only_blocked_batch_tasks_are_left_ends_if_it_is_to_end_with_them() -> None:
+def test_a_job_with_only_blocked_batch_tasks_ends_if_it_ends_with_its_tasks() -> None:
     view = TasksView(counts=counted(active=2, failed=1), failed=[failure("a")], failed_count=1, others_blocked=2)
     spec = {"poolRef": {"name": "cpu"}}
     for more, verb in (

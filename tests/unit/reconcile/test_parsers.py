@@ -121,9 +121,7 @@ JSON = st.recursive(
 @example("- {id: a, commandLine: x, requiredSlots: " + "9" * 5000 + "}", None, "", False)
 @example("- {id: 2026-13-45, commandLine: x}", None, "", False)
 @example("[" + "9" * 5000 + "]", None, "", False)
-def test_any_text_of_a_config_map_makes_tasks_or_says_why_not(
-    text: str, form: Any, template: str, tabled: bool
-) -> None:
+def test_any_text_of_a_config_map_becomes_tasks_or_an_error(text: str, form: Any, template: str, tabled: bool) -> None:
     spec: dict[str, Any] = {
         "tasksFrom": [{"configMapKeyRef": REFERENCE}],
         "taskFactory": {
@@ -159,7 +157,7 @@ def test_a_small_table_with_a_large_template_does_not_fill_the_memory() -> None:
 
 
 @pytest.mark.parametrize("sources_", [1, 20])
-def test_a_small_template_that_is_filled_with_the_same_value_again_and_again_does_not_fill_the_memory(
+def test_a_small_template_that_repeats_one_value_does_not_fill_the_memory(
     sources_: int,
 ) -> None:
     """Each task would have 200 thousand characters, of 60 KiB of text in all."""

@@ -179,6 +179,6 @@ def test_nobody_is_let_in_without_a_word() -> None:
     assert not allows(None, "here", LABELS)
 
 
-def test_adoption_does_not_write_over_what_somebody_else_has_just_written() -> None:
+def test_adoption_does_not_write_over_what_another_client_has_just_written() -> None:
     plan = decide(pool(annotations={ADOPT: "true"}), FOREIGN | {"eTag": "0x1"})
     assert [call.if_match for call in plan.calls] == ["0x1"]

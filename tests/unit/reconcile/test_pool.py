@@ -139,7 +139,7 @@ def test_a_sticky_resize_error_is_shown_and_gates_nothing() -> None:
     assert decision.requeue_after == 840
 
 
-def test_a_resize_that_fell_short_is_asked_for_again_after_a_while() -> None:
+def test_a_resize_that_fell_short_is_requested_again_after_a_while() -> None:
     one = pool(finalizer=True)
     error = {"code": "AllocationTimedout", "message": "no nodes"}
     there = remote(
@@ -172,7 +172,7 @@ def test_asking_again_is_no_step_back() -> None:
     assert moving.events == ()
 
 
-def test_a_formula_that_failed_is_tried_again_after_a_while() -> None:
+def test_a_formula_that_failed_is_retried_after_a_while() -> None:
     one, there = autoscaled(autoScaleRun={"timestamp": timestamp(NOW), "results": ""})
     wanted = pool(spec=dict(one.spec) | {"autoScaleFormula": "$TargetDedicatedNodes = 5;"}, finalizer=True)
     error = PoolError(code="AutoScalingFormulaEvaluationError", message=Prose("no"))
@@ -215,7 +215,7 @@ def test_a_foreign_pool_is_never_touched(metadata: list[dict[str, str]]) -> None
     assert (verbs(gone), gone.finalizer) == ([], "remove")
 
 
-def test_deletion_asks_once_waits_and_lets_go() -> None:
+def test_deletion_is_requested_once_and_the_finalizer_removed_afterwards() -> None:
     one = pool(finalizer=True, deleting=True)
     assert verbs(decide(one, remote(one))) == ["delete_pool"]
     waiting = decide(one, remote(one, state="deleting"))
@@ -282,7 +282,7 @@ def test_a_formula_that_is_not_evaluated_any_more_is_handed_in_again() -> None:
     assert condition(still, "AutoScaleHealthy")[:2] == ("False", "AutoScaleStalled")
 
 
-def test_what_is_under_way_is_stopped_for_another_formula_and_not_for_another_interval() -> None:
+def test_what_is_in_progress_is_stopped_for_another_formula_and_not_for_another_interval() -> None:
     for member, value, expected in (
         ("autoScaleFormula", "$TargetDedicatedNodes = 9;", ["stop_pool_resize"]),
         ("autoScaleEvaluationInterval", "PT1H", []),
@@ -360,7 +360,7 @@ def test_the_end_of_an_image_is_warned_of_in_time() -> None:
         assert decision.status["imageEndOfLife"] == timestamp(NOW + days * 86400)
 
 
-def test_a_patch_that_the_service_took_is_not_repeated_though_it_returns_something_else() -> None:
+def test_an_accepted_patch_is_not_repeated_although_the_response_differs() -> None:
     one = pool(spec=POOL_SPEC | {"displayName": "a", "startTask": {"commandLine": "true"}}, finalizer=True)
     there = remote(one, displayName="A", startTask={"commandLine": "TRUE"})
     (call,) = decide(one, there, counts(idle=4)).calls

@@ -45,7 +45,7 @@ def live(one: Bench, seconds: float, every: float = 20.0) -> None:
         one.clock.advance(every)
 
 
-def test_nothing_is_done_unless_asked_for() -> None:
+def test_nothing_is_done_unless_requested() -> None:
     one = bench()
     fail(one, "unusable", 2)
     live(one, HOUR)
@@ -150,7 +150,7 @@ def test_a_second_change_of_the_start_task_reaches_a_node_that_was_restarted_for
     assert scene.step() == ["reboot_node"], "back to what it was restarted for an hour ago"
 
 
-def test_a_node_that_has_booted_and_still_runs_another_start_task_is_not_restarted_for_ever() -> None:
+def test_a_node_that_has_booted_and_still_runs_another_start_task_is_not_restarted_forever() -> None:
     scene = Renewal()
     assert scene.step() == ["reboot_node"]
     scene.boot("2026-01-01T01:00:00Z")

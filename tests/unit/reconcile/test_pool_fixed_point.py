@@ -146,7 +146,7 @@ def test_what_is_foreign_is_never_touched(
 
 
 @pytest.mark.parametrize("strategy", ["WhenEmpty", "Drain", "Recreate"])
-def test_deletion_leaves_nothing_whatever_was_going_on(strategy: str) -> None:
+def test_deletion_leaves_nothing_in_any_state(strategy: str) -> None:
     spec = {"accountRef": {"name": "main"}, "vmSize": "Standard_D4ads_v6", "targetDedicatedNodes": 2, "taskSlotsPerNode": 2,
             "virtualMachineConfiguration": {"imageReference": {"publisher": "p", "offer": "o", "sku": "s1"}}}  # fmt: skip
     for passes in range(6):

@@ -86,7 +86,7 @@ def test_nodes_follow_the_clock(hours: dict[str, Any], at: datetime, nodes: int)
     ("pending", "busy"),
     [([], True), ([0.0] * 10, True), ([0.0] * 60, False), ([0.0] * 59 + [1.0], True), ([1.0] * 10 + [0.0] * 60, False)],
 )
-def test_an_idle_pool_lets_go_of_its_nodes(pending: list[float], busy: bool) -> None:
+def test_an_idle_pool_releases_its_nodes(pending: list[float], busy: bool) -> None:
     """A new pool, of which too little is known, counts as busy."""
     expected = (4, 2, "taskcompletion") if busy else (0, 0, "taskcompletion")
     assert targets(idle_guard(4, 2, "PT30M"), PendingTasks=pending) == expected

@@ -69,7 +69,7 @@ def test_nodes_that_did_not_leave_are_asked_to_leave_again_ever_more_rarely(trie
     assert call.body["targetDedicatedNodes"] == 2
 
 
-def test_the_status_says_that_nodes_are_billed_and_their_removal_asked_for_again() -> None:
+def test_the_status_says_that_nodes_are_billed_and_their_removal_is_requested_again() -> None:
     status = decide(left_behind(60)).status or {}
     [ready] = [each for each in status["conditions"] if each["type"] == "Ready"]
     assert ready["reason"] == "ResizeIncomplete"
@@ -77,7 +77,7 @@ def test_the_status_says_that_nodes_are_billed_and_their_removal_asked_for_again
     assert "requests their removal again" in ready["message"]
 
 
-def test_a_drain_that_ran_into_the_timeout_goes_on() -> None:
+def test_a_drain_that_ran_into_the_timeout_continues() -> None:
     drain = {"updateStrategy": "Drain", "vmSize": "Standard_D8ads_v6"}
     waits = decide(left_behind(299, targets=0), **drain)
     assert verbs(waits) == []
@@ -119,7 +119,7 @@ def test_an_autoscaler_that_raises_the_number_again_and_again_stops_no_allocatio
     assert one.resource.status["nodes"] == "22/22"
 
 
-def test_fewer_nodes_stop_what_is_under_way_but_not_more_often_than_every_ten_minutes() -> None:
+def test_fewer_nodes_stop_what_is_in_progress_but_not_more_often_than_every_ten_minutes() -> None:
     one = bench()
     for round_ in range(60):
         scaled(one, (20, 1)[round_ % 2])

@@ -190,7 +190,7 @@ def test_deletion_is_terminating_and_says_what_it_waits_for() -> None:
     assert one.resource.status["phase"] == "Deleting"
 
 
-def test_drift_is_in_progress_until_it_is_set_right() -> None:
+def test_drift_is_in_progress_until_it_is_corrected() -> None:
     one = bench()
     one.create(with_note(with_marker(body_of("one", SPEC, "agent 1"), marker(CLUSTER, one.resource)), SPEC))
     one.settle()
@@ -202,7 +202,7 @@ def test_drift_is_in_progress_until_it_is_set_right() -> None:
     assert kstatus(one.resource) == "Current"
 
 
-def test_all_of_a_drift_is_told_though_it_is_set_right_step_by_step() -> None:
+def test_all_of_a_drift_is_reported_although_it_is_corrected_in_steps() -> None:
     one = settled()
     pool = one.service.pool("one")
     one.service.pools.patch(pool, {"displayName": "theirs"})
@@ -232,7 +232,7 @@ def test_what_the_defaults_of_the_account_have_changed_is_no_drift() -> None:
     assert not any(each.drift for each in one.plans)
 
 
-def test_a_change_that_waits_for_an_empty_pool_is_a_condition_and_keeps_nobody_waiting() -> None:
+def test_a_change_that_waits_for_an_empty_pool_is_a_condition_and_blocks_no_one() -> None:
     one = settled()
     changed(one, vmSize="Standard_D8ads_v6")
     plan = one.settle()

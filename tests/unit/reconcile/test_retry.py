@@ -268,7 +268,7 @@ def test_ids_keep_the_digits_that_they_have_in_azure_batch() -> None:
     assert chosen({"taskFactory": factory}, "007", "049") == {"007": {"commandLine": "7"}, "049": {"commandLine": "49"}}
 
 
-def test_tasks_that_the_factory_no_longer_makes_are_not_left_out_in_silence() -> None:
+def test_tasks_that_the_factory_no_longer_makes_are_not_left_out_silently() -> None:
     factory = {"repeat": {"count": 50}, "repeatTask": {"commandLine": "{0}"}}
     spec = {"taskFactory": factory, "tasks": [{"id": "999", "commandLine": "x"}]}
     with pytest.raises(ResolutionError, match="no longer generates tasks '050' and 99 more, which have not") as caught:

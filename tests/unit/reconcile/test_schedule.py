@@ -53,7 +53,7 @@ def ready(decision: Plan) -> tuple[str, str]:
     return found["status"], found["reason"]
 
 
-def test_created_with_the_pool_in_the_place_of_its_reference() -> None:
+def test_created_with_the_pool_in_place_of_its_reference() -> None:
     decision = decide(schedule(finalizer=False), Absent.NOT_FOUND)
     [call] = decision.calls
     body = dict(call.body or {})
@@ -80,7 +80,7 @@ def test_what_is_as_wanted_is_left_alone() -> None:
         ({"metadata": [{"name": "a", "value": "b"}]}, "metadata"),
     ],
 )
-def test_a_change_is_patched_whole_and_not_over_somebody_elses(change: dict[str, Any], member: str) -> None:
+def test_a_change_is_patched_whole_and_not_over_that_of_another_client(change: dict[str, Any], member: str) -> None:
     decision = decide(schedule(SPEC | change), REMOTE)
     [call] = decision.calls
     assert (call.verb, call.if_match) == ("update_schedule", "0x1")
@@ -151,14 +151,14 @@ def test_what_is_unknown_is_waited_for() -> None:
     assert decide(schedule(), Absent.UNKNOWN) == Plan()
 
 
-def test_deleted_and_let_go() -> None:
+def test_a_deleted_object_without_a_resource_is_released() -> None:
     going = schedule(deleting=True)
     assert calls(decide(going, REMOTE)) == ["delete_schedule"]
     assert calls(decide(going, REMOTE | {"state": "deleting"})) == []
     assert decide(going, Absent.NOT_FOUND).finalizer == "remove"
 
 
-def test_somebody_elses_is_left_alone() -> None:
+def test_a_foreign_resource_is_left_alone() -> None:
     decision = plan(ScheduleScope(schedule(), ACCOUNT, TargetPoolView("cpu"), REMOTE, JobsView(), CLUSTER, NOW))
     assert calls(decision) == []
     assert ready(decision) == ("False", "OwnershipConflict")

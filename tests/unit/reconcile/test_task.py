@@ -97,9 +97,7 @@ def test_nothing_is_submitted_on_old_news_or_twice() -> None:
         (replace(ACTIVE, foreign="it belongs to BatchJob other/theirs"), "JobNotAllowed"),
     ],
 )
-def test_a_task_that_is_about_to_be_sent_is_kept_from_a_job_that_is_somebody_elses_by_now(
-    job: JobView, why: str
-) -> None:
+def test_a_queued_task_is_not_added_to_a_job_that_has_become_foreign(job: JobView, why: str) -> None:
     decision = decide(task(), TaskView(Absent.NOT_FOUND, pending=True), job)
     assert decision.halts
     assert reason(decision) == why
@@ -159,7 +157,7 @@ def test_a_failure_says_why() -> None:
     assert (decision.status["phase"], decision.status["stderrTail"]) == ("Failed", "no space")
 
 
-def test_a_task_of_somebody_else_is_never_touched() -> None:
+def test_a_foreign_task_is_never_touched() -> None:
     one = task()
     foreign = remote(one, more={"owner": None})
     decision = decide(one, TaskView(foreign))
@@ -194,7 +192,7 @@ def test_a_task_goes_with_its_job() -> None:
     assert decide(one, TaskView(remote(one)), going) == Plan()
 
 
-def test_a_deleted_task_is_deleted_and_let_go_without_a_status() -> None:
+def test_a_deleted_task_is_deleted_and_released_without_a_status() -> None:
     one = task(finalizer=True, deleting=True)
     decision = decide(one, TaskView(remote(one, "running")))
     assert [(call.verb, call.parent, call.id) for call in decision.calls] == [("delete_task", "steps", "one")]
@@ -272,7 +270,7 @@ def test_what_may_have_run_is_looked_for_before_it_is_said_never_to_have_run() -
     assert decide(task(finalizer=True), TaskView(Absent.NOT_FOUND), job_in("completed")).confirm == ()
 
 
-def test_a_job_of_somebody_else_under_the_id_keeps_no_word_back() -> None:
+def test_a_foreign_job_under_the_id_hides_no_message() -> None:
     """What is there is no absence: a GET that finds it would hold the status up forever."""
     seen = task(finalizer=True, status={"state": "running", "phase": "Running", "observedGeneration": 1})
     theirs = replace(job_in("active"), ours=False)
@@ -334,7 +332,7 @@ def test_the_output_of_a_task_goes_where_its_job_says() -> None:
     assert decide(task(), TaskView(Absent.NOT_FOUND)).logs_to is None
 
 
-def test_a_task_of_a_job_that_goes_on_satisfies_its_dependents() -> None:
+def test_a_task_of_a_job_that_continues_satisfies_its_dependents() -> None:
     going_on = replace(ACTIVE, goes_on=True)
     body = decide(task(), TaskView(Absent.NOT_FOUND), going_on).submit or {}
     assert body["exitConditions"] == {"default": {"dependencyAction": "satisfy"}}
@@ -357,7 +355,7 @@ def test_a_task_that_can_never_start_says_whose_fault_it_is() -> None:
     assert [call.verb for call in decide(ended, TaskView(remote(one), blocked_by="other")).calls] == ["terminate_task"]
 
 
-def test_an_account_that_is_only_just_opened_is_waited_for_in_silence() -> None:
+def test_waiting_for_a_new_account_writes_no_status() -> None:
     """Objects that were made while the operator was down would otherwise be written to again."""
     opening = replace(NO_ACCOUNT, opening=True)
     assert plan(TaskScope(task(), opening, ACTIVE, TaskView(), CLUSTER, NOW)) == Plan()

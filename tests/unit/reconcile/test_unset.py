@@ -81,7 +81,7 @@ def test_what_a_job_no_longer_says_goes_back(
     assert verbs(decide(now, after, RUNNING)) == []
 
 
-def test_a_default_that_nobody_knows_of_is_not_set_right() -> None:
+def test_a_default_that_nobody_knows_of_is_not_corrected() -> None:
     """The service may fill in members of the network that the spec does not hold; only a change of the spec counts then."""
     spec = JOB_SPEC | {"networkConfiguration": NETWORK}
     was = applied_job(spec, networkConfiguration=NETWORK | {"novel": "filled in"})

@@ -62,7 +62,7 @@ class FakeSession:
         raise KeyError("secret text")
 
 
-def test_a_session_that_ends_by_a_fault_is_shown_and_opened_anew_and_the_others_go_on(
+def test_a_session_that_ends_with_an_error_is_shown_and_reopened_and_others_continue(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     FakeSession.made = []
@@ -167,7 +167,7 @@ async def test_a_rotated_secret_is_taken_up_once_by_the_session_that_is_open(mon
     await asyncio.wait([running])
 
 
-async def test_a_session_that_signs_in_anew_polls_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_session_that_signs_in_again_polls_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     opened, used, pokes = session(), list[object](), list[int]()
 
     async def use(credential: object) -> None:

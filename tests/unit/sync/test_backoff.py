@@ -56,7 +56,7 @@ def test_the_user_is_answered_at_once_and_a_corrected_value_too() -> None:
     assert world.tries == 3
 
 
-def test_contents_that_change_with_each_try_do_not_make_it_a_new_request_for_ever() -> None:
+def test_contents_that_change_with_each_try_do_not_make_it_a_new_request_forever() -> None:
     world = World()
     for number in range(1000):
         world.now += 1
@@ -64,7 +64,7 @@ def test_contents_that_change_with_each_try_do_not_make_it_a_new_request_for_eve
     assert world.tries < 15
 
 
-def test_success_starts_anew_and_so_does_another_kind_of_refusal() -> None:
+def test_success_resets_the_backoff_and_so_does_another_kind_of_refusal() -> None:
     world = World()
     for _ in range(5):
         world.now += 100

@@ -58,7 +58,7 @@ def plan(session: Any) -> Plan:
     return decide(WANTED, seen(session), TasksView(counts=TaskCounts(active=1)))
 
 
-async def test_a_change_by_somebody_else_makes_a_plan_void(emulator: EmulatorThread, session: Any) -> None:
+async def test_a_change_by_another_client_makes_a_plan_void(emulator: EmulatorThread, session: Any) -> None:
     created = job_body(WANTED)
     body = {name: created[name] for name in ("id", "poolInfo", "metadata")}
     assert emulator.call("POST", "/jobs", body)[0] == 201
@@ -119,7 +119,7 @@ class Jobs:
         (Evidence(None, OURS), THEIRS, SECOND, []),
     ],
 )
-async def test_what_is_deleted_is_what_was_decided_about_and_has_not_changed_since_the_last_look(
+async def test_a_resource_is_deleted_only_if_it_is_unchanged_since_the_decision(
     evidence: Evidence, owner: str | None, created: str, deleted: list[str]
 ) -> None:
     client = Jobs(owner, created)
@@ -207,7 +207,7 @@ REBOOT = Call("reboot_node", Table.NODES, "a", "cpu", body={}, evidence=Evidence
         (REBOOT, {"a": "t2"}, [], ["b"]),
     ],
 )
-async def test_nodes_are_asked_for_themselves_before_they_are_removed_or_restarted(
+async def test_each_node_is_read_before_it_is_removed_or_restarted(
     call: Call, since: dict[str, str], made: list[str], left: list[str]
 ) -> None:
     client, mirror = Nodes(**since), Mirror()

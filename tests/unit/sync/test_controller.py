@@ -334,7 +334,7 @@ def test_nothing_is_looked_at_in_a_circle(monkeypatch: pytest.MonkeyPatch) -> No
     assert 50 <= passes <= 101, "looked at again, but not more than ten times a second"
 
 
-def test_what_a_pass_waits_for_is_cancelled_and_the_worker_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_pass_waits_for_is_cancelled_and_the_worker_continues(monkeypatch: pytest.MonkeyPatch) -> None:
     """A TaskGroup lets a worker that ends by a CancelledError go without a word."""
     passes = 0
 
@@ -379,7 +379,7 @@ def test_a_namespace_that_was_annotated_just_before_a_deletion_keeps_the_pool() 
     run_jumping(life())
 
 
-def test_a_namespace_whose_annotation_was_taken_away_just_before_a_deletion_does_not_leave_the_pool() -> None:
+def test_a_namespace_whose_annotation_was_removed_just_before_a_deletion_does_not_leave_the_pool() -> None:
     async def life() -> None:
         scene = Scene()
         scene.namespace = DETACH
@@ -398,7 +398,7 @@ def test_a_namespace_whose_annotation_was_taken_away_just_before_a_deletion_does
     run_jumping(life())
 
 
-def test_a_namespace_is_read_anew_only_for_what_cannot_be_undone() -> None:
+def test_a_namespace_is_read_again_only_for_what_cannot_be_undone() -> None:
     async def life() -> None:
         scene = Scene()
         wanted = SPEC["targetDedicatedNodes"]

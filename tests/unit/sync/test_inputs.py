@@ -252,7 +252,7 @@ async def test_what_a_pool_takes_is_known_by_value_and_by_version_of_what_holds_
     assert other.taken[one.key]["userAccounts"].version == seen[0].version
 
 
-async def test_what_a_schedule_of_the_service_takes_is_followed_and_its_other_changes_need_no_secret() -> None:
+async def test_accepted_changes_of_a_schedule_are_applied_and_others_need_no_secret() -> None:
     api = Api(tokens={"t": "abc"})
     these = inputs(api)
     manager = {"id": "m", "commandLine": "x", "environmentSettings": [VARIABLE]}

@@ -114,7 +114,7 @@ class Poller:
         self.asked += 1
 
 
-def test_a_subscription_is_followed_and_only_news_asks_for_a_poll() -> None:
+def test_a_subscription_is_followed_and_only_news_requests_a_poll() -> None:
     session = Session(_mirror())
     session.poller = poller = Poller()
     decision, _ = _observed(POOL, session.mirror)
@@ -141,7 +141,7 @@ def test_a_task_that_is_stopped_although_its_spec_cannot_be_used_keeps_its_tail(
     assert session.interest.tail([unfit.key]) == 5
 
 
-def test_nothing_goes_on_for_a_job_that_has_ended() -> None:
+def test_nothing_continues_for_a_job_that_has_ended() -> None:
     session, ended = Session(_mirror()), list[str]()
     session.poller = Poller()
     session.feeder.forget = lambda key: ended.append(f"feeder {key.name}")

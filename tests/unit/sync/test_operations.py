@@ -74,7 +74,7 @@ async def test_what_is_known_of_an_operation_is_not_known_of_its_namesake() -> N
         assert operations.progress(KEY, "two") == NOTHING
 
 
-async def test_a_namesake_begins_while_the_former_one_is_under_way() -> None:
+async def test_a_namesake_begins_while_the_former_one_is_in_progress() -> None:
     client = Client()
     async with operating(client) as (operations, acted, waited):
         client.answers.clear()

@@ -134,7 +134,7 @@ async def test_completed_jobs_of_the_account_are_neither_listed_nor_kept() -> No
 
 
 @jumping
-async def test_a_few_jobs_are_asked_for_by_id_and_gone_is_said_of_those_only() -> None:
+async def test_a_few_jobs_are_requested_by_id_and_only_those_can_be_gone() -> None:
     scene = scene_of(3)
     del scene.service.items["jobs"][2]
     await scene.poll()
@@ -147,7 +147,7 @@ async def test_a_few_jobs_are_asked_for_by_id_and_gone_is_said_of_those_only() -
 
 
 @jumping
-async def test_a_job_that_is_not_among_the_open_ones_is_asked_for_before_anything_is_made_of_it() -> None:
+async def test_a_job_that_is_not_listed_as_open_is_requested_before_a_decision() -> None:
     scene = scene_of(40)
     await scene.poll()
     key = Key(Kind.JOB, "n", "j007")
@@ -180,7 +180,7 @@ async def test_a_service_that_takes_no_filter_by_id_is_asked_one_by_one() -> Non
 
 
 @jumping
-async def test_a_job_made_anew_starts_with_nothing_remembered() -> None:
+async def test_a_recreated_job_starts_with_nothing_remembered() -> None:
     scene = scene_of(1)
     name, key = "j000", Key(Kind.JOB, "n", "j000")
     tasks = [Key(Kind.TASK, "n", f"t{each}") for each in range(25)]
@@ -207,7 +207,7 @@ async def test_a_job_made_anew_starts_with_nothing_remembered() -> None:
     assert key in set().union(*scene.told)
 
 
-async def test_of_what_others_have_only_what_somebody_asks_for_is_kept() -> None:
+async def test_foreign_resources_are_kept_only_on_request() -> None:
     scene, pool = Scene(), Key(Kind.POOL, "n", "p")
     scene.interest.add(pool, "p")
     scene.service.items["pools"] = [{"id": "p", "state": "active"}, {"id": "theirs", "state": "active", "vmSize": "a"}]
@@ -263,7 +263,7 @@ async def test_a_pool_that_we_make_is_noted_from_its_creation_on() -> None:
 
 
 @jumping
-async def test_a_completed_job_made_anew_is_read_to_its_end_again() -> None:
+async def test_a_recreated_completed_job_is_read_to_its_end_again() -> None:
     scene = scene_of(1)
     scene.service.items["jobs"] = [entry("j000", "completed")]
     await scene.poll()

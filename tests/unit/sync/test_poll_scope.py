@@ -111,7 +111,7 @@ def test_a_job_that_cannot_be_counted_is_no_trouble_of_the_account_nor_of_the_ot
 
 
 @jumping
-async def test_it_is_tried_again_ever_more_seldom_and_shown_after_a_while() -> None:
+async def test_a_failed_step_is_retried_at_growing_intervals_and_shown_after_a_while() -> None:
     scene = scene_of_jobs()
     scene.service.failing["taskcounts j2"] = FAILED
     tries, shown_at, told = 0, None, 0
@@ -172,7 +172,7 @@ async def test_a_service_that_answers_no_step_ends_the_poll_and_not_the_account(
 
 
 @pytest.mark.parametrize("what", ["nodes", "tail", "tasks where executionInfo"])
-def test_what_is_asked_for_one_thing_does_not_judge_the_account(what: str) -> None:
+def test_an_error_of_one_resource_does_not_affect_the_account(what: str) -> None:
     async def run() -> None:
         scene = scene_of_jobs()
         pool = Key(Kind.POOL, "n", "p")
@@ -305,7 +305,7 @@ def test_an_object_without_a_problem_says_nothing_and_one_that_stalls_says_that(
 
 
 @jumping
-async def test_absence_is_not_claimed_without_an_answer() -> None:
+async def test_absence_is_not_claimed_without_a_response() -> None:
     scene = scene_of_jobs()
     scene.service.failing["jobs"] = FAILED
     await scene.poll()

@@ -224,7 +224,7 @@ async def test_a_changed_pool_is_listed_whole_and_others_are_not() -> None:
     assert scene.mirror.pools.get("theirs") == foreign | {"eTag": "0x8"}
 
 
-async def test_the_images_of_the_account_are_asked_for_once() -> None:
+async def test_the_images_of_the_account_are_requested_once() -> None:
     scene = Scene()
     scene.interest.add(POOL, "p")
     scene.service.items["images"] = [{"nodeAgentSKUId": "x"}]
@@ -331,7 +331,7 @@ async def test_the_tasks_of_a_run_learn_that_its_schedule_has_changed_hands() ->
     assert key in await scene.poll() | await scene.poll()
 
 
-async def test_a_task_that_somebody_wants_while_its_job_is_listed_learns_that_it_is_not_there() -> None:
+async def test_a_task_that_is_requested_while_its_job_is_listed_is_reported_missing() -> None:
     """Whoever asks in that moment waits for news; a list that lacks the task is news, and the next one is none."""
     scene = Scene()
     keys = wanted_tasks(scene, 25)
@@ -361,7 +361,7 @@ async def test_what_was_learned_of_tasks_is_told_although_the_next_call_fails() 
     assert keys["t000"] in await scene.poll()
 
 
-async def test_a_few_tasks_are_asked_for_by_their_ids() -> None:
+async def test_a_few_tasks_are_requested_by_their_ids() -> None:
     scene = Scene()
     keys = wanted_tasks(scene, 3)
     scene.service.items["tasks"] = [task("t000", "active", environmentSettings=OWNER)]
@@ -419,7 +419,7 @@ async def test_one_task_of_a_job_of_20_000_keeps_one_and_costs_one_call() -> Non
     assert list(scene.mirror.tasks["j"].entries()) == [observed({"id": "mine", "state": "running"})]
 
 
-async def test_some_tasks_of_a_job_of_20_000_are_asked_for_by_id_after_a_list_was_given_up() -> None:
+async def test_some_tasks_of_a_job_of_20_000_are_requested_by_id_after_a_list_was_given_up() -> None:
     scene = Scene()
     keys = wanted_tasks(scene, 30)
     scene.service.items["tasks"] = [task(f"x{number}", "running") for number in range(20_000)]
@@ -436,7 +436,7 @@ async def test_some_tasks_of_a_job_of_20_000_are_asked_for_by_id_after_a_list_wa
     ]
 
 
-async def test_a_task_that_slips_between_two_pages_is_asked_for_before_it_is_given_up() -> None:
+async def test_a_task_that_slips_between_two_pages_is_requested_before_it_is_given_up() -> None:
     scene = Scene()
     keys = wanted_tasks(scene, 1200)
     tasks = [task(name, "running", environmentSettings=OWNER) for name in keys]
@@ -568,7 +568,7 @@ async def _late_output() -> None:
     assert scene.service.asked == ["check"]
 
 
-def test_what_is_compared_is_asked_for_and_may_be_changed() -> None:
+def test_compared_properties_are_requested_and_can_be_changed() -> None:
     """A member that the poll does not select looks unset, and is sent forever; one that the schema fixes never changes."""
     assert set(job_changes.PLAIN) <= set(_JOB_MEMBERS)
     assert {"constraints", "onAllTasksComplete", "poolInfo", "metadata"} <= set(_JOB_MEMBERS)

@@ -20,7 +20,7 @@ def test_old_news_changes_nothing() -> None:
     assert store.get(new.key) is new
 
 
-def test_a_namesake_replaces_what_is_older_and_an_old_list_does_not_bring_the_former_one_back() -> None:
+def test_a_namesake_replaces_the_former_object_and_an_old_list_does_not_restore_it() -> None:
     store = Store()
     former = resource(Kind.POOL, POOL_SPEC, version=5)
     store.put(former)
@@ -131,7 +131,7 @@ async def test_an_object_that_is_created_while_lists_are_read_is_not_gone() -> N
     assert gone == []
 
 
-def test_what_was_deleted_at_a_version_is_not_brought_back_by_one_between_the_last_known_and_that() -> None:
+def test_a_deleted_object_does_not_return_with_an_older_version() -> None:
     store = Store()
     former = resource(Kind.POOL, POOL_SPEC, version=5)
     store.put(former)

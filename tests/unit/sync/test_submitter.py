@@ -314,7 +314,7 @@ async def test_a_feeder_stops_for_other_sources_and_for_another_incarnation(
     await asyncio.wait([running])
 
 
-async def test_a_refusal_is_not_asked_for_again_before_its_time() -> None:
+async def test_a_refused_call_is_not_repeated_before_its_time() -> None:
     """What the service refuses it refuses the next second, too; a changed spec, or a person, asks at once."""
     wrong = InvalidRequestError("bad", status=400)
 

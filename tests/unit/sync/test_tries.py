@@ -139,7 +139,7 @@ async def test_jobs_are_asked_only_when_counts_have_changed_and_at_the_end(monke
     assert (metric("retries") - before[0], metric("requeues") - before[1]) == (2, 1)
 
 
-async def test_after_a_restart_status_and_metric_go_on_from_what_was_known() -> None:
+async def test_after_a_restart_status_and_metric_continue_from_what_was_known() -> None:
     scene, before = Scene(), metric("requeues")
     scene.interest.add(JOB, "j")
     scene.interest.wishes["j"] = JobSubscription(tries_shown=True, retries=7, requeues=3)

@@ -16,7 +16,7 @@ from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, TASK_SPEC, resource
 FAILED = {"phase": "Failed", "exitCode": 3, "result": "failure"}
 
 
-def test_a_failed_task_leaves_its_dependents_without_hope_unless_its_job_goes_on() -> None:
+def test_dependents_of_a_failed_task_never_run_unless_its_job_continues() -> None:
     one = resource(Kind.TASK, TASK_SPEC, status=FAILED)
     assert views.blocks_dependents(one)
     assert not task_views.blocks_dependents(one, goes_on=True)

@@ -44,7 +44,7 @@ def test_running_tasks_that_end_unseen_are_counted_often(every: float) -> None:
     assert max(later - former for former, later in pairwise(times)) == 20
 
 
-def test_running_tasks_that_end_in_sight_are_counted_ever_more_seldom() -> None:
+def test_running_tasks_whose_end_is_visible_are_counted_at_growing_intervals() -> None:
     times = counted(7200, 5, Motion.SHOWN_END)
     assert len(times) < 40
     assert max(later - former for former, later in pairwise(times)) <= 600 * 1.25 + 5
@@ -60,7 +60,7 @@ def test_running_tasks_that_end_in_sight_are_counted_ever_more_seldom() -> None:
         (Motion.HIDDEN_END, False, 5),
     ],
 )
-def test_after_a_restart_what_rests_in_sight_is_counted_once_more(
+def test_idle_jobs_are_counted_once_after_a_restart(
     motion: Motion, changed: bool, next_: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("random.uniform", lambda _, most: 1.0)
