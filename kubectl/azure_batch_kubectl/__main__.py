@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 
-from azure_batch_kubectl.cli import plugin
-
 COMPLETE = "_KUBECTL_AZURE_BATCH_COMPLETE"
 """By which a shell asks the program itself for completion; click would make a name with a space."""
 
@@ -16,7 +14,12 @@ def main() -> None:
     # What libraries log is not for the user: the one line of an error says it.
     logging.getLogger().addHandler(logging.NullHandler())
     try:
+        from azure_batch_kubectl.cli import plugin
+
         plugin(prog_name="kubectl azure-batch", complete_var=COMPLETE)
+    except KeyboardInterrupt:
+        # While the commands themselves were loaded.
+        sys.exit(130)
     except ModuleNotFoundError as error:
         if error.name != "rich":
             raise

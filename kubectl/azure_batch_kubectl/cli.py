@@ -50,7 +50,18 @@ else:
     why_command = later("why_command")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Plugin(click.Group):
+    """Ctrl-C ends every command in the same way, also while libraries are loaded; tests/unit/kubectl/test_every_command.py."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(Exit.INTERRUPTED) from None
+
+
+@click.group(cls=_Plugin, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="azure-batch-operator")
 def plugin() -> None:
     """Look at and act on objects of azure-batch-operator, with the rights of your kubeconfig."""

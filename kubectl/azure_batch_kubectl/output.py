@@ -71,7 +71,8 @@ def _line(node: Node) -> Text:
 def show(thing: RenderableType) -> None:
     """Print something; for programs, without spaces at the ends of lines."""
     console = _console()
-    if console.is_terminal:
+    # Not what rich takes for one: with FORCE_COLOR, which CI sets, a file is a terminal for it.
+    if sys.stdout.isatty():
         console.print(thing)
         return
     with console.capture() as captured:

@@ -53,5 +53,3 @@ def execute(place: Place, work: Work, code: int = Exit.ERROR) -> None:
         failure = explained(error)
         click.echo(f"error: {failure}", err=True)
         sys.exit(code if failure.code is Exit.ERROR else failure.code)
-    except KeyboardInterrupt:
-        sys.exit(Exit.INTERRUPTED)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-from kubernetes.aio.client.exceptions import ApiException
+from kubernetes.aio.client.exceptions import ApiException, NotFoundException
 
 from azure_batch_kubectl import objects, output, submitting
 from azure_batch_kubectl.cluster import Cluster
@@ -67,18 +68,46 @@ async def run(cluster: Cluster, wanted: Order, *, dry_run: bool) -> None:
         output.documents(made)
         return
     *items, job = made
-    for each in items:
-        await cluster.create_config_map(each)
+    stored: list[Mapping[str, Any]] = []
     try:
+        for item in items:
+            await cluster.create_config_map(item)
+            stored.append(item)
         created = await cluster.create(Kind.JOB, job)
     except ApiException:
-        for each in items:
-            await cluster.delete_config_map(objects.name(each))
+        await _delete(cluster, stored)
         raise
-    owner = {
-        "apiVersion": API_VERSION, "kind": Kind.JOB.value, "name": objects.name(created), "uid": created["metadata"]["uid"],
-    }  # fmt: skip
-    for each in items:
-        # So that it goes with the job.
-        await cluster.patch_config_map(objects.name(each), {"metadata": {"ownerReferences": [owner]}})
+    except BaseException:
+        # Ctrl-C, or no answer: the job may be there.
+        await _settle(cluster, stored, job)
+        raise
+    try:
+        await _hand_over(cluster, items, created)
+    except asyncio.CancelledError:
+        await _hand_over(cluster, items, created)
+        raise
     click.echo(f"batchjob.{GROUP}/{objects.name(created)} created")
+
+
+async def _settle(cluster: Cluster, items: Sequence[Mapping[str, Any]], job: Mapping[str, Any]) -> None:
+    """Leave no ConfigMaps without a job that owns them."""
+    try:
+        found = await cluster.get(Kind.JOB, objects.name(job))
+    except NotFoundException:
+        await _delete(cluster, items)
+    else:
+        await _hand_over(cluster, items, found)
+
+
+async def _delete(cluster: Cluster, items: Sequence[Mapping[str, Any]]) -> None:
+    for item in items:
+        await cluster.delete_config_map(objects.name(item))
+
+
+async def _hand_over(cluster: Cluster, items: Sequence[Mapping[str, Any]], job: objects.Object) -> None:
+    """Make the job own the ConfigMaps, so that they go with it."""
+    owner = {
+        "apiVersion": API_VERSION, "kind": Kind.JOB.value, "name": objects.name(job), "uid": job["metadata"]["uid"],
+    }  # fmt: skip
+    for item in items:
+        await cluster.patch_config_map(objects.name(item), {"metadata": {"ownerReferences": [owner]}})
