@@ -10,40 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from kubernetes.aio.client.exceptions import NotFoundException
 
-from azure_batch_kubectl.why_command import answer
-from azure_batch_operator.api.kinds import KINDS, Kind
+from support.plugin_on_stage import why
 from support.stage import Stage, job, pool, sleeping
 
 Body = dict[str, Any]
 Prepare = Callable[[Stage], Awaitable[None]]
 TRUE = "/bin/sh -c true"
-
-
-class StageCluster:
-    """The API server of the stage, as the plugin reads it."""
-
-    namespace = "default"
-
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-
-    async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Body:
-        found = self._stage.get(KINDS[kind].plural, name, namespace or self.namespace)
-        if not found:
-            body = f'{{"message": "{KINDS[kind].plural}.azurebatch.io \\"{name}\\" not found"}}'
-            raise NotFoundException(status=404, body=body)
-        return found
-
-    async def secret(self, namespace: str, name: str) -> Body:
-        data: Body = self._stage.get("secret", name, namespace)["data"]
-        return data
-
-
-async def why(stage: Stage, kind: Kind = Kind.JOB, name: str = "own") -> str:
-    """What the plugin prints."""
-    return str(await answer(StageCluster(stage), kind, name))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -54,12 +27,14 @@ class Waiting:
         operator: status.waitingFor.
         plugin: the cause that `why` prints, if it knows more than the operator.
         more: what `why` also says.
+        stays: for how many seconds nothing new is written; a resize that fails is retried every 15 minutes.
     """
 
     prepare: Prepare
     operator: str
     plugin: str | None = None
     more: str = ""
+    stays: float = 130.0
 
 
 def with_node(stage: Stage, text: str) -> str:
@@ -78,8 +53,24 @@ async def quota(stage: Stage) -> None:
     stage.apply(*stage.account_objects(), pool("cpu"), job("own", tasks=sleeping(1)))
 
 
+async def allocation_fails(stage: Stage) -> None:
+    error = {"code": "AllocationFailed", "message": "Desired number of dedicated nodes could not be allocated"}
+    stage.azure.service.pools.allocation_faults["cpu"] = (0, error)
+    stage.apply(*stage.account_objects(), pool("cpu"), job("own", tasks=sleeping(1)))
+
+
+async def formula_fails(stage: Stage) -> None:
+    scale: Body = {
+        "enableAutoScale": True,
+        "autoScaleFormula": "$TargetDedicatedNodes = 1 / 0;",
+        "targetDedicatedNodes": None,
+    }
+    stage.apply(*stage.account_objects(), pool("cpu", **scale), job("own", tasks=sleeping(1)))
+
+
 async def formula_at_zero(stage: Stage) -> None:
-    scale = {"enableAutoScale": True, "autoScaleFormula": "$TargetDedicatedNodes = 0;", "targetDedicatedNodes": None}
+    formula = "$TargetDedicatedNodes = 0;"
+    scale: Body = {"enableAutoScale": True, "autoScaleFormula": formula, "targetDedicatedNodes": None}
     await stage.ready_pool(**scale)
     stage.apply(job("own", tasks=sleeping(1)))
     await stage.until(lambda: (stage.azure.get("/pools/cpu") or {}).get("autoScaleRun"), 3600)
@@ -102,6 +93,13 @@ async def too_many_nodes(stage: Stage) -> None:
     stage.apply(job("own", tasks=[{"id": "mpi", "commandLine": TRUE, "multiInstanceSettings": wide}]))
 
 
+async def too_few_nodes(stage: Stage) -> None:
+    stage.azure.service.quotas.dedicated_cores = 4
+    wide = {"numberOfInstances": 2, "coordinationCommandLine": TRUE}
+    stage.apply(*stage.account_objects(), pool("cpu"))
+    stage.apply(job("own", tasks=[{"id": "mpi", "commandLine": TRUE, "multiInstanceSettings": wide}]))
+
+
 async def dependency_missing(stage: Stage) -> None:
     await stage.ready_pool()
     tasks = [{"id": "b", "commandLine": TRUE, "dependsOn": {"taskIds": ["later"]}}]
@@ -117,6 +115,15 @@ async def preparation_fails(stage: Stage) -> None:
 async def start_task_fails(stage: Stage) -> None:
     start = {"commandLine": "/bin/sh -c 'exit 9'", "waitForSuccess": True, "maxTaskRetryCount": 0}
     stage.apply(*stage.account_objects(), pool("cpu", targetDedicatedNodes=1, startTask=start))
+    stage.apply(job("own", tasks=sleeping(1)))
+
+
+async def image_not_pulled(stage: Stage) -> None:
+    await stage.ready_pool(targetDedicatedNodes=1)
+    (node,) = stage.azure.service.pool_table["cpu"].nodes.values()
+    stage.azure.service.nodes.fail(
+        node, "unusable", "ContainerInvalidImage", "The image of a container cannot be pulled"
+    )
     stage.apply(job("own", tasks=sleeping(1)))
 
 
@@ -154,11 +161,27 @@ SLOTS = (
 WAITING = {
     "no nodes": Waiting(no_nodes, "pool 'cpu' has no nodes: scale it up"),
     "quota": Waiting(
-        quota, "pool 'cpu' has no nodes: AccountCoreQuotaReached: The specified account has reached core quota"
+        quota,
+        "pool 'cpu' has no nodes: AccountCoreQuotaReached: The specified account has reached core quota: request a higher core "
+        "quota for the Batch account, or scale its other pools down",
+        stays=2000,
+    ),
+    "allocation fails": Waiting(
+        allocation_fails,
+        "pool 'cpu' has no nodes: AllocationFailed: Desired number of dedicated nodes could not be allocated: Azure has no "
+        "capacity for these nodes at the moment; wait, or use another vmSize",
+        stays=2000,
+    ),
+    "autoscale formula fails": Waiting(
+        formula_fails,
+        "pool 'cpu' has no nodes, and its autoscale formula fails: AutoScalingFormulaEvaluationError: The specified "
+        "auto-scaling formula has evaluation error: correct autoScaleFormula of its BatchPool",
+        more="Division by zero",
     ),
     "autoscale at zero": Waiting(
         formula_at_zero,
-        "pool 'cpu' has no nodes: its autoscale formula sets the number of nodes to 0",
+        "pool 'cpu' has no nodes: its autoscale formula sets the number of nodes to 0: wait until it is evaluated again, or "
+        "correct it",
         more="Azure Batch evaluates the formula next at about ",
     ),
     "slots larger than a node": Waiting(all_too_large, f"each task needs 4 task slots, {SLOTS}"),
@@ -172,12 +195,19 @@ WAITING = {
         "task 'mpi' needs 3 nodes at the same time, but the target size of pool 'cpu' is 2: scale it up, or lower "
         "numberOfInstances in a new job",
     ),
+    "multi-instance larger than the quota": Waiting(
+        too_few_nodes,
+        "task 'mpi' needs 2 nodes at the same time, but pool 'cpu' reached only a size of 1 (AccountCoreQuotaReached): request "
+        "a higher core quota for the Batch account, or scale its other pools down, or lower numberOfInstances in a new job",
+        stays=2000,
+    ),
     "dependency missing": Waiting(
         dependency_missing,
         "the remaining tasks depend on a task that the job does not have (first: 'later'): add it, or end the job",
     ),
     "preparation fails": Waiting(
-        preparation_fails, "the job preparation task fails on the nodes (first: NODE, exit code 7)"
+        preparation_fails,
+        "the job preparation task fails on the nodes (first: NODE, exit code 7): correct jobPreparationTask in a new BatchJob",
     ),
     "start task fails": Waiting(
         start_task_fails,
@@ -186,18 +216,23 @@ WAITING = {
     ),
     "nodes unusable": Waiting(
         nodes_unusable,
-        "no node of pool 'cpu' can run tasks (unusable; first: NODE, DiskFull: The disk of the node is full): see the "
-        "condition NodesHealthy of its BatchPool",
+        "no node of pool 'cpu' can run tasks (unusable; first: NODE, DiskFull: The disk of the node is full): use a "
+        "vmSize with a larger disk, or write less to the disk of the node",
+    ),
+    "container image not pulled": Waiting(
+        image_not_pulled,
+        "no node of pool 'cpu' can run tasks (unusable; first: NODE, ContainerInvalidImage: The image of a container cannot be "
+        "pulled): check that the container image exists, and that the pool may pull it from its registry",
     ),
     "nodes offline": Waiting(
         nodes_offline,
         "the nodes of pool 'cpu' take no tasks (offline): scheduling is disabled on them; enable it, for example by a "
         "BatchOperation with enableNodeScheduling",
     ),
-    "nodes busy": Waiting(nodes_busy, "the nodes of pool 'cpu' are busy with other jobs"),
+    "nodes busy": Waiting(nodes_busy, "the nodes of pool 'cpu' are busy with other jobs: wait, or scale the pool up"),
     "lower priority": Waiting(
         lower_priority,
-        "the nodes of pool 'cpu' are busy with other jobs",
+        "the nodes of pool 'cpu' are busy with other jobs: wait, or scale the pool up",
         more="job 'urgent' on the same pool has the priority 500, this job 0: its tasks start first.",
     ),
 }  # fmt: skip
@@ -215,6 +250,12 @@ async def test_the_cause_is_named_by_both_in_the_same_words(stage: Stage, name: 
     said = with_node(stage, await why(stage))
     assert said.startswith(f"BatchJob own waits: {situation.plugin or situation.operator}.")
     assert situation.more in said
+    await stage.run_for(70)
+    # A cause that stays is written once, whatever the operator tries meanwhile.
+    before = stage.writes("bj", "own", "status")
+    await stage.run_for(situation.stays)
+    assert waits() == situation.operator
+    assert stage.writes("bj", "own", "status") == before
 
 
 async def open_job(stage: Stage, *tasks: Body) -> None:
@@ -234,6 +275,7 @@ def after(*ids: str) -> Body:
 
 CYCLE = "the remaining tasks depend on tasks that form a dependency cycle"
 WITHOUT = "delete one of these tasks and add it without the dependency, or end the job"
+RETRY = "run them again with `kubectl azure-batch retry`, or end the job"
 OTHERS: dict[str, tuple[list[Body], str]] = {
     "dependency cycle": (
         [{"id": "a", **after("b")}, {"id": "b", **after("a")}, {"id": "c", **after("b")}],
@@ -241,7 +283,7 @@ OTHERS: dict[str, tuple[list[Body], str]] = {
     ),
     "dependency failed": (
         [{"id": "a", "commandLine": "/bin/sh -c 'exit 3'"}, {"id": "b", **after("a")}, {"id": "c", **after("b")}],
-        "the remaining tasks depend on failed tasks (first: a, exit code 3)",
+        f"the remaining tasks depend on failed tasks (first: a, exit code 3): {RETRY}",
     ),
     "dependency missing": (
         [{"id": "b", **after("x")}, {"id": "c", **after("b")}],

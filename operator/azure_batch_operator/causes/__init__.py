@@ -14,6 +14,7 @@ from azure_batch_operator.causes.evidence import (
     NodeFailure,
     PoolEvidence,
     ResizeError,
+    Unfinished,
     Unmet,
     WayOut,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "NodeFailure",
     "PoolEvidence",
     "ResizeError",
+    "Unfinished",
     "Unmet",
     "WayOut",
     "judge",

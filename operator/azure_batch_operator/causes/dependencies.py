@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from azure_batch_operator.causes.evidence import Circle, Failed, Lost, Unmet
-from azure_batch_operator.causes.exits import satisfies
+from azure_batch_operator.causes.evidence import Circle, Failed, Lost, Unfinished, Unmet
+from azure_batch_operator.causes.exits import how, satisfies
 
 Body = Mapping[str, Any]
 
@@ -30,6 +30,36 @@ class Waiting:
     def without(self, lost: Collection[str]) -> Waiting:
         """The same, when it has been looked up which tasks the job does not have."""
         return replace(self, lost=lost)
+
+    @classmethod
+    def before(cls, task: Body, unfinished: Iterable[Body]) -> list[Body]:
+        """A task that waits, and all unfinished ones that it depends on, directly or not.
+
+        Args:
+            unfinished: all tasks of the job that have not ended, with `state` and `dependsOn`.
+        """
+        others = {str(other["id"]).lower(): other for other in unfinished}
+        found = {str(task["id"]).lower(): task}
+        to_follow = [task]
+        while to_follow:
+            for id in _named(to_follow.pop(), others):
+                if id not in found:
+                    found[id] = others[id]
+                    to_follow.append(others[id])
+        return [*found.values()]
+
+    def unmet_of(self, id: str) -> Unmet | None:
+        """Why one of them does not run, if they are all that it depends on (`before`); None if it could."""
+        if isinstance(self.unmet, Circle):
+            return self.unmet
+        for root in self._roots.values():
+            if (found := self._hindrance(root)) is not None:
+                return found
+        first = next(_named(self._by_id[id.lower()], self._by_id), None)
+        if first is None:
+            return None
+        state = str(self._by_id[first].get("state") or "active")
+        return Unfinished(f"{str(self._by_id[first]['id'])!r}, {'waiting' if state == 'active' else state}")
 
     @cached_property
     def _by_id(self) -> Mapping[str, Body]:
@@ -71,10 +101,9 @@ class Waiting:
     def _hindrance(self, task: Body) -> Unmet | None:
         blocking = next(_named(task, self._blocking), None)
         if blocking is not None:
+            failed = self._blocking[blocking]
             return Failed(
-                ", ".join(
-                    part for part in (str(self._blocking[blocking]["id"]), _how(self._blocking[blocking])) if part
-                )
+                ", ".join(part for part in (str(failed["id"]), how(failed.get("executionInfo") or {})) if part)
             )
         ids = (task.get("dependsOn") or {}).get("taskIds") or ()
         lost = next((str(id) for id in ids if str(id).lower() in self.lost), None)
@@ -105,10 +134,3 @@ def _named(task: Body, among: Mapping[str, Body]) -> Iterator[str]:
 def _is_satisfied(task: Body) -> bool:
     info = task.get("executionInfo") or {}
     return satisfies(task, info.get("exitCode"), (info.get("failureInfo") or {}).get("code"))
-
-
-def _how(task: Body) -> str:
-    info = task.get("executionInfo") or {}
-    if info.get("exitCode") is not None:
-        return f"exit code {info['exitCode']}"
-    return str((info.get("failureInfo") or {}).get("code") or "")

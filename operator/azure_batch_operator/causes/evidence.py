@@ -53,6 +53,7 @@ class PoolEvidence:
         is_steady: whether it is not being resized.
         nodes: numbers of nodes by state, with the names of `nodecounts`.
         target, current: numbers of nodes, dedicated and Spot together.
+        resize_errors: why the last resize did not reach its target; while that resize is retried, those of the try before.
         start_task: the first node that runs no tasks since its start task failed.
         node_error: the first node that is unusable, with its error.
     """
@@ -110,8 +111,19 @@ class Failed:
     first: str = ""
 
 
-Unmet = Lost | Circle | Failed
-"""Why no task that waits can ever run."""
+@dataclass(frozen=True)
+class Unfinished:
+    """A single task depends on tasks that have not ended, but can.
+
+    Attributes:
+        first: one of them, and its state.
+    """
+
+    first: str
+
+
+Unmet = Lost | Circle | Failed | Unfinished
+"""Why no task that waits can run; unless it is `Unfinished`, none ever can."""
 
 
 @dataclass(frozen=True)
@@ -127,10 +139,12 @@ class WayOut:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A job of which tasks wait and none runs, as Azure Batch shows it.
+    """A job of which tasks wait and none runs, or a single task that waits, as Azure Batch shows it.
 
     Attributes:
-        unmet: why none of its waiting tasks can ever run, if that is known.
+        single: whether this is about a single task; others of its job may run.
+        disabled: that the job is disabled, and by whom.
+        unmet: why none of its waiting tasks can run, if that is known.
         preparation: the first node on which the preparation task failed.
         pool: None if it is not known.
         has_ready: whether a task waits that depends on nothing unfinished; None if that is not known.
@@ -140,6 +154,8 @@ class Evidence:
         ahead: a job of higher priority on the same pool, in words, with its priority.
     """
 
+    single: bool = False
+    disabled: str | None = None
     unmet: Unmet | None = None
     preparation: NodeFailure | None = None
     pool: PoolEvidence | None = None

@@ -25,6 +25,18 @@ def disables_job(task: Mapping[str, Any], code: int | None, reason: str | None) 
     return str(_options(task, code, reason).get("jobAction", "none")).lower() == "disable"
 
 
+def how(info: Mapping[str, Any]) -> str:
+    """How a task failed, in two or three words, from its `executionInfo`; empty if the service does not say."""
+    return words(info.get("exitCode"), (info.get("failureInfo") or {}).get("code"))
+
+
+def words(code: int | None, reason: str | None) -> str:
+    """The same from an exit code and the code of a failure, which says more of a task that ended with 0 and whose upload failed."""
+    if reason and not code:
+        return reason
+    return f"exit code {code}" if code is not None else ""
+
+
 def _options(task: Mapping[str, Any], code: int | None, reason: str | None) -> Mapping[str, Any]:
     conditions = task.get("exitConditions") or {}
     options: Mapping[str, Any] | None = None

@@ -10,31 +10,40 @@ from azure_batch_operator.batch.models.base import parse_duration
 from azure_batch_operator.batch.redaction import safe_text
 from azure_batch_operator.batch.wire import Node
 from azure_batch_operator.causes.evidence import AutoScale, Demand, NodeFailure, PoolEvidence, ResizeError
+from azure_batch_operator.causes.exits import how
 
 _SERVICE_INTERVAL = "PT15M"
 
 
 def pool_evidence(
-    id: str, pool: Mapping[str, Any], nodes: Mapping[str, int], troubled: Iterable[Node] = ()
+    id: str,
+    pool: Mapping[str, Any],
+    nodes: Mapping[str, int],
+    troubled: Iterable[Node] = (),
+    retried: Iterable[Mapping[str, Any]] = (),
 ) -> PoolEvidence:
     """A pool as a list shows it.
 
     Args:
         nodes: its node counts by state.
         troubled: nodes that do not work, if they were looked at.
+        retried: errors of the resize that is being retried. Azure Batch hides them until the retry has ended, and a cause that
+            comes and goes with each retry would be written to the status twice an hour, and more, for nothing.
     """
     seen = [*troubled]
+    is_steady = pool.get("allocationState") != "resizing"
+    errors = (pool.get("resizeErrors") or ()) if is_steady else retried
     return PoolEvidence(
         id,
         is_deleting=pool.get("state") == "deleting",
-        is_steady=pool.get("allocationState") != "resizing",
+        is_steady=is_steady,
         nodes=nodes,
         slots_per_node=int(pool.get("taskSlotsPerNode") or 1),
         target=_size(pool, "target"),
         current=_size(pool, "current"),
         resize_errors=tuple(
             ResizeError(safe_text(str(error.get("code") or "")), safe_text(str(error.get("message") or "")))
-            for error in pool.get("resizeErrors") or ()
+            for error in errors
         ),
         auto_scale=_auto_scale(pool) if pool.get("enableAutoScale") else None,
         start_task=next((_start_task(node) for node in seen if node.state == "starttaskfailed"), None),
@@ -61,7 +70,7 @@ def _next_run(last: str | None, interval: str | None) -> str | None:
 
 def _start_task(node: Node) -> NodeFailure:
     info = node.start_task_info
-    if info is not None and info.exit_code is not None:
+    if info is not None and info.exit_code:
         return NodeFailure(node.id, f"exit code {info.exit_code}")
     failure = info.failure_info if info is not None else None
     codes = [failure.code] if failure is not None else [error.code for error in node.errors]
@@ -75,9 +84,7 @@ def _error(node: Node) -> NodeFailure:
 
 def node_failure(node_id: str, info: Mapping[str, Any]) -> NodeFailure:
     """How a preparation task failed on a node, from its `…ExecutionInfo`."""
-    if info.get("exitCode") is not None:
-        return NodeFailure(node_id, f"exit code {info['exitCode']}")
-    return NodeFailure(node_id, str((info.get("failureInfo") or {}).get("code") or "no exit code"))
+    return NodeFailure(node_id, how(info) or "no exit code")
 
 
 def demand(which: str, task: Mapping[str, Any]) -> Demand:

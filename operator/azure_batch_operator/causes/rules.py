@@ -8,13 +8,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from azure_batch_operator.causes.evidence import Circle, Demand, Evidence, Failed, Lost, PoolEvidence, WayOut
+from azure_batch_operator.causes.evidence import (
+    Circle,
+    Demand,
+    Evidence,
+    Failed,
+    Lost,
+    PoolEvidence,
+    Unfinished,
+    WayOut,
+)
+from azure_batch_operator.causes.remedies import of_code, of_resize
 
 STARTING = ("creating", "starting", "waitingForStartTask", "rebooting", "reimaging")
 BROKEN = ("unusable", "startTaskFailed", "unknown", "leavingPool", "preempted", "upgradingOS")
 _OFFLINE = "offline"
 """The state of a node whose scheduling somebody has disabled (docs/azure-batch.md#nodes)."""
 _MORE_SLOTS = "lower requiredSlots in a new job, or use a pool with a larger taskSlotsPerNode"
+_MORE_NODES = "wait, or scale the pool up"
+_CORRECT_FORMULA = "wait until it is evaluated again, or correct it"
 _SHOWN = 8
 
 
@@ -53,28 +65,41 @@ def judge(evidence: Evidence) -> Cause | None:
     return None
 
 
-# --- dependencies and preparation ---
+# --- the job, dependencies and preparation ---
+
+
+def _job_disabled(evidence: Evidence) -> Found:
+    return None if evidence.disabled is None else (evidence.disabled, None)
 
 
 def _depends_on_failed(evidence: Evidence) -> Found:
     if not isinstance(evidence.unmet, Failed):
         return None
     first = f" (first: {evidence.unmet.first})" if evidence.unmet.first else ""
-    return f"the remaining tasks depend on failed tasks{first}", None
+    otherwise = "delete this task" if evidence.single else "end the job"
+    return (
+        f"{_depends(evidence)} on failed tasks{first}",
+        f"run them again with `kubectl azure-batch retry`, or {otherwise}",
+    )
+
+
+def _depends(evidence: Evidence) -> str:
+    return "the task depends" if evidence.single else "the remaining tasks depend"
 
 
 def _preparation_fails(evidence: Evidence) -> Found:
     failure = evidence.preparation
     if failure is None:
         return None
-    return f"the job preparation task fails on the nodes (first: {failure.node}, {failure.how})", None
+    text = f"the job preparation task fails on the nodes (first: {failure.node}, {failure.how})"
+    return text, "correct jobPreparationTask in a new BatchJob"
 
 
 def _depends_on_missing(evidence: Evidence) -> Found:
     if not isinstance(evidence.unmet, Lost):
         return None
-    text = f"the remaining tasks depend on a task that the job does not have (first: {evidence.unmet.id!r})"
-    return text, "add it, or end the job"
+    text = f"{_depends(evidence)} on a task that the job does not have (first: {evidence.unmet.id!r})"
+    return text, "add it, or delete this task" if evidence.single else "add it, or end the job"
 
 
 def _depends_on_itself(evidence: Evidence) -> Found:
@@ -83,8 +108,14 @@ def _depends_on_itself(evidence: Evidence) -> Found:
     ids = evidence.unmet.ids
     more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
     circle = f"{' → '.join(ids[:_SHOWN])}{more} → {ids[0]}"
-    text = f"the remaining tasks depend on tasks that form a dependency cycle ({circle}), so none of them ever starts"
+    text = f"{_depends(evidence)} on tasks that form a dependency cycle ({circle}), so none of them ever starts"
     return text, "delete one of these tasks and add it without the dependency, or end the job"
+
+
+def _depends_on_unfinished(evidence: Evidence) -> Found:
+    if not isinstance(evidence.unmet, Unfinished):
+        return None
+    return f"{_depends(evidence)} on tasks that have not ended (first: {evidence.unmet.first})", None
 
 
 # --- the pool ---
@@ -145,7 +176,7 @@ def _nodes_unusable(evidence: Evidence) -> Found:
     first = f"; first: {error.node}, {error.how}" if error else ""
     return (
         f"no node of pool {pool.id!r} can run tasks ({states}{first})",
-        "see the condition NodesHealthy of its BatchPool",
+        (of_code(error.how.partition(":")[0]) if error else None) or "see the condition NodesHealthy of its BatchPool",
     )
 
 
@@ -161,10 +192,11 @@ def _nodes_offline(evidence: Evidence) -> Found:
 
 def _resize_failed(evidence: Evidence) -> Found:
     pool = _without_usable(evidence)
-    if pool is None or not pool.resize_errors or not pool.is_steady:
+    if pool is None or not pool.resize_errors:
         return None
     error = pool.resize_errors[0]
-    return f"pool {pool.id!r} has no nodes: {error.code}: {error.message}", None
+    what = ": ".join(filter(None, (error.code, error.message)))
+    return f"pool {pool.id!r} has no nodes: {what}", of_resize(error.code)
 
 
 def _resizes(evidence: Evidence) -> Found:
@@ -188,7 +220,11 @@ def _formula_at_zero(evidence: Evidence) -> Found:
         return None
     soon = pool.auto_scale.next_run
     detail = f"Azure Batch evaluates the formula next at about {soon}" if soon else None
-    return f"pool {pool.id!r} has no nodes: its autoscale formula sets the number of nodes to 0", None, detail
+    return (
+        f"pool {pool.id!r} has no nodes: its autoscale formula sets the number of nodes to 0",
+        _CORRECT_FORMULA,
+        detail,
+    )
 
 
 def _no_nodes(evidence: Evidence) -> Found:
@@ -203,7 +239,8 @@ def _all_too_large(evidence: Evidence) -> Found:
     pool = evidence.pool
     if pool is None or evidence.least_slots <= pool.slots_per_node:
         return None
-    needs = f"each task needs {evidence.least_slots} task slots"
+    who = "the task" if evidence.single else "each task"
+    needs = f"{who} needs {evidence.least_slots} task slots"
     return f"{needs}, but the nodes of pool {pool.id!r} have {pool.slots_per_node}", _MORE_SLOTS
 
 
@@ -211,11 +248,11 @@ def _nodes_busy(evidence: Evidence) -> Found:
     pool = evidence.pool
     if pool is None or pool.nodes.get("idle") or not pool.nodes.get("running"):
         return None
-    busy = f"the nodes of pool {pool.id!r} are busy with other jobs"
+    busy = f"the nodes of pool {pool.id!r} are busy with other {'tasks' if evidence.single else 'jobs'}"
     if evidence.has_ready:
-        return busy, None, evidence.ahead
+        return busy, _MORE_NODES, evidence.ahead
     # Only counts are known: a task that depends on nothing and has not ended could run at once.
-    return f"{busy}, unless the remaining tasks wait for tasks that they depend on", None
+    return f"{busy}, unless the remaining tasks wait for tasks that they depend on", _MORE_NODES
 
 
 def _too_many_slots(evidence: Evidence) -> Found:
@@ -235,17 +272,19 @@ def _too_many_nodes(evidence: Evidence) -> Found:
     pool = evidence.pool
     if pool is None or pool.auto_scale is not None:
         return None
-    errors = pool.resize_errors if pool.is_steady else ()
-    nodes = pool.current if errors else pool.target
+    errors = pool.resize_errors
+    nodes = pool.target if pool.is_steady and not errors else pool.current
     largest = max((demand for demand in evidence.demands if demand.nodes > nodes), key=_nodes, default=None)
     if largest is None:
         return None
-    size, remedy = f"the target size of pool {pool.id!r} is {nodes}", "scale it up"
+    needs = f"{largest.which} needs {largest.nodes} nodes at the same time"
+    if not errors and largest.nodes <= pool.target:
+        return _perhaps(evidence, f"{needs}, but pool {pool.id!r} is being resized and has fewer"), None
+    size, remedy = f"the target size of pool {pool.id!r} is {pool.target}", "scale it up"
     if errors:
         size = f"pool {pool.id!r} reached only a size of {nodes} ({errors[0].code})"
-        remedy = "see the condition ResizeFailed of its BatchPool"
-    text = f"{largest.which} needs {largest.nodes} nodes at the same time, but {size}"
-    return _perhaps(evidence, text), f"{remedy}, or lower numberOfInstances in a new job"
+        remedy = of_resize(errors[0].code)
+    return _perhaps(evidence, f"{needs}, but {size}"), f"{remedy}, or lower numberOfInstances in a new job"
 
 
 def _slots(demand: Demand) -> int:
@@ -262,10 +301,12 @@ def _perhaps(evidence: Evidence, text: str) -> str:
 
 
 RULES: dict[str, Rule] = {
+    "JobDisabled": _job_disabled,
     "DependencyFailed": _depends_on_failed,
     "PreparationFails": _preparation_fails,
     "DependencyMissing": _depends_on_missing,
     "DependencyCycle": _depends_on_itself,
+    "DependencyUnfinished": _depends_on_unfinished,
     "PoolMissing": _pool_missing,
     "PoolDeleted": _pool_deleted,
     "NodesStarting": _nodes_start,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from azure_batch_operator.batch.wire import Node
 from azure_batch_operator.reconcile.plan import Absent, Remote
@@ -30,6 +31,7 @@ class TargetPoolView:
         remote: the pool that the job is on, as the last poll saw it.
         nodes: its node counts, REST names (`idle`, `running`, `unusable`, …), dedicated and Spot together.
         troubled: its nodes that do not work, if a BatchPool has them listed.
+        retried: errors of the resize that the operator retries at the moment; Azure Batch hides them meanwhile.
     """
 
     id: str | None
@@ -40,3 +42,4 @@ class TargetPoolView:
     remote: Remote = Absent.UNKNOWN
     nodes: Mapping[str, int] | None = None
     troubled: Sequence[Node] = ()
+    retried: Sequence[Mapping[str, Any]] = ()

@@ -317,8 +317,11 @@ def test_the_remedy_for_a_missing_pool_names_the_field_that_the_spec_has(pool: d
 AFTER_A = {"id": "b", "commandLine": "", "dependsOn": {"taskIds": ["a"]}}
 AFTER_X = {"id": "c", "commandLine": "", "dependsOn": {"taskIds": ["x"]}}
 AFTER_C = {"id": "d", "commandLine": "", "dependsOn": {"taskIds": ["C"]}}
-BUSY = "the nodes of pool 'cpu' are busy with other jobs"
-PERHAPS = f"{BUSY}, unless the remaining tasks wait for tasks that they depend on"
+BUSY = "the nodes of pool 'cpu' are busy with other jobs: wait, or scale the pool up"
+PERHAPS = (
+    "the nodes of pool 'cpu' are busy with other jobs, unless the remaining tasks wait for tasks that they depend on: wait, or "
+    "scale the pool up"
+)
 LACKING = "the remaining tasks depend on a task that the job does not have (first: 'x'): add it, or end the job"
 
 
@@ -395,9 +398,10 @@ def test_a_job_with_only_blocked_batch_tasks_ends_if_it_ends_with_its_tasks() ->
         there = remote(one, onAllTasksComplete=more.get("onAllTasksComplete", "noaction"))
         decision = decide(one, there, view)
         assert verbs(decision) == verb
-        assert (decision.status or {})[
-            "waitingFor"
-        ] == "the remaining tasks depend on failed tasks (first: a, exit code 3)"
+        assert (decision.status or {})["waitingFor"] == (
+            "the remaining tasks depend on failed tasks (first: a, exit code 3): run them again with `kubectl azure-batch retry`, "
+            "or end the job"
+        )
         assert verbs(decide(one, there, replace(view, others_blocked=1))) == []
 
 
@@ -570,10 +574,13 @@ def test_a_task_that_no_node_can_take_is_named_with_both_numbers(
         few = waiting_for(spec, there, failed, TasksView(counts=counted(active=1)), blocked=False)
         assert few == (
             "task 'mpi' needs 5 nodes at the same time, but pool 'cpu' reached only a size of 3 (AccountCoreQuotaReached): "
-            "see the condition ResizeFailed of its BatchPool, or lower numberOfInstances in a new job"
+            "request a higher core quota for the Batch account, or scale its other pools down, or lower numberOfInstances in a new "
+            "job"
         )
         growing = replace(failed, remote={**pool, **short, "allocationState": "resizing"})
-        assert waiting_for(spec, there, growing, TasksView(counts=counted(active=1)), blocked=False) is None
+        assert waiting_for(spec, there, growing, TasksView(counts=counted(active=1)), blocked=False) == (
+            "task 'mpi' needs 5 nodes at the same time, but pool 'cpu' is being resized and has fewer"
+        )
     # It may be the one that has ended.
     later = TasksView(counts=counted(active=1, succeeded=1))
     assert waiting_for(spec, there, view, later, blocked=False) == (said and f"unless it has ended, {said}")

@@ -9,7 +9,7 @@ from typing import Any
 
 from azure_batch_operator.batch.redaction import safe_text
 from azure_batch_operator.batch.wire import TaskCounts, TaskFailure
-from azure_batch_operator.causes.exits import satisfies
+from azure_batch_operator.causes.exits import satisfies, words
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job.dependencies import MADE, MERGE_ID, Lists, resolved
 from azure_batch_operator.reconcile.job.streamed import Streamed
@@ -31,7 +31,7 @@ def cause(task: FailedTask) -> tuple[int | None, str | None, str | None]:
 def how(task: FailedTask) -> str:
     """How a task failed, in two or three words; empty if the service does not say."""
     exit_code, _, code = cause(task)
-    return f"exit code {exit_code}" if exit_code is not None else code or ""
+    return words(exit_code, code)
 
 
 def first_failed(failed: Sequence[FailedTask]) -> str:
@@ -58,6 +58,19 @@ def explained(failure: TaskFailure) -> str:
             told.append(value if name in {"", "Message"} else f"{name}: {value}")
     details = "; ".join(told)
     return f"{message} ({details})" if message and details else message or details
+
+
+def as_bodies(spec: Mapping[str, Any], failed: Sequence[FailedTask]) -> Iterator[dict[str, Any]]:
+    """Failed tasks that the spec writes out or makes, with what `causes` reads of them."""
+    tasks = spec.get("tasks") or ()
+    inline = {} if isinstance(tasks, Streamed) else {str(task.get("id")).lower(): task for task in tasks}
+    template, lists = (spec.get("taskFactory") or {}).get("repeatTask") or {}, expand.lists(spec)
+    for task in failed:
+        added = inline.get(task.id.lower()) or (template if lists.makes(task.id) else {})
+        execution = task.execution
+        info = {"endTime": execution.end_time, "exitCode": execution.exit_code}
+        failure = {"failureInfo": {"code": execution.failure.code}}
+        yield {"id": task.id, "exitConditions": added.get("exitConditions"), "executionInfo": {**info, **failure}}
 
 
 def groups(failed: Sequence[FailedTask], failed_count: int) -> list[dict[str, Any]]:

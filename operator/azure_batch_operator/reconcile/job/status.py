@@ -10,10 +10,11 @@ from msgspec.structs import asdict
 from azure_batch_operator.api.base import HELD_METADATA, RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.wire import NO_COUNTS
+from azure_batch_operator.causes.disabling import disabler
 from azure_batch_operator.reconcile.error_classes import classify_error
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job.changes import ends_with_its_tasks, note
-from azure_batch_operator.reconcile.job.failures import groups
+from azure_batch_operator.reconcile.job.failures import as_bodies, groups
 from azure_batch_operator.reconcile.job.scope import LiveJob, TasksView
 from azure_batch_operator.reconcile.status import (
     IN_SYNC,
@@ -69,11 +70,7 @@ def verdict(
         message = "the operator disabled the job to suspend it or to move it to another pool, and is enabling it again"
         return Verdict("Enabling", "Enabling", message, ready=False, trend="Reconciling")
     if state == "disabled":
-        message = (
-            "the job is disabled in Azure Batch, by an exit condition or by another client, so no task starts: enable it "
-            "there, or set spec.suspend to true and then to false"
-        )
-        return Verdict("Disabled", "Disabled", message, ready=True)
+        return Verdict("Disabled", "Disabled", _disabled(resource, remote, tasks), ready=True)
     if not complete:
         message = f"{tasks.submitted or 0} of {counted(own, 'task')} added"
         return Verdict("Submitting", "Submitting", message, ready=False, trend="Reconciling")
@@ -88,6 +85,16 @@ def verdict(
     if waits:
         return Verdict("Waiting", "Waiting", waits, ready=True)
     return Verdict("Running", "Running", "the tasks are in Azure Batch", ready=True)
+
+
+def _disabled(resource: Resource, remote: Mapping[str, Any], tasks: TasksView) -> str:
+    known = disabler(remote, as_bodies(resource.spec, tasks.failed))
+    if known is not None:
+        return known.sentence
+    return (
+        "the job is disabled in Azure Batch, by an exit condition or by another client, so no task starts: enable it "
+        "there, or set spec.suspend to true and then to false"
+    )
 
 
 def _suspended(state: str) -> Verdict:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from azure_batch_operator.causes import Demand, Evidence, Failed, Lost, NodeFailure, PoolEvidence, Unmet, WayOut, judge
+from azure_batch_operator.causes.exits import words
 from azure_batch_operator.causes.reading import demand, pool_evidence
 from azure_batch_operator.reconcile.job import dependencies, expand
 from azure_batch_operator.reconcile.job.failures import named
@@ -67,8 +68,7 @@ def _preparation(tasks: TasksView) -> NodeFailure | None:
     failed = next((failure for failure in tasks.node_failures if failure.get("task") == "preparation"), None)
     if failed is None:
         return None
-    how = f"exit code {failed['exitCode']}" if "exitCode" in failed else failed.get("code") or "no exit code"
-    return NodeFailure(str(failed["nodeId"]), str(how))
+    return NodeFailure(str(failed["nodeId"]), words(failed.get("exitCode"), failed.get("code")) or "no exit code")
 
 
 def _pool(remote: Mapping[str, Any], pool: TargetPoolView) -> PoolEvidence | None:
@@ -77,7 +77,7 @@ def _pool(remote: Mapping[str, Any], pool: TargetPoolView) -> PoolEvidence | Non
         return None
     if pool.remote is Absent.NOT_FOUND:
         return PoolEvidence(name, is_missing=True)
-    return pool_evidence(name, pool.remote, pool.nodes or {}, pool.troubled)
+    return pool_evidence(name, pool.remote, pool.nodes or {}, pool.troubled, pool.retried)
 
 
 def _pool_field(spec: Mapping[str, Any]) -> str | None:

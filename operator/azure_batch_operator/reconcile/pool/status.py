@@ -230,12 +230,19 @@ def shown(scope: PoolScope, pool: Pool, size: Size, verdict: Verdict, **fields: 
         nodes=f"{usable}/{wanted_nodes(size, pool)}",
         nodeCounts=by_tier or None,
         slots=_slots(resource, usable * pool.task_slots_per_node, view.slots_used),
-        resizeErrors=[_error(error) for error in pool.resize_errors[:10]] or None,
+        resizeErrors=_resize_errors(resource, pool, verdict),
         **(pick(body, _AUTO_SCALE) if pool.enable_auto_scale else {}),
         autoScaleRun=_run(resource, pool),
         nodesInTrouble=pool_nodes.shown(view.troubled),
         **fields,
     )
+
+
+def _resize_errors(resource: Resource, pool: Pool, verdict: Verdict) -> list[dict[str, str]] | None:
+    """The errors of the last resize; while it is retried, those that the condition still shows."""
+    if not pool.is_steady:
+        return resource.status.get("resizeErrors") if "ResizeFailed" in (verdict.more or {}) else None
+    return [_error(error) for error in pool.resize_errors[:10]] or None
 
 
 def _error(error: PoolError) -> dict[str, str]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from azure_batch_operator.api.base import RETRY_FAILED
 from azure_batch_operator.api.kinds import Kind
-from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch.wire import TaskCounts
-from azure_batch_operator.reconcile import adoption
+from azure_batch_operator.reconcile import adoption, ownership
 from azure_batch_operator.reconcile.annotations import is_later, pending_request
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import expand, retry
@@ -175,7 +175,17 @@ def _pool(context: Context, job: Resource, session: Session | None, remote: Remo
     notes = session.mirror.notes.get(here.lower())
     troubled = tuple(seen.node for seen in notes.troubled) if notes is not None else ()
     pool = session.mirror.pools.last_seen(here)
-    return replace(view, remote=pool, nodes=counts, foreign=other, troubled=troubled)
+    retried = _retried(context, pool)
+    return replace(view, remote=pool, nodes=counts, foreign=other, troubled=troubled, retried=retried)
+
+
+def _retried(context: Context, pool: Remote) -> Sequence[Mapping[str, Any]]:
+    """Errors of a resize that is being retried, as the BatchPool that owns the pool remembers them."""
+    owner = ownership.owner_of(pool) if isinstance(pool, Mapping) else None
+    if owner is None or owner.object.cluster != context.cluster:
+        return ()
+    known = context.store.get(Key(Kind.POOL, owner.object.namespace, owner.object.name))
+    return () if known is None or known.uid != owner.object.uid else known.status.get("resizeErrors") or ()
 
 
 def _tasks(

@@ -1,0 +1,63 @@
+"""Who has disabled a job: an exit condition of a failed task, or another client. Said only where Azure Batch shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from azure_batch_operator.causes.exits import disables_job, how
+
+_SOON = timedelta(minutes=5)
+"""How long after the end of the task its job may be `disabling` before it is `disabled`: running tasks are stopped meanwhile."""
+_ACTS = "performexitoptionsjobaction"
+
+Body = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Disabler:
+    """Who has disabled a job.
+
+    Attributes:
+        task: the task whose exit condition did it, and how it failed; None for another client.
+    """
+
+    task: str | None = None
+
+    @property
+    def sentence(self) -> str:
+        """What has happened, and what to do."""
+        enable = "enable it in Azure Batch, or set spec.suspend to true and then to false"
+        if self.task is None:
+            return f"another client has disabled the job in Azure Batch, so no task starts: {enable}"
+        text = f"an exit condition of task {self.task} has disabled the job, so no task starts"
+        return f"{text}: correct the cause, then {enable}"
+
+
+def disabler(job: Body, failed: Iterable[Body]) -> Disabler | None:
+    """Who has disabled a job; None if that cannot be told.
+
+    Args:
+        job: as Azure Batch shows it, in the state `disabled` or `disabling`.
+        failed: its failed tasks, as far as they are known, with `exitConditions` and `executionInfo`.
+    """
+    if str(job.get("onTaskFailure") or "").lower() != _ACTS:
+        return Disabler()
+    for task in failed:
+        info = task.get("executionInfo") or {}
+        if _fits(info.get("endTime"), job.get("stateTransitionTime")) and disables_job(
+            task, info.get("exitCode"), (info.get("failureInfo") or {}).get("code")
+        ):
+            failure = how(info)
+            return Disabler(f"{task['id']!r} ({failure})" if failure else repr(task["id"]))
+    return None
+
+
+def _fits(end: str | None, disabled: str | None) -> bool:
+    """Whether a job was disabled when a task ended: a task that ended long before is not the one."""
+    if not end or not disabled:
+        return False
+    later = datetime.fromisoformat(disabled) - datetime.fromisoformat(end)
+    return timedelta(seconds=-1) <= later <= _SOON

@@ -1,0 +1,75 @@
+"""The plugin of kubectl on the quick stage: what `why` prints there, and tasks that fail in ways that only a real node shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kubernetes.aio.client.exceptions import NotFoundException
+
+from azure_batch_emulator.executors.base import RunHandle, RunObserver, RunRequest, RunResult
+from azure_batch_kubectl.why_command import answer
+from azure_batch_operator.api.kinds import KINDS, Kind
+from support.stage import Stage
+
+Body = dict[str, Any]
+
+
+class StageCluster:
+    """The API server of the stage, as the plugin reads it."""
+
+    namespace = "default"
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Body:
+        found = self._stage.get(KINDS[kind].plural, name, namespace or self.namespace)
+        if not found:
+            body = f'{{"message": "{KINDS[kind].plural}.azurebatch.io \\"{name}\\" not found"}}'
+            raise NotFoundException(status=404, body=body)
+        return found
+
+    async def secret(self, namespace: str, name: str) -> Body:
+        found = self._stage.get("secret", name, namespace)
+        if not found:
+            raise NotFoundException(status=404, body='{"message": "the Secret was not found"}')
+        data: Body = found["data"]
+        return data
+
+
+async def why(stage: Stage, kind: Kind = Kind.JOB, name: str = "own") -> str:
+    """What the plugin prints."""
+    return str(await answer(StageCluster(stage), kind, name))  # type: ignore[arg-type]
+
+
+class _Replaced:
+    """Tells the engine another end of a run."""
+
+    def __init__(self, observer: RunObserver, result: RunResult) -> None:
+        self._observer, self._result = observer, result
+
+    def on_started(self) -> None:
+        if self._result.stage == "upload":
+            self._observer.on_started()
+
+    def on_returned(self) -> None:
+        self._observer.on_finished(self._result)
+
+    def on_finished(self, result: RunResult) -> None:
+        del result
+        self._observer.on_finished(self._result)
+
+
+def fail_run(stage: Stage, run_id: str, code: str, message: str, *, where: str) -> None:
+    """Let a task, `job/task`, fail around its command: while its files are brought, at its launch, or in the upload of its output.
+
+    Args:
+        where: `preparation`, `launch` or `upload`; in the last case the command itself ends with 0.
+    """
+    start = stage.azure.executor.start
+    result = RunResult(0 if where == "upload" else None, ("UserError", code, message, ()), where)
+
+    def begin(request: RunRequest, observer: RunObserver) -> RunHandle:
+        return start(request, _Replaced(observer, result) if request.run_id == run_id else observer)
+
+    stage.azure.executor.start = begin  # type: ignore[method-assign]
