@@ -1,4 +1,4 @@
-"""What `why` reads in Azure Batch of a job that does not run: its tasks as they are there, and not as its spec has them.
+"""What `why` reads in Azure Batch of a job or a task that does not run: tasks as they are there, and not as a spec has them.
 
 Everything is bounded: what is beyond the bounds was not looked at, and no cause is named for it.
 """
@@ -6,7 +6,7 @@ Everything is bounded: what is beyond the bounds was not looked at, and no cause
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -15,6 +15,7 @@ from azure_batch_operator.batch.errors import NotFoundError
 from azure_batch_operator.batch.wire import Node
 from azure_batch_operator.causes import Evidence, NodeFailure, PoolEvidence, WayOut
 from azure_batch_operator.causes.dependencies import Waiting
+from azure_batch_operator.causes.disabling import disabler
 from azure_batch_operator.causes.reading import demand, node_failure, pool_evidence
 
 _MAX_TASKS, _MAX_LOOKED_UP, _MAX_NODES = 2000, 50, 20
@@ -25,17 +26,24 @@ _PREPARATION_FAILED = "jobPreparationTaskExecutionInfo/result eq 'failure'"
 _TROUBLED = "state eq 'starttaskfailed' or state eq 'unusable'"
 _NEEDS = ("id", "requiredSlots", "multiInstanceSettings", "dependsOn")
 _ENDED = ("id", "executionInfo", "exitConditions")
+_ONE = ("id", "state", "environmentSettings", *_NEEDS[1:])
+_OPEN = "state ne 'completed'"
+_DISABLED = frozenset({"disabling", "disabled"})
+Retried = Sequence[Mapping[str, Any]]
+"""Errors of a resize that is being retried, which Azure Batch hides meanwhile."""
 
 
-async def gather(client: BatchClient, job_id: str, way_out: WayOut) -> Evidence | None:
-    """The evidence; None if tasks run, if none wait, or if the job itself does not run."""
+async def gather(client: BatchClient, job_id: str, way_out: WayOut, retried: Retried = ()) -> Evidence | None:
+    """The evidence about a job; None if tasks run, if none wait, or if it is on its way to another state."""
     job = await client.jobs.get(job_id)
+    if job.get("state") in _DISABLED:
+        return Evidence(disabled=await _disabled(client, job))
     if job.get("state") != "active" or await _first(client.tasks.list(job_id, filter=_RUNNING, select=("id",)), 1):
         return None
     listed = await _first(client.tasks.list(job_id, filter=_ACTIVE, select=_NEEDS), _MAX_TASKS)
     if not listed:
         return None
-    pool = await _pool(client, job)
+    pool = await _pool(client, job, retried)
     waiting = await _waiting(client, job_id, listed)
     demands = [demand(f"task {task['id']!r}", task) for task in listed]
     return Evidence(
@@ -50,6 +58,49 @@ async def gather(client: BatchClient, job_id: str, way_out: WayOut) -> Evidence 
     )
 
 
+async def task_of(client: BatchClient, job_id: str, task_id: str) -> JsonObject | None:
+    """A task, with what `gather_task` reads of it; None if it, or its job, is not there."""
+    try:
+        return await client.tasks.get(job_id, task_id, select=_ONE)
+    except NotFoundError:
+        return None
+
+
+async def gather_task(
+    client: BatchClient, job_id: str, task: JsonObject, way_out: WayOut, retried: Retried = ()
+) -> Evidence | None:
+    """The evidence about a single task that waits; None if its job is on its way to another state."""
+    job = await client.jobs.get(job_id)
+    if job.get("state") in _DISABLED:
+        return Evidence(single=True, disabled=await _disabled(client, job))
+    if job.get("state") != "active":
+        return None
+    waiting = None
+    if task.get("dependsOn"):
+        listed = await _first(client.tasks.list(job_id, filter=_OPEN, select=("id", "state", "dependsOn")), _MAX_TASKS)
+        waiting = await _waiting(client, job_id, Waiting.before(task, listed))
+    pool = await _pool(client, job, retried)
+    needed = demand("the task", task)
+    return Evidence(
+        single=True,
+        unmet=waiting.unmet_of(str(task["id"])) if waiting is not None else None,
+        preparation=await _preparation(client, job),
+        pool=pool,
+        way_out=way_out,
+        has_ready=True,
+        demands=[needed],
+        least_slots=needed.slots,
+        ahead=await _ahead(client, job, pool),
+    )
+
+
+async def _disabled(client: BatchClient, job: JsonObject) -> str | None:
+    """Who has disabled a job, in a sentence; None if that does not show."""
+    failed = await _first(client.tasks.list(str(job["id"]), filter=_FAILED, select=_ENDED), _MAX_TASKS)
+    known = disabler(job, failed)
+    return None if known is None else known.sentence
+
+
 async def _first(listing: Listing, most: int) -> list[JsonObject]:
     found: list[JsonObject] = []
     async for item in listing:
@@ -59,7 +110,7 @@ async def _first(listing: Listing, most: int) -> list[JsonObject]:
     return found
 
 
-async def _waiting(client: BatchClient, job_id: str, listed: list[JsonObject]) -> Waiting | None:
+async def _waiting(client: BatchClient, job_id: str, listed: Sequence[Mapping[str, Any]]) -> Waiting | None:
     """How the waiting tasks depend on others; None if not all of that can be seen, or none depends on any."""
     if len(listed) >= _MAX_TASKS or not any(task.get("dependsOn") for task in listed):
         return None
@@ -82,7 +133,7 @@ def _pool_id(job: Mapping[str, Any]) -> str | None:
     return (job.get("executionInfo") or {}).get("poolId") or (job.get("poolInfo") or {}).get("poolId")
 
 
-async def _pool(client: BatchClient, job: Mapping[str, Any]) -> PoolEvidence | None:
+async def _pool(client: BatchClient, job: Mapping[str, Any], retried: Retried) -> PoolEvidence | None:
     id = _pool_id(job)
     if id is None:
         return None
@@ -96,7 +147,7 @@ async def _pool(client: BatchClient, job: Mapping[str, Any]) -> PoolEvidence | N
     async for found in client.pools.list_node_counts(filter=f"poolId eq '{id}'"):
         for tier in ("dedicated", "lowPriority"):
             counts.update({state: number for state, number in (found.get(tier) or {}).items() if state != "total"})
-    return pool_evidence(id, pool, counts, islice(nodes, _MAX_NODES))
+    return pool_evidence(id, pool, counts, islice(nodes, _MAX_NODES), retried)
 
 
 async def _preparation(client: BatchClient, job: Mapping[str, Any]) -> NodeFailure | None:

@@ -154,6 +154,12 @@ def phase(thing: Object) -> str:
     return str(status(thing).get("phase") or "")
 
 
+def command(verb: str, thing: Object) -> str:
+    """A command of the plugin for an object, to be typed in any context."""
+    kind = KINDS[kind_of(thing["kind"])].short
+    return f"kubectl azure-batch {verb} {kind}/{name(thing)} -n {namespace(thing)}"
+
+
 def account_of(thing: Object, *parents: Object | None) -> tuple[str, str] | None:
     """Namespace and name of the BatchAccount: as the status says, else as the spec or that of a parent does."""
     for each in (thing, *parents):

@@ -10,15 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from azure_batch_kubectl import objects
-from azure_batch_kubectl.objects import Object, condition, holds, status
-from azure_batch_operator.api.kinds import KINDS, Kind
+from azure_batch_kubectl.failed import end_of, failures, what_to_do
+from azure_batch_kubectl.objects import Object, command, condition, holds, status
+from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.causes import Cause
+from azure_batch_operator.causes.remedies import of_code, of_resize
 
 _NOT_FINE = ("ResizeFailed", "RetryRefused", "NotApplied")
 """Conditions besides Ready and Stalled that say, when True, that something is wrong."""
 _FINE_IF_TRUE = ("TasksInSync", "SecretKept", "NodesHealthy", "AutoScaleHealthy", "ImageSupported")
 """Those that say it when False."""
-_TAIL = 400
 _QUEUE = "kueue.x-k8s.io/queue-name"
 _SHOWN = 3
 
@@ -47,13 +48,15 @@ class Around:
 
 @dataclass(frozen=True)
 class Seen:
-    """What Azure Batch itself showed of a job, a moment ago.
+    """What Azure Batch itself showed of a job or a task, a moment ago.
 
     Attributes:
-        cause: why none of its tasks runs; None if tasks run, if none wait, or if no cause shows.
+        cause: why none of the job's tasks runs, or why the task does not; None if tasks run, if none wait, or if no cause shows.
+        state: of the task; None for a job.
     """
 
     cause: Cause | None
+    state: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def explain(thing: Object, around: Around, seen: Seen | None = None) -> Answer:
     Args:
         seen: what Azure Batch showed; None if it was not asked. It is newer than the status.
     """
-    answer = _verdict(thing, around, seen)
+    answer = _without_repetition(_verdict(thing, around, seen))
     generation, known = thing["metadata"].get("generation"), status(thing).get("observedGeneration")
     if generation is not None and known is not None and 0 <= known < generation:
         late = f"The operator has not yet seen the last change of the spec (generation {generation}, seen {known})"
@@ -93,28 +96,91 @@ def explain(thing: Object, around: Around, seen: Seen | None = None) -> Answer:
     return answer
 
 
+def _without_repetition(answer: Answer) -> Answer:
+    """The answer without evidence that repeats what has been said, such as the message of an account that its pools quote."""
+    told, kept = answer.cause, list[str]()
+    for text in answer.evidence:
+        message = text.partition("): ")[2] or text.partition(" waits: ")[2]
+        if message and message in told:
+            continue
+        kept.append(text)
+        told += text
+    return Answer(answer.cause, tuple(kept), answer.remedy)
+
+
 def _verdict(thing: Object, around: Around, seen: Seen | None) -> Answer:
     who, ready = label(thing), condition(thing, "Ready")
     if thing["metadata"].get("deletionTimestamp"):
         return Answer(f"{who} is being deleted{_said(ready)}", tuple(_parents(around)))
     if not any(objects.conditions(thing)):
-        where = objects.namespace(thing)
-        return Answer(
-            f"{who} waits: the operator has not reconciled it yet",
-            remedy=f"check that the operator runs and watches the namespace {where!r}",
-        )
+        return _without_conditions(thing, around, seen)
     if holds(thing, "Skipped"):
         text = "remove the annotation azurebatch.io/reconcile-policy to have the operator act"
         return Answer(f"{who} is left alone{_said(condition(thing, 'Skipped'))}", remedy=text)
     if holds(thing, "Failed"):
         return Answer(
-            f"{who} failed{_said(condition(thing, 'Failed'))}", tuple(_failures(thing)), _after_failure(thing)
+            f"{who} failed{_said(condition(thing, 'Failed'))}",
+            tuple(failures(thing)),
+            what_to_do(thing, _readable(around.pool)),
         )
     if holds(thing, "Complete"):
-        return Answer(f"Nothing is wrong with {who}: it has succeeded{_progress(thing)}", tuple(_failures(thing)))
-    if holds(thing, "Stalled"):
-        return Answer(f"{who} is stalled{_said(condition(thing, 'Stalled'))}", (*_parents(around), *_trouble(thing)))
+        return Answer(f"Nothing is wrong with {who}: it has succeeded{_progress(thing)}", tuple(failures(thing)))
+    if holds(thing, "Stalled") and not _is_held(thing):
+        found, more = condition(thing, "Stalled"), (*_parents(around), *_trouble(thing), *failures(thing))
+        return Answer(f"{who} is stalled{_said(found)}", more, _by_reason(thing))
     return _open(thing, around, seen)
+
+
+def _without_conditions(thing: Object, around: Around, seen: Seen | None) -> Answer:
+    """On an object of which the operator has said nothing: a BatchTask that waits in Azure Batch has no status."""
+    who, parents = label(thing), tuple(_parents(around))
+    if seen is not None and seen.state is not None:
+        return _of_task(thing, around, seen)
+    if parents:
+        cause = "its task has not started" if thing["kind"] == Kind.TASK else "the operator has not acted on it yet"
+        return Answer(f"{who} waits: {cause}", parents, _by_reason(*_known(around)))
+    if thing["kind"] == Kind.TASK and thing["metadata"].get("finalizers"):
+        # It may be in its job; only Azure Batch knows.
+        return Answer(f"{who} waits: its task has not started, as far as the operator has seen")
+    where = objects.namespace(thing)
+    return Answer(
+        f"{who} waits: the operator has not reconciled it yet",
+        remedy=f"check that the operator runs and watches the namespace {where!r}",
+    )
+
+
+def _of_task(thing: Object, around: Around, seen: Seen) -> Answer:
+    """On a task that Azure Batch shows, and of which the operator has nothing to say."""
+    who, job = label(thing), _readable(around.job)
+    if seen.state != "active":
+        return Answer(f"Nothing is wrong with {who}: its task is {seen.state} in Azure Batch")
+    if job is not None and holds(job, "Suspended"):
+        return Answer(f"{who} waits: {label(job)} is suspended: spec.suspend is true", remedy=command("resume", job))
+    if seen.cause is None:
+        return Answer(f"Nothing is wrong with {who}: its task is queued in Azure Batch")
+    detail = [seen.cause.detail] if seen.cause.detail else []
+    return Answer(f"{who} waits: {seen.cause.sentence}", (*detail, *_parents(around)))
+
+
+def _is_held(thing: Object) -> bool:
+    return thing["kind"] == Kind.JOB and objects.phase(thing) == "Held"
+
+
+def _readable(found: Object | Unreadable | None) -> Object | None:
+    return None if isinstance(found, Unreadable) else found
+
+
+def _known(around: Around) -> Iterator[Object]:
+    """What of an object's surroundings can be read."""
+    for found in (around.account, around.job, around.pool):
+        if found is not None and not isinstance(found, Unreadable):
+            yield found
+
+
+def _by_reason(*things: Object) -> str | None:
+    """What to do about the first reason of a condition Ready for which that is known."""
+    reasons = (str(condition(thing, "Ready").get("reason") or "") for thing in things)
+    return next((text for reason in reasons if (text := of_code(reason)) is not None), None)
 
 
 def _open(thing: Object, around: Around, seen: Seen | None) -> Answer:
@@ -122,41 +188,36 @@ def _open(thing: Object, around: Around, seen: Seen | None) -> Answer:
     who, ready = label(thing), condition(thing, "Ready")
     if holds(thing, "Suspended"):
         queue = (thing["metadata"].get("labels") or {}).get(_QUEUE)
+        kueue = f"Kueue resumes it when queue {queue!r} admits it: kubectl get workloads"
+        return Answer(f"{who} is suspended: spec.suspend is true", remedy=kueue if queue else command("resume", thing))
+    if _is_held(thing):
         remedy = (
-            f"Kueue resumes it when queue {queue!r} admits it: kubectl get workloads"
-            if queue
-            else _command("resume", thing)
+            f"correct the cause, then run the failed tasks again: {command('retry', thing)}; "
+            f"or end the job: {command('terminate', thing)}"
         )
-        return Answer(f"{who} is suspended: spec.suspend is true", remedy=remedy)
-    if objects.phase(thing) == "Held" and thing["kind"] == Kind.JOB:
-        remedy = (
-            f"correct the cause, then run the failed tasks again: {_command('retry', thing)}; "
-            f"or end the job: {_command('terminate', thing)}"
-        )
-        return Answer(f"{who} is held{_said(ready)}", tuple(_failures(thing)), remedy)
+        return Answer(f"{who} is held{_said(ready)}", tuple(failures(thing)), remedy)
+    if thing["kind"] == Kind.TASK and ready.get("reason") == "Queued" and seen is not None and seen.state is not None:
+        return _of_task(thing, around, seen)
     if seen is not None and seen.cause is not None:
         detail = [seen.cause.detail] if seen.cause.detail else []
-        return Answer(f"{who} waits: {seen.cause.sentence}", (*detail, *_parents(around), *_failures(thing)))
+        return Answer(f"{who} waits: {seen.cause.sentence}", (*detail, *_parents(around), *failures(thing)))
     if waits := status(thing).get("waitingFor"):
         if seen is not None:
-            return Answer(f"Nothing is wrong with {who}: what it waited for is over", tuple(_failures(thing)))
-        return Answer(f"{who} waits: {waits}", (*_parents(around), *_failures(thing)))
+            return Answer(f"Nothing is wrong with {who}: what it waited for is over", tuple(failures(thing)))
+        return Answer(f"{who} waits: {waits}", (*_parents(around), *failures(thing)))
     if ready.get("status") != "True":
-        return Answer(f"{who} waits{_said(ready)}", (*_parents(around), *_trouble(thing)))
+        wanted = _by_reason(thing, *_known(around))
+        return Answer(f"{who} waits{_said(ready)}", (*_parents(around), *_trouble(thing)), wanted)
     if objects.phase(thing) == "Disabled":
-        return Answer(f"{who} is disabled{_said(ready)}", tuple(_failures(thing)))
+        return Answer(f"{who} is disabled{_said(ready)}", tuple(failures(thing)))
     if ready.get("reason") == "Queued" and (why := [*_parents(around)]):
         return Answer(f"{who} waits{_said(ready)}", tuple(why))
     if wrong := [*_trouble(thing)]:
-        return Answer(f"{who} is {objects.phase(thing) or 'ready'}, but not all is well", tuple(wrong))
+        failed = condition(thing, "ResizeFailed")
+        todo = of_resize(str(failed.get("reason"))) if failed.get("status") == "True" else None
+        return Answer(f"{who} is {objects.phase(thing) or 'ready'}, but not all is well", tuple(wrong), todo)
     found = f"Nothing is wrong with {who}: it is {objects.phase(thing) or 'ready'}{_progress(thing)}"
-    return Answer(f"{found}{_said(ready)}", tuple(_failures(thing)))
-
-
-def _command(verb: str, thing: Object) -> str:
-    """A command of the plugin for an object, to be typed in any context."""
-    kind = KINDS[objects.kind_of(thing["kind"])].short
-    return f"kubectl azure-batch {verb} {kind}/{objects.name(thing)} -n {objects.namespace(thing)}"
+    return Answer(f"{found}{_said(ready)}", tuple(failures(thing)))
 
 
 def _said(found: Object) -> str:
@@ -206,50 +267,6 @@ def _trouble(thing: Object) -> Iterator[str]:
         how = [f"exit code {node['exitCode']}"] if "exitCode" in node else []
         text = "; ".join([*how, *(node.get("errors") or ())])
         tail = (
-            f"; the end of the stderr of its start task: {_tail(node['stderrTail'])}" if node.get("stderrTail") else ""
+            f"; the end of the stderr of its start task: {end_of(node['stderrTail'])}" if node.get("stderrTail") else ""
         )
         yield f"Node {node['id']} is {node.get('state', 'in trouble')}{': ' if text else ''}{text}{tail}"
-
-
-def _failures(thing: Object) -> Iterator[str]:
-    """Tasks, nodes and targets that failed, by cause."""
-    found = status(thing)
-    for group in found.get("failures") or ():
-        count, ids = int(group.get("count", 0)), ", ".join((group.get("taskIds") or ())[:_SHOWN])
-        tail = f"; the end of its stderr: {_tail(group['stderrTail'])}" if group.get("stderrTail") else ""
-        missing = f"; its stderr: {group['stderrProblem']}" if group.get("stderrProblem") else ""
-        yield f"{count} {'task' if count == 1 else 'tasks'} failed with {_how(group)} (first: {ids}){tail or missing}"
-    for node in found.get("nodeFailures") or ():
-        yield f"The {node['task']} task of the job failed on node {node['nodeId']} with {_how(node)}"
-    if thing["kind"] == Kind.TASK and found.get("result") == "failure":
-        info = {**(found.get("failureInfo") or {}), **({"exitCode": found["exitCode"]} if "exitCode" in found else {})}
-        tail = f"; the end of its stderr: {_tail(found['stderrTail'])}" if found.get("stderrTail") else ""
-        yield f"It ended with {_how(info)}{tail}"
-    wrong = [each for each in found.get("results") or () if each.get("outcome") in {"Failed", "Unknown"}]
-    for each in wrong[:_SHOWN]:
-        yield f"{each['target']}: {each['outcome']}: {each.get('message', 'no message')}"
-
-
-def _how(found: Object) -> str:
-    if found.get("exitCode") is not None:
-        return f"exit code {found['exitCode']}"
-    text = ": ".join(str(found[each]) for each in ("code", "message") if found.get(each))
-    return text or "no exit code"
-
-
-def _tail(text: str) -> str:
-    return repr(text.strip()[-_TAIL:])
-
-
-def _after_failure(thing: Object) -> str | None:
-    if thing["kind"] == Kind.JOB and status(thing).get("failures"):
-        return (
-            f"correct the cause and create a new BatchJob with spec.retryOf: {{name: {objects.name(thing)}}}, which runs what has "
-            "failed: Azure Batch runs no task of a completed job again. With failurePolicy.action: Hold, a job with failed tasks "
-            "stays open for `kubectl azure-batch retry`"
-        )
-    if thing["kind"] == Kind.TASK:
-        return f"correct the cause, then {_command('retry', thing)} while its job is open, or create a new BatchTask"
-    if thing["kind"] == Kind.OPERATION:
-        return "correct the cause and create a new BatchOperation: the spec of one cannot change"
-    return None

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import aiohttp
 import click
 from kubernetes.aio.client.exceptions import ApiException
 
 from azure_batch_kubectl import objects, remote
+from azure_batch_kubectl.account import signed_in
 from azure_batch_kubectl.around import around
 from azure_batch_kubectl.cluster import Cluster
-from azure_batch_kubectl.evidence import gather
+from azure_batch_kubectl.evidence import gather, gather_task, task_of
 from azure_batch_kubectl.failure import FailureError
 from azure_batch_kubectl.objects import Object
 from azure_batch_kubectl.remote import Place
-from azure_batch_kubectl.why import Answer, Seen, explain
+from azure_batch_kubectl.why import Answer, Around, Seen, explain
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.batch import BatchError
 from azure_batch_operator.causes import WayOut, judge
 
-_ASKED_IN = frozenset({"Waiting", "Running"})
+_ASKED_IN = frozenset({"Waiting", "Running", "Disabled"})
 """Phases in which the tasks of a job are what matters; in all others the conditions say why nothing runs."""
+_QUEUED_IN = frozenset({"", "Pending"})
+"""Phases in which a task may wait in Azure Batch."""
 
 
 async def run(cluster: Cluster, words: Sequence[str]) -> None:
@@ -32,20 +36,59 @@ async def run(cluster: Cluster, words: Sequence[str]) -> None:
 async def answer(cluster: Cluster, kind: Kind, name: str) -> Answer:
     """The paragraph about an object."""
     thing = await cluster.get(kind, name)
-    return explain(thing, await around(cluster, thing), await _seen(cluster, thing))
+    found = await around(cluster, thing)
+    return explain(thing, found, await _seen(cluster, thing, found))
 
 
-async def _seen(cluster: Cluster, thing: Object) -> Seen | None:
-    """What Azure Batch shows of a job; None if it is not asked, since the user may not or there is nothing to ask."""
-    if thing.get("kind") != Kind.JOB or objects.phase(thing) not in _ASKED_IN:
-        return None
+async def _seen(cluster: Cluster, thing: Object, found: Around) -> Seen | None:
+    """What Azure Batch shows of a job or a task; None if it is not asked: the user may not, or there is nothing to ask."""
+    kind, phase = thing.get("kind"), objects.phase(thing)
     try:
-        async with remote.opened(cluster, Place(Kind.JOB, objects.name(thing))) as (client, id):
-            evidence = await gather(client, id, WayOut(_pool_field(thing)))
+        if kind == Kind.JOB and phase in _ASKED_IN:
+            return await _job(cluster, thing, found)
+        if kind == Kind.TASK and phase in _QUEUED_IN:
+            return await _task(cluster, thing, found)
     except (FailureError, ApiException, BatchError, aiohttp.ClientError, TimeoutError, OSError):
         # The status has the operator's judgment.
         return None
+    return None
+
+
+async def _job(cluster: Cluster, thing: Object, found: Around) -> Seen:
+    async with remote.opened(cluster, Place(Kind.JOB, objects.name(thing))) as (client, id):
+        evidence = await gather(client, id, WayOut(_pool_field(thing)), _retried(found))
     return Seen(judge(evidence) if evidence is not None else None)
+
+
+async def _task(cluster: Cluster, thing: Object, found: Around) -> Seen | None:
+    job = found.job if isinstance(found.job, Mapping) else None
+    account = objects.account_of(thing, job, found.pool if isinstance(found.pool, Mapping) else None)
+    job_id = _job_id(thing, job)
+    if account is None or job_id is None:
+        return None
+    async with signed_in(cluster, account) as client:
+        task = await task_of(client, job_id, objects.remote_id(thing))
+        if task is None:
+            return None
+        remote.check_owner(thing, str(task["id"]), task)
+        if task.get("state") != "active":
+            return Seen(None, str(task.get("state")))
+        way_out = WayOut(_pool_field(job) if job is not None else None)
+        evidence = await gather_task(client, job_id, task, way_out, _retried(found))
+    return Seen(judge(evidence) if evidence is not None else None, "active")
+
+
+def _job_id(task: Object, job: Object | None) -> str | None:
+    """ID of the job that a BatchTask is in, or would be added to."""
+    known = objects.status(task).get("jobId") or objects.spec(task).get("jobId")
+    if known is None and job is not None:
+        known = objects.status(job).get("id")
+    return None if known is None else str(known)
+
+
+def _retried(found: Around) -> Sequence[Mapping[str, Any]]:
+    """Errors of the resize that the operator retries; only its BatchPool remembers them meanwhile."""
+    return objects.status(found.pool).get("resizeErrors") or () if isinstance(found.pool, Mapping) else ()
 
 
 def _pool_field(job: Object) -> str | None:

@@ -1,0 +1,117 @@
+"""What failed, in words: tasks, nodes and targets by cause, hints about the cause after the fact, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from azure_batch_kubectl import objects
+from azure_batch_kubectl.objects import Object, command, status
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.causes.commands import without_shell
+from azure_batch_operator.causes.remedies import of_code
+
+_TAIL = 400
+_SHOWN = 3
+_NO_SUCH_USER = "taskschedulingconstraintfailed"
+_NOT_LAUNCHED = frozenset({"commandprogramnotfound", "commandlaunchfailed"})
+
+
+def failures(thing: Object) -> Iterator[str]:
+    """Tasks, nodes and targets that failed, by cause."""
+    found = status(thing)
+    for group in found.get("failures") or ():
+        count, ids = int(group.get("count", 0)), ", ".join((group.get("taskIds") or ())[:_SHOWN])
+        tail = f"; the end of its stderr: {end_of(group['stderrTail'])}" if group.get("stderrTail") else ""
+        missing = f"; its stderr: {group['stderrProblem']}" if group.get("stderrProblem") else ""
+        yield f"{count} {'task' if count == 1 else 'tasks'} failed with {_how(group)} (first: {ids}){tail or missing}"
+    for node in found.get("nodeFailures") or ():
+        yield f"The {node['task']} task of the job failed on node {node['nodeId']} with {_how(node)}"
+    if thing["kind"] == Kind.TASK and found.get("result") == "failure":
+        info = {**(found.get("failureInfo") or {}), **({"exitCode": found["exitCode"]} if "exitCode" in found else {})}
+        tail = f"; the end of its stderr: {end_of(found['stderrTail'])}" if found.get("stderrTail") else ""
+        yield f"It ended with {_how(info)}{tail}"
+    wrong = [each for each in found.get("results") or () if each.get("outcome") in {"Failed", "Unknown"}]
+    for each in wrong[:_SHOWN]:
+        yield f"{each['target']}: {each['outcome']}: {each.get('message', 'no message')}"
+
+
+def _how(found: Object) -> str:
+    if found.get("exitCode"):
+        return f"exit code {found['exitCode']}"
+    text = ": ".join(str(found[name]) for name in ("code", "message") if found.get(name))
+    return text or ("exit code 0" if "exitCode" in found else "no exit code")
+
+
+def end_of(text: str) -> str:
+    """The end of what a task has written."""
+    return repr(text.strip()[-_TAIL:])
+
+
+def what_to_do(thing: Object, pool: Object | None) -> str | None:
+    """What to do about a failure: what its cause suggests, then how to run again what failed.
+
+    Args:
+        pool: the BatchPool on which it ran, if it can be read.
+    """
+    parts = [*dict.fromkeys(_hints(thing, pool))]
+    if (again := _run_again(thing)) is not None:
+        parts.append(again)
+    return "; ".join(parts) or None
+
+
+def _hints(thing: Object, pool: Object | None) -> Iterator[str]:
+    """What the causes of failed tasks suggest."""
+    found = status(thing)
+    if thing["kind"] == Kind.TASK:
+        info = {**(found.get("failureInfo") or {}), "exitCode": found.get("exitCode")}
+        yield from _hint(info, objects.spec(thing), pool)
+    for group in (found.get("failures") or ())[:_SHOWN]:
+        first = next(iter(group.get("taskIds") or ()), "")
+        yield from _hint(group, _task(objects.spec(thing), first), pool)
+
+
+def _hint(info: Mapping[str, Any], task: Mapping[str, Any], pool: Object | None) -> Iterator[str]:
+    code = str(info.get("code") or "").lower()
+    if info.get("exitCode") or code in _NOT_LAUNCHED:
+        words = without_shell(str(task.get("commandLine") or ""))
+        if words is not None:
+            yield words
+    user = (task.get("userIdentity") or {}).get("username")
+    if code == _NO_SUCH_USER and user:
+        yield _user(user, pool)
+    # A task whose upload failed may have failed before, by itself.
+    if not info.get("exitCode") and (text := of_code(code)) is not None:
+        yield text
+
+
+def _user(name: str, pool: Object | None) -> str:
+    if pool is None:
+        return f"check that userAccounts of the pool has user {name!r}, as whom the task runs"
+    if any(account.get("name") == name for account in objects.spec(pool).get("userAccounts") or ()):
+        return f"reimage the nodes, if user {name!r} was added to userAccounts after they had started"
+    where = f"userAccounts of BatchPool {objects.name(pool)}"
+    return f"add user {name!r}, as whom the task runs, to {where}, or correct userIdentity.username"
+
+
+def _task(spec: Mapping[str, Any], id: str) -> Mapping[str, Any]:
+    """A task as the spec of a BatchJob has it; empty if it comes from somewhere else."""
+    for task in spec.get("tasks") or ():
+        if str(task.get("id")).lower() == id.lower():
+            found: Mapping[str, Any] = task
+            return found
+    return (spec.get("taskFactory") or {}).get("repeatTask") or {} if id.isdigit() else {}
+
+
+def _run_again(thing: Object) -> str | None:
+    if thing["kind"] == Kind.JOB and status(thing).get("failures"):
+        return (
+            f"correct the cause and create a new BatchJob with spec.retryOf: {{name: {objects.name(thing)}}}, which runs what has "
+            "failed: Azure Batch runs no task of a completed job again. With failurePolicy.action: Hold, a job with failed tasks "
+            "stays open for `kubectl azure-batch retry`"
+        )
+    if thing["kind"] == Kind.TASK:
+        return f"correct the cause, then {command('retry', thing)} while its job is open, or create a new BatchTask"
+    if thing["kind"] == Kind.OPERATION:
+        return "correct the cause and create a new BatchOperation: the spec of one cannot change"
+    return None
