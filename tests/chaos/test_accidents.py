@@ -91,7 +91,7 @@ def test_throttled(make_stage: Any, status: int) -> None:
     stage.wait("bacc", "main", "Ready")
 
 
-def test_a_throttled_account_says_so_and_nobody_else_does(make_stage: Any) -> None:
+def test_only_the_throttled_account_reports_it(make_stage: Any) -> None:
     stage: Stage = make_stage("--executor=simulated")
     stage.apply(*stage.account(), pool("cpu"))
     stage.wait("bp", "cpu", "Ready")

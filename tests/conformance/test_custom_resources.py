@@ -133,7 +133,7 @@ def test_samples_are_taken_by_the_service(emulator: EmulatorThread, path: Path) 
             send(emulator, f"/jobs/{job}/tasks", {"id": name} | rest(kind, spec))
 
 
-def test_what_the_service_keeps_is_what_was_written(emulator: EmulatorThread) -> None:
+def test_the_service_returns_what_was_written(emulator: EmulatorThread) -> None:
     body = without_nulls(BODIES["BatchPool"]["network, mounts, accounts"])
     send(emulator, "/pools", {"id": "kept"} | rest("BatchPool", body))
     _, _, answer = emulator.call("GET", "/pools/kept")

@@ -216,7 +216,7 @@ def test_a_call_lands_after_its_caller_has_gone(emulator: EmulatorThread, *, res
     assert emulator.admin("GET", "state")["heldCalls"] == 0
 
 
-def test_what_was_to_land_later_is_gone_after_a_reset(emulator: EmulatorThread) -> None:
+def test_delayed_calls_are_discarded_by_a_reset(emulator: EmulatorThread) -> None:
     effect = {"landAfter": 3600, "reset": True}
     emulator.admin("POST", "faults", {"operation": "Jobs_CreateJob", "count": 1, "effect": effect})
     with pytest.raises((urllib.error.URLError, ConnectionError)):

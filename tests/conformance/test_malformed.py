@@ -44,7 +44,7 @@ def test_unknown_verbs(emulator: EmulatorThread, verb: str) -> None:
 @pytest.mark.parametrize(
     "request_line", ["GET", "GET /pools", "GET /pools HTTP/9.9", "\x16\x03\x01", "GET http:// HTTP/1.1"]
 )
-def test_what_is_no_http(emulator: EmulatorThread, request_line: str) -> None:
+def test_requests_that_are_not_http(emulator: EmulatorThread, request_line: str) -> None:
     answer = exchange(emulator, f"{request_line}\r\nHost: here\r\n\r\n".encode())
     assert answer.status in (400, 401)
     refused(answer, answer.status, json.loads(answer.body)["code"])
@@ -166,7 +166,7 @@ def test_dates_in_headers(emulator: EmulatorThread, name: str, value: str) -> No
 # -- bodies --
 
 
-def test_gzip_that_is_none(emulator: EmulatorThread) -> None:
+def test_invalid_gzip(emulator: EmulatorThread) -> None:
     answer = signed(emulator, "POST", "/pools", b'{"id": "pool"}', [("Content-Encoding", "gzip")])
     refused(answer, 400, "InvalidRequestBody")
 

@@ -104,7 +104,7 @@ def test_wrong_orders(emulator: EmulatorThread, path: str) -> None:
     assert signed(emulator, "GET", "/pools").status == 200
 
 
-def test_what_is_wrong_is_named(emulator: EmulatorThread) -> None:
+def test_an_invalid_value_is_named(emulator: EmulatorThread) -> None:
     answer = send(emulator, "POST", "/emulator/quota", b'{"pools": -7}')
     assert json.loads(answer.body)["error"].endswith("pools: -7: The value must be between 0 and 2147483647.")
 

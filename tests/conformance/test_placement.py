@@ -50,7 +50,7 @@ def test_a_task_that_is_larger_than_its_pool_waits_for_more_nodes(client: BatchC
     assert finished(client, "many").execution_info.result == "success"
 
 
-def test_all_nodes_are_taken_at_once_and_by_nobody_else(client: BatchClient) -> None:
+def test_all_nodes_are_reserved_together_and_exclusively(client: BatchClient) -> None:
     make_pool(client, nodes=2, enable_inter_node_communication=True)
     make_job(client)
     make_job(client, "other")

@@ -159,7 +159,7 @@ def test_a_patch_changes_one_property_and_no_other(stage: StillService, kind: st
     assert shown(stage, path) == before | {name: returned}
 
 
-def test_what_a_put_of_a_job_leaves_out_falls_back(stage: StillService) -> None:
+def test_properties_that_a_put_of_a_job_omits_are_reset(stage: StillService) -> None:
     # Recorded: what cannot change survives, all else is as if it had never been set.
     stage.must("POST", "/jobs", {"id": "job", **JOBS["pool"].sent})
     stage.must("PUT", "/jobs/job", ON_POOL)
@@ -171,7 +171,7 @@ def test_what_a_put_of_a_job_leaves_out_falls_back(stage: StillService) -> None:
     assert shown(stage, "/jobs/job") == kept
 
 
-def test_what_a_put_of_a_job_sends_is_kept(stage: StillService) -> None:
+def test_properties_that_a_put_of_a_job_sends_are_kept(stage: StillService) -> None:
     stage.must("POST", "/jobs", {"id": "job", **ON_POOL})
     stage.must("PUT", "/jobs/job", JOBS["pool"].sent)
     changed = ("priority", "allowTaskPreemption", "maxParallelTasks", "constraints", "onAllTasksComplete", "metadata")
@@ -181,7 +181,7 @@ def test_what_a_put_of_a_job_sends_is_kept(stage: StillService) -> None:
     }
 
 
-def test_what_a_put_of_a_schedule_leaves_out_falls_back(stage: StillService) -> None:
+def test_properties_that_a_put_of_a_schedule_omits_are_reset(stage: StillService) -> None:
     body = {"displayName": "Ü", "schedule": SCHEDULE.sent, "jobSpecification": JOBS["pool"].sent, "metadata": METADATA}
     stage.must("POST", "/jobschedules", {"id": "daily", **body})
     stage.must("PUT", "/jobschedules/daily", {"jobSpecification": ON_POOL})
@@ -189,7 +189,7 @@ def test_what_a_put_of_a_schedule_leaves_out_falls_back(stage: StillService) -> 
     assert shown(stage, "/jobschedules/daily") == expected
 
 
-def test_what_a_put_of_a_task_leaves_out_falls_back(stage: StillService) -> None:
+def test_properties_that_a_put_of_a_task_omits_are_reset(stage: StillService) -> None:
     stage.must("POST", "/jobs", {"id": "job", **ON_POOL, "constraints": {"maxTaskRetryCount": 5}})
     constraints = {"maxWallClockTime": "PT1H", "retentionTime": "PT1H", "maxTaskRetryCount": 3}
     stage.must("POST", "/jobs/job/tasks", {"id": "task", "commandLine": "true", "constraints": constraints})
@@ -200,7 +200,7 @@ def test_what_a_put_of_a_task_leaves_out_falls_back(stage: StillService) -> None
         assert shown(stage, "/jobs/job/tasks/task")["constraints"] == expected
 
 
-def test_what_updateproperties_leaves_out_is_removed(stage: StillService) -> None:
+def test_properties_that_updateproperties_omits_are_removed(stage: StillService) -> None:
     stage.must("POST", "/pools", {"id": "pool", **POOLS["linux"].sent})
     stage.clock.advance(60)
     empty: dict[str, Any] = {"metadata": [], "certificateReferences": [], "applicationPackageReferences": []}
@@ -214,7 +214,7 @@ def test_what_updateproperties_leaves_out_is_removed(stage: StillService) -> Non
         assert (str(answer), answer.values) == ("400 MissingRequiredProperty", {"PropertyName": name})
 
 
-def test_what_was_read_can_be_sent_back(stage: StillService) -> None:
+def test_a_response_can_be_sent_back(stage: StillService) -> None:
     stage.must("POST", "/jobs", {"id": "job", **JOBS["pool"].sent})
     stage.must("POST", "/jobs/job/tasks", {"id": "task", "commandLine": "true"})
     body = {"schedule": SCHEDULE.sent, "jobSpecification": JOBS["pool"].sent, "metadata": METADATA}

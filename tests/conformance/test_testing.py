@@ -49,7 +49,7 @@ def seed_file(tmp_path: Path) -> Path:
     return file
 
 
-def test_what_a_seed_file_describes_is_there_and_runs(seed_file: Path) -> None:
+def test_resources_of_a_seed_file_exist_and_run(seed_file: Path) -> None:
     with BatchEmulator(time_scale=200, seed_file=seed_file) as emulator:
         client = BatchClient(emulator.endpoint, AzureNamedKeyCredential(emulator.account, emulator.key))
         assert [pool.id for pool in client.list_pools()] == ["cpu"]

@@ -103,7 +103,7 @@ def test_operations_by_version(emulator: EmulatorThread, version: str, method: s
     assert answer.code == code
 
 
-def test_what_has_been_read_can_be_written_back(client: BatchClient) -> None:
+def test_values_that_were_read_can_be_written_back(client: BatchClient) -> None:
     """Reports of users of the official client: the body of a GET has OData annotations and read-only members."""
     make_pool(client)
     make_job(client)

@@ -9,7 +9,7 @@ from typing import Any
 from e2e.conftest import Stage, job, pool
 
 
-def test_what_the_service_offers_and_who_lives_there(stage: Stage) -> None:
+def test_offers_and_objects_in_the_status(stage: Stage) -> None:
     stage.ready_pool()
     stage.kubectl("annotate", "bacc/main", "note=look")
     stage.until(lambda: stage.status("bacc", "main").get("users") == {"batchPools": 1}, "its users are counted")

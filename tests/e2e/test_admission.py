@@ -186,7 +186,7 @@ ALLOWED_CHANGES = [
 
 
 @pytest.mark.parametrize(("body", "change", "words"), CHANGES, ids=[words for *_, words in CHANGES])
-def test_what_cannot_change_is_refused(
+def test_impossible_changes_are_refused(
     installed: LocalCluster, namespace: str, body: dict[str, Any], change: dict[str, Any], words: str
 ) -> None:
     first = _unique(body)
@@ -198,7 +198,7 @@ def test_what_cannot_change_is_refused(
 
 
 @pytest.mark.parametrize(("body", "change"), ALLOWED_CHANGES, ids=str)
-def test_what_can_change_is_accepted(
+def test_possible_changes_are_accepted(
     installed: LocalCluster, namespace: str, body: dict[str, Any], change: dict[str, Any]
 ) -> None:
     first = _unique(body)
@@ -207,7 +207,7 @@ def test_what_can_change_is_accepted(
     assert code == 0, text
 
 
-def test_a_new_object_is_not_taken_for_a_finished_one(installed: LocalCluster, namespace: str) -> None:
+def test_a_new_object_does_not_appear_finished(installed: LocalCluster, namespace: str) -> None:
     body = _unique(pool("p"))
     apply(installed, namespace, body)
     shown = json.loads(installed.kubectl("-n", namespace, "get", "bp", body["metadata"]["name"], "-o", "json").stdout)

@@ -91,7 +91,7 @@ def test_the_operator_adds_it_where_the_policy_is_gone(stage: Stage, policy: Pol
     assert stage.emulator.admin("GET", "state")["tasks"] == 0
 
 
-def test_what_was_never_added_goes_at_once(stage: Stage, policy: Policy) -> None:
+def test_a_task_that_was_never_added_is_released_immediately(stage: Stage, policy: Policy) -> None:
     """Nothing of the tasks is in Azure Batch, and nobody can ask: an account is missing, a key is wrong, a BatchJob is missing."""
     wrong = stage.account("wrong")
     wrong[0]["stringData"]["key"] = "bm90aGluZw=="

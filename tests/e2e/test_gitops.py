@@ -25,7 +25,7 @@ def test_an_object_that_was_never_reconciled_does_not_appear_finished(installed:
     assert gitopstools.kstatus([json.loads(text)]) == ["InProgress"]
 
 
-def test_what_the_operator_writes_is_read_as_it_is_meant(stage: Stage) -> None:
+def test_metadata_of_the_operator_are_read_back_unchanged(stage: Stage) -> None:
     stage.ready_pool()
     unclear = pool("unclear")
     unclear["metadata"]["annotations"] = {"azurebatch.io/reconcile-policy": "managed"}

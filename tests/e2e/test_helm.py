@@ -484,7 +484,7 @@ NEVER = [
 
 @pytest.mark.parametrize(("verb", "resource", "namespace"), NEVER)
 @pytest.mark.parametrize("release", ["wide", "narrow"])
-def test_what_the_operator_need_not_do_it_may_not(
+def test_the_operator_has_no_unneeded_permission(
     releases: LocalCluster, release: str, verb: str, resource: str, namespace: str | None
 ) -> None:
     assert not may(releases, release, verb, resource, namespace)

@@ -77,7 +77,7 @@ def test_failing_preparation_and_release_tasks_are_shown_by_node(stage: Stage) -
     assert (failure["task"], failure["exitCode"]) == ("release", 5)
 
 
-def test_what_a_job_waits_for_is_said_in_a_sentence(stage: Stage) -> None:
+def test_the_status_of_a_waiting_job_says_why_in_a_sentence(stage: Stage) -> None:
     stage.ready_pool(targetDedicatedNodes=1, taskSlotsPerNode=2)
     big = {"id": "big", "commandLine": "true", "requiredSlots": 4}
     stage.apply(

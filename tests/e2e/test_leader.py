@@ -71,7 +71,7 @@ def work(name: str) -> list[dict[str, Any]]:
     return [pool(name), job(name, poolRef={"name": name}, tasks=tasks)]
 
 
-def test_one_acts_and_the_other_stands_by_until_it_is_needed(pair: Pair) -> None:
+def test_one_replica_acts_and_the_other_stands_by(pair: Pair) -> None:
     first, second = pair.start(), pair.start()
     assert pair.leads(first)
     assert not pair.leads(second)

@@ -73,7 +73,7 @@ AT_ONCE = [
 ]
 
 
-def test_what_can_be_changed_at_any_time_takes_one_call_each(stage: Stage) -> None:
+def test_each_change_that_is_always_possible_takes_one_call(stage: Stage) -> None:
     stage.ready_pool(targetDedicatedNodes=1)
     for spec, expected in AT_ONCE:
         witness = Witness(stage)

@@ -59,7 +59,7 @@ def test_each_recipe_of_the_page_has_its_commands() -> None:
     assert {f"manifests/samples/recipes/{each.name}" for each in own} <= RECIPES.keys()
 
 
-def test_what_the_emulator_cannot_run_says_what_is_missing(stage: Stage) -> None:
+def test_a_command_that_the_emulator_cannot_run_says_what_is_missing(stage: Stage) -> None:
     stage.ready_pool()
     for path in ("manifests/samples/recipes/storage.yaml", "manifests/samples/pools/mpi.yaml"):
         stage.kubectl(*steps(path)[0])

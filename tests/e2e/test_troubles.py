@@ -74,7 +74,7 @@ def test_an_account_of_another_namespace_must_allow_it(stage: Stage) -> None:
         stage.cluster.kubectl("delete", "namespace", other, "--wait=false")
 
 
-def test_what_the_service_refuses_is_shown_with_its_own_words(stage: Stage) -> None:
+def test_a_refusal_is_shown_with_the_text_of_the_service(stage: Stage) -> None:
     """How many slots a node may have depends on its cores, which only the service knows (docs/azure-batch.md#limits)."""
     stage.apply(*stage.account(), pool("cpu", vmSize="Standard_D2ads_v6", taskSlotsPerNode=200))
     stage.until(lambda: stage.condition("bp", "cpu", "Stalled"), "the pool stalls", 40)

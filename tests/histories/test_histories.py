@@ -32,7 +32,7 @@ CHECKER = ("attempts", "checker", "ends", "judged", "lives", "operations", "owne
 
 
 @pytest.mark.parametrize("name", sorted(stored()))
-def test_what_was_found_once_is_not_found_again(name: str) -> None:
+def test_known_violations_do_not_return(name: str) -> None:
     history = stored()[name]
     assert not judge(history, play(history)).violations
 

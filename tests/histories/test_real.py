@@ -51,7 +51,7 @@ def test_times_become_real_seconds(step: Step, expected: Step) -> None:
     assert real.scaled(History(1, (step,)), 60.0).steps == (expected,)
 
 
-def test_what_the_emulator_notes_is_read_as_it_was(tmp_path: Path) -> None:
+def test_records_of_the_emulator_are_read_back_unchanged(tmp_path: Path) -> None:
     owner = Owner("quick", "default", "BatchTask", "t", "u-1", "t")
     job = Owner("quick", "default", "BatchJob", "a", "u-2", "a")
     before = Thing("task", "t", owner, "1", "active", {"t": "active"}, True, {"job": "a", "job_owner": job})

@@ -17,7 +17,7 @@ TOGETHER = World(births=(1, 1), crashes=0, losses=0, outsiders=0)
 
 
 @pytest.mark.parametrize(("decide", "start"), [(schedule, ALONE), (pool, ONCE), (schedule, TOGETHER)])
-def test_nothing_is_lost_taken_or_left_and_every_wish_is_fulfilled(decide: Decide, start: World) -> None:
+def test_nothing_is_lost_taken_or_left_and_every_spec_is_applied(decide: Decide, start: World) -> None:
     protocol = Protocol(decide)
     states = search(protocol, start)
     assert len(states) > 50_000

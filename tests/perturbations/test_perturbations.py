@@ -15,7 +15,7 @@ STEP = 29
 
 
 @pytest.mark.parametrize("name", sorted(BY_NAME))
-def test_an_undisturbed_scenario_ends_as_its_user_wishes(name: str) -> None:
+def test_an_undisturbed_scenario_ends_as_specified(name: str) -> None:
     known = baseline(name)
     assert known.problems == ()
     assert known.effects

@@ -42,7 +42,7 @@ def test_the_properties_are_those_of_the_definitions() -> None:
     } <= found
 
 
-def test_what_is_not_applied_is_told_by_a_condition() -> None:
+def test_a_condition_shows_properties_that_are_not_applied() -> None:
     ready = {"type": "Ready", "status": "True", "reason": "Steady", "message": "all is well"}
     pending = {"type": "UpdatePending", "status": "True", "reason": "WaitingForEmptyPool", "message": "vmSize waits"}
     refused = {"type": "Ready", "status": "False", "reason": "SecretNotFound", "message": "spec.x: no such Secret"}

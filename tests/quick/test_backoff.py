@@ -274,7 +274,7 @@ async def test_a_refused_call_in_an_hour(stage: Stage, verb: str, refusal: str) 
 @calm
 @pytest.mark.parametrize("verb", TYPICAL)
 @pytest.mark.parametrize("refusal", ["400", "403", "409 unknown"])
-async def test_what_was_refused_is_done_when_the_cause_has_gone(stage: Stage, verb: str, refusal: str) -> None:
+async def test_reconcile_now_ends_the_backoff_of_a_refused_call(stage: Stage, verb: str, refusal: str) -> None:
     """A word of the user begins again: nobody waits for the rest of an hour."""
     case, began, _ = await refused(stage, verb, refusal)
     await stage.run_for(900)

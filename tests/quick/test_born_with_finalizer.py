@@ -68,7 +68,7 @@ async def test_a_task_that_was_sent_is_deleted_before_its_object(stage: Stage, r
 
 
 @BORN
-async def test_what_was_never_sent_goes_at_once(stage: Stage) -> None:
+async def test_an_object_without_any_create_is_released_immediately(stage: Stage) -> None:
     await open_job(stage)
     await shut_out(stage)
     stage.apply(task("one", "steps"), task("two", "nowhere"))
@@ -103,7 +103,7 @@ async def test_after_a_restart_it_waits_for_the_account_if_its_job_was(stage: St
 
 
 @BORN
-async def test_what_was_created_and_deleted_without_an_operator_goes_with_the_next_one(stage: Stage) -> None:
+async def test_objects_created_and_deleted_without_an_operator_are_finalized_by_the_next_one(stage: Stage) -> None:
     await open_job(stage)
     await stage.kill()
     stage.apply(task("one", "steps"))

@@ -74,7 +74,7 @@ async def test_a_job_that_ends_before_all_of_its_tasks_are_in_has_not_succeeded(
     assert "100 of 300 tasks had succeeded" in str(stage.condition("bj", "own", "Failed"))
 
 
-async def test_all_superfluous_tasks_go_although_a_round_deletes_a_bounded_number(
+async def test_all_superfluous_tasks_are_deleted_over_several_rounds(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sieve, "_MAX_SUPERFLUOUS", 5)
@@ -86,9 +86,7 @@ async def test_all_superfluous_tasks_go_although_a_round_deletes_a_bounded_numbe
     assert stage.azure.calls("Tasks_DeleteTask") == 39
 
 
-async def test_values_are_put_into_the_tasks_once_however_often_a_job_is_looked_at(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_values_are_resolved_once_for_all_passes_of_a_job(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     filled, jobs = inputs.filled, 0
 
     def counted(model: Any, spec: Any, *rest: Any) -> Any:

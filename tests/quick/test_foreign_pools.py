@@ -208,7 +208,7 @@ async def test_waiting_batch_tasks_are_not_added_when_the_pool_no_longer_allows_
     await stage.until(lambda: len(stage.azure.ids("/jobs/open/tasks")) == 350, 60)
 
 
-async def test_failed_tasks_do_not_run_again_once_the_pool_allows_their_namespace_no_more(stage: Stage) -> None:
+async def test_failed_tasks_do_not_run_again_when_the_pool_no_longer_allows_their_namespace(stage: Stage) -> None:
     await shared_account(stage, allowedNamespaces={"names": ["team"]})
     failing = [{"id": "own", "commandLine": "/bin/sh -c 'exit 1'"}]
     stage.apply(theirs("open", tasks=failing, onAllTasksComplete="noaction"))
@@ -228,7 +228,7 @@ async def test_failed_tasks_do_not_run_again_once_the_pool_allows_their_namespac
     assert stage.azure.calls("Tasks_ReactivateTask") == 0
 
 
-async def test_a_job_stays_disabled_once_its_pool_allows_its_namespace_no_more(stage: Stage) -> None:
+async def test_a_job_stays_disabled_when_its_pool_no_longer_allows_its_namespace(stage: Stage) -> None:
     await shared_account(stage, allowedNamespaces={"names": ["team"]})
     stage.apply(theirs(tasks=sleeping(2, 3000)))
     await stage.until(lambda: stage.phase("bj", "theirs", "team") == "Running", 600)
@@ -246,7 +246,7 @@ async def test_a_job_stays_disabled_once_its_pool_allows_its_namespace_no_more(s
     await stage.until(lambda: stage.phase("bj", "theirs", "team") == "Running", 300)
 
 
-async def test_a_schedule_stays_disabled_once_its_pool_allows_its_namespace_no_more(stage: Stage) -> None:
+async def test_a_schedule_stays_disabled_when_its_pool_no_longer_allows_its_namespace(stage: Stage) -> None:
     await shared_account(stage, allowedNamespaces={"names": ["team"]})
     named = {"poolInfo": {"poolId": "cpu"}}
     body = schedule("tick", accountRef=ACCOUNT, schedule={"recurrenceInterval": "PT1H"}, jobSpecification=named)
@@ -263,7 +263,7 @@ async def test_a_schedule_stays_disabled_once_its_pool_allows_its_namespace_no_m
     assert stage.azure.get("/jobschedules/tick")["state"] == "disabled"  # type: ignore[index]
 
 
-async def test_guests_hear_at_once_that_the_batch_pool_is_gone_and_its_pool_stays(stage: Stage) -> None:
+async def test_foreign_jobs_learn_immediately_that_a_batch_pool_is_gone_and_its_pool_kept(stage: Stage) -> None:
     hold = await tasks_that_wait(stage)
     stage.annotate("bp", "cpu", reconcile_policy="detach-on-delete")
     stage.delete("bp", "cpu")

@@ -16,7 +16,7 @@ async def test_the_table_in_the_documentation_is_what_the_tools_say(stage: Stage
 
 
 @pytest.mark.parametrize("stage", [Options(settings={"reconcile_policy": "skip"})], indirect=True)
-async def test_what_is_held_is_waited_for_by_nobody_whoever_says_so(stage: Stage) -> None:
+async def test_no_tool_waits_for_a_held_object(stage: Stage) -> None:
     """The policy may be the namespace's or the operator's: tools see it all the same, also if the account is missing."""
     stage.apply(*stage.account_objects(), pool("cpu"), pool("lost", accountRef={"name": "nowhere"}))
     for name in ("cpu", "lost"):

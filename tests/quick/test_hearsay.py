@@ -192,7 +192,7 @@ async def test_a_job_that_has_ended_counts_its_batch_tasks_whatever_the_counts_k
     assert stage.status("bj", "both")["taskCounts"]["completed"] == 2
 
 
-async def test_a_job_that_was_made_again_does_not_count_what_ran_in_the_former_one(stage: Stage) -> None:
+async def test_a_recreated_job_does_not_count_tasks_of_the_former_one(stage: Stage) -> None:
     await stage.ready_pool()
     own = [{"id": "own", "commandLine": "sleep 60"}]
     stage.apply(job("both", tasks=own, onAllTasksComplete="terminatejob"), task("extra", "both", "sleep 5"))
@@ -205,7 +205,7 @@ async def test_a_job_that_was_made_again_does_not_count_what_ran_in_the_former_o
     assert stage.condition("bj", "both")["message"] == "the task succeeded"
 
 
-async def test_a_task_of_a_job_that_was_made_again_is_not_declared_lost(stage: Stage) -> None:
+async def test_a_task_of_a_recreated_job_does_not_count_as_lost(stage: Stage) -> None:
     """The list of jobs was read before somebody made the job again, that of its tasks afterwards."""
     late = thing("BatchTask", "late", jobId="own", accountRef={"name": "main"}, commandLine="sleep 36000")
     await stage.ready_pool()

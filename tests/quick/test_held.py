@@ -102,7 +102,7 @@ _NEVER = {
 
 
 @pytest.mark.parametrize("what", _NEVER)
-async def test_what_is_held_from_its_creation_is_not_ready(stage: Stage, what: str) -> None:
+async def test_an_object_that_is_held_since_its_creation_is_not_ready(stage: Stage, what: str) -> None:
     kind, body = _NEVER[what]
     await stage.ready_pool()
     stage.apply(held(body))

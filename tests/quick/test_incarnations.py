@@ -5,7 +5,7 @@ from __future__ import annotations
 from support.stage import Stage, job, secret, sleeping
 
 
-async def test_a_running_job_that_was_deleted_is_not_taken_for_done(stage: Stage) -> None:
+async def test_a_deleted_running_job_does_not_count_as_complete(stage: Stage) -> None:
     """Its tasks are added again, or the object says that its job is gone: never a success that did not happen."""
     await stage.ready_pool()
     stage.apply(job("own", tasks=sleeping(5, 300)))
@@ -69,7 +69,7 @@ async def test_a_finished_job_that_was_deleted_while_the_operator_was_away_is_no
     assert stage.phase("bj", "own") == "Succeeded"
 
 
-async def test_a_pool_that_was_deleted_and_recreated_is_not_taken_for_the_former_one(stage: Stage) -> None:
+async def test_a_recreated_pool_is_not_confused_with_the_former_one(stage: Stage) -> None:
     """The new one has the rotated password; that the response to its creation was lost must not count as the former one's."""
     users = [{"name": "render", "passwordSecretRef": {"name": "login", "key": "word"}}]
     stage.apply(secret("login", word="one"))

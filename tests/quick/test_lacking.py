@@ -56,7 +56,7 @@ async def test_an_object_stays_until_what_it_owns_is_gone_although_lists_lack_it
 
 
 @pytest.mark.parametrize("kind", ["bp", "bj", "bjs"])
-async def test_what_is_there_is_not_taken_for_gone_because_lists_lack_it(stage: Stage, kind: str) -> None:
+async def test_an_existing_resource_does_not_count_as_gone_when_lists_lack_it(stage: Stage, kind: str) -> None:
     _, path = PLACES[kind]
     await all_kinds(stage)
     await stage.run_for(60)

@@ -312,7 +312,7 @@ async def test_a_resource_that_is_being_deleted_is_requested_at_growing_interval
     hold.release()
 
 
-async def test_what_was_adopted_is_not_said_to_be_gone_while_calls_may_still_land(stage: Stage) -> None:
+async def test_an_adopted_resource_does_not_count_as_gone_while_calls_may_take_effect(stage: Stage) -> None:
     await stage.ready_pool()
     stage.azure.post("/jobs", {"id": "old", "poolInfo": {"poolId": "cpu"}})
     adopting = job("old")
@@ -355,7 +355,7 @@ async def test_tasks_that_are_deleted_after_a_restart_cost_no_write_of_their_sta
 
 
 @pytest.mark.parametrize("kind", ["bp", "bj", "bjs"])
-async def test_what_is_waited_for_after_a_restart_is_said(stage: Stage, kind: str) -> None:
+async def test_the_status_after_a_restart_says_what_the_object_waits_for(stage: Stage, kind: str) -> None:
     """A call of the operator before may still land; what that one said of the account is out of date."""
     await stage.ready_pool()
     stage.apply(job("own"), schedule("nightly", schedule=EVERY_DAY, jobSpecification={"poolRef": {"name": "cpu"}}))

@@ -104,7 +104,7 @@ async def test_a_refusal_of_the_repeated_call_does_not_tell_of_the_first(
     assert "OperationNotValidOnNode" in status["results"][0]["message"]
 
 
-async def test_a_user_that_existed_is_not_taken_for_the_one_of_the_operation(stage: Stage) -> None:
+async def test_an_existing_user_is_not_confused_with_that_of_the_operation(stage: Stage) -> None:
     await stage.ready_pool(targetDedicatedNodes=1)
     (node,) = nodes(stage)
     stage.azure.post(f"/pools/cpu/nodes/{node}/users", {"name": "eve", "sshPublicKey": "ssh-rsa other"})

@@ -192,7 +192,7 @@ async def test_the_remedy_for_a_missing_reference_is_possible(stage: Stage) -> N
 
 
 @pytest.mark.parametrize("verb", ["rebootNode", "removeNodes"])
-async def test_a_node_that_a_list_lacks_is_not_taken_for_gone(stage: Stage, verb: str) -> None:
+async def test_a_node_that_a_list_lacks_does_not_count_as_gone(stage: Stage, verb: str) -> None:
     await stage.ready_pool(targetDedicatedNodes=4)
     names = nodes(stage)
     gap = stage.azure.omit(f"/pools/cpu/nodes/{names[0]}")

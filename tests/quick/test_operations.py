@@ -206,7 +206,7 @@ async def test_throttling_is_waited_for_and_is_no_failure(stage: Stage) -> None:
     assert status["counts"]["succeeded"] == 2
 
 
-async def test_what_is_so_already_is_skipped(stage: Stage) -> None:
+async def test_a_node_in_the_requested_state_is_skipped(stage: Stage) -> None:
     await stage.ready_pool()
     names = nodes(stage)
     stage.azure.post(f"/pools/cpu/nodes/{names[0]}/disablescheduling")
@@ -231,7 +231,7 @@ async def test_a_reboot_without_a_response_is_told_by_the_node(stage: Stage, lan
     assert ("did not respond" in status["results"][0].get("message", "")) is lands
 
 
-async def test_what_nothing_tells_is_unknown_and_not_repeated(stage: Stage) -> None:
+async def test_a_call_with_an_undetermined_effect_is_unknown_and_not_repeated(stage: Stage) -> None:
     await stage.ready_pool()
     stage.azure.fault("Nodes_UploadNodeLogs", count=1, lostAnswer=True)
     logs = {
@@ -271,7 +271,7 @@ async def test_two_hundred_nodes_are_rebooted_once_whenever_the_operator_dies(
     assert Counter(reached) == Counter(names)
 
 
-async def test_what_may_have_been_done_is_not_done_again_when_the_status_was_edited(stage: Stage) -> None:
+async def test_an_attempted_call_is_not_repeated_after_the_status_was_edited(stage: Stage) -> None:
     await stage.ready_pool(targetDedicatedNodes=4)
     stage.apply(operation("op", rebootNode={"nodes": {"selector": "all"}}, maxConcurrent=1))
     await stage.until(lambda: counts(stage).get("succeeded") == 1, 600)
@@ -343,7 +343,7 @@ async def test_terminate_determines_the_effect_of_a_call_without_a_response(stag
     assert stage.reason("bop", "op") == "OperationTerminated"
 
 
-async def test_what_was_ended_does_not_continue_when_the_annotation_is_removed(stage: Stage) -> None:
+async def test_an_ended_task_does_not_continue_when_the_annotation_is_removed(stage: Stage) -> None:
     await stage.ready_pool(targetDedicatedNodes=3)
     stage.apply(operation("op", rebootNode={"nodes": {"selector": "all"}}, maxConcurrent=1))
     await stage.until(lambda: stage.azure.calls("Nodes_RebootNode") == 1)
@@ -500,7 +500,7 @@ async def test_a_job_that_goes_between_two_batches_ends_the_operation(stage: Sta
     assert all("JobNotFound" in each["message"] for each in status["results"][1:])
 
 
-async def test_a_look_that_is_refused_is_told_as_what_it_is(stage: Stage) -> None:
+async def test_a_refused_read_is_reported_with_its_cause(stage: Stage) -> None:
     await stage.ready_pool(targetDedicatedNodes=1)
     stage.azure.fault("Nodes_GetNode", status=403, code="AuthorizationPermissionMismatch", count=1000)
     stage.apply(operation("op", rebootNode={"nodes": {"names": nodes(stage)}}))

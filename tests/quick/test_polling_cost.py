@@ -151,7 +151,7 @@ async def test_counts_that_lag_are_seen_later(stage: Stage) -> None:
     await stage.until(lambda: _counts(stage, "lags").get("completed") == 1, 900 + 210 + 60 + 210 + 60)
 
 
-async def test_what_an_operation_does_to_tasks_that_wait_is_seen(stage: Stage) -> None:
+async def test_effects_of_an_operation_on_waiting_tasks_are_observed(stage: Stage) -> None:
     """No list shows it: there is no node on which one of them could run."""
     await stage.ready_pool(targetDedicatedNodes=0)
     stage.apply(job("waits", tasks=sleeping(3)))

@@ -133,7 +133,7 @@ ACCOUNTS = tuple(f"account{number}" for number in range(20))
 
 
 @pytest.mark.parametrize("stage", [Options(accounts=ACCOUNTS)], indirect=True)
-async def test_accounts_at_rest_cost_two_lists_a_minute_each(stage: Stage) -> None:
+async def test_idle_accounts_cost_two_lists_a_minute_each(stage: Stage) -> None:
     """One in each namespace, with a pool: no call, read or write beyond looking now and then."""
     for name in ACCOUNTS:
         machine = pool("cpu", targetDedicatedNodes=1)

@@ -83,7 +83,7 @@ async def test_objects_of_the_same_apply_are_no_wrong_references_with_a_slow_clo
     assert not stage.events("bj", "own", "PoolNotFound")
 
 
-async def test_a_slow_clock_delays_neither_a_job_nor_a_word_about_it(stage: Stage) -> None:
+async def test_a_slow_clock_delays_neither_a_job_nor_its_status(stage: Stage) -> None:
     """Objects from the future were waited for in silence until the operator's clock had reached them."""
     await stage.ready_pool()
     stage.clock.operator_skew = -600.0

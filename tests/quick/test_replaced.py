@@ -98,7 +98,7 @@ async def test_a_job_that_only_grows_needs_no_mark(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("changed", [False, True], ids=["first", "changed"])
-async def test_a_late_word_that_former_tasks_are_in_loses_no_task(stage: Stage, changed: bool) -> None:
+async def test_a_late_marker_of_former_tasks_loses_no_task(stage: Stage, changed: bool) -> None:
     before = sleeping(3, seconds=36000)
     after = [{**task, "applicationPackageReferences": UNKNOWN} for task in before]
     await stage.ready_pool()

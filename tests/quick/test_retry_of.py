@@ -65,7 +65,7 @@ async def test_failed_tasks_and_those_that_waited_for_them_run_again(stage: Stag
     assert stage.azure.calls("Tasks_GetTask") == 0
 
 
-async def test_what_the_new_job_says_itself_counts(stage: Stage) -> None:
+async def test_settings_of_the_new_job_take_precedence(stage: Stage) -> None:
     await stage.ready_pool()
     stage.apply(job("own", tasks=[{"id": "bad", "commandLine": FAILS}], priority=7))
     await ended(stage, "own")
@@ -355,7 +355,7 @@ async def test_jobs_of_other_controllers_are_neither_read_for_nor_written_to(sta
         assert stage.status("bj", name) == {"observedGeneration": -1, "phase": "Pending"}, "as the API server made it"
 
 
-async def test_what_can_never_run_is_listed_once(stage: Stage) -> None:
+async def test_tasks_that_can_never_run_are_listed_once(stage: Stage) -> None:
     await stage.ready_pool()
     stage.apply(job("good", tasks=[{"id": "a", "commandLine": WORKS}]))
     await ended(stage, "good", "Succeeded")

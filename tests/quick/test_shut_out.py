@@ -47,7 +47,7 @@ def from_list() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("how", "unreadable"), [("names", False), ("label", False), ("names", True)])
-async def test_tasks_are_added_no_more(stage: Stage, how: str, unreadable: bool) -> None:
+async def test_no_more_tasks_are_added(stage: Stage, how: str, unreadable: bool) -> None:
     await guests_of_a_team(stage, how)
     hold = stage.azure.hold("Tasks_CreateTaskCollection")
     stage.apply(listed(MANY), from_list())
@@ -84,7 +84,7 @@ async def test_batch_tasks_that_wait_are_not_added(stage: Stage) -> None:
     await stage.until(lambda: all(stage.phase("bt", name) == "Succeeded" for name in names), 900)
 
 
-async def test_failed_tasks_run_again_no_more(stage: Stage) -> None:
+async def test_failed_tasks_no_longer_run_again(stage: Stage) -> None:
     await guests_of_a_team(stage, "names")
     failing = [{"id": f"t{number}", "commandLine": "/bin/sh -c 'exit 1'"} for number in range(FAILED)]
     stage.apply(job("own", tasks=failing, failurePolicy={"action": "Hold"}))

@@ -7,7 +7,7 @@ import pytest
 from support.stage import Stage, job, pool, sleeping
 
 
-async def test_a_job_whose_counts_fail_harms_nobody_else(stage: Stage) -> None:
+async def test_a_job_whose_counts_fail_affects_no_other(stage: Stage) -> None:
     await stage.ready_pool()
     stage.apply(job("bad", tasks=sleeping(1, 7200)), job("good", tasks=sleeping(1, 60)))
     await stage.until(lambda: stage.phase("bj", "bad") == stage.phase("bj", "good") == "Running", 120)
@@ -19,7 +19,7 @@ async def test_a_job_whose_counts_fail_harms_nobody_else(stage: Stage) -> None:
     assert stage.ready("bp", "cpu")
 
 
-async def test_a_pool_whose_nodes_cannot_be_listed_harms_nobody_else(stage: Stage) -> None:
+async def test_a_pool_whose_nodes_cannot_be_listed_affects_no_other(stage: Stage) -> None:
     await stage.ready_pool()
     stage.azure.fault("Nodes_ListNodes", status=500)
     stage.apply(job("new", tasks=sleeping(1, 10)))

@@ -18,7 +18,7 @@ def adopting(body: Any) -> Any:
     return {**body, "metadata": {**body["metadata"], "annotations": ADOPT}}
 
 
-async def test_what_was_taken_over_says_so_and_what_was_made_does_not(stage: Stage) -> None:
+async def test_only_adopted_resources_are_shown_as_adopted(stage: Stage) -> None:
     await stage.ready_pool()
     machine = stage.get("bp", "cpu")["spec"]["virtualMachineConfiguration"]
     later = {"schedule": {"doNotRunUntil": "2099-01-01T00:00:00Z"}, "jobSpecification": {"poolInfo": {"poolId": "cpu"}}}

@@ -33,7 +33,7 @@ async def test_a_token_is_renewed_before_it_expires(stage: Stage) -> None:
     assert 7200 // 960 <= len(stage.authority.issued) - 1 <= 7200 // 900
 
 
-async def test_tokens_that_are_revoked_are_replaced_without_a_word(stage: Stage) -> None:
+async def test_revoked_tokens_are_replaced_silently(stage: Stage) -> None:
     await signed_in(stage)
     stage.authority.revoke()
     await stays_ready(stage, 600)

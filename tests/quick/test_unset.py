@@ -188,7 +188,7 @@ async def test_disks_to_encrypt_are_the_same_in_any_casing(stage: Stage) -> None
 
 
 @pytest.mark.parametrize("down", [False, True])
-async def test_what_is_removed_of_a_task_makes_it_new_where_tasks_are_replaced(stage: Stage, down: bool) -> None:
+async def test_removed_properties_of_a_task_cause_its_replacement(stage: Stage, down: bool) -> None:
     tasks = [{"id": each, "commandLine": "/bin/sh -c 'sleep 7200'", "displayName": "d"} for each in ("t0", "t1")]
     await stage.ready_pool()
     stage.apply(job("own", tasks=tasks, taskUpdatePolicy="Replace", constraints={"maxTaskRetryCount": 2}))
@@ -211,7 +211,7 @@ async def test_what_is_removed_of_a_task_makes_it_new_where_tasks_are_replaced(s
     assert updates(stage, "Tasks_DeleteTask") == 1
 
 
-async def test_what_is_removed_of_a_task_is_told_where_tasks_are_kept(stage: Stage) -> None:
+async def test_removed_properties_of_a_kept_task_are_reported(stage: Stage) -> None:
     tasks = [{"id": "t0", "commandLine": "/bin/sh -c 'sleep 7200'", "displayName": "d"}]
     await stage.ready_pool()
     stage.apply(job("own", tasks=tasks))

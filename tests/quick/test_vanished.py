@@ -83,7 +83,7 @@ async def test_tasks_that_wait_are_written_once_when_their_job_goes(stage: Stage
     assert stage.writes("bt", "waits", "status") == 1
 
 
-async def test_a_task_whose_job_nobody_knows_any_more_says_so(stage: Stage) -> None:
+async def test_a_task_whose_job_is_unknown_reports_it(stage: Stage) -> None:
     await two_tasks(stage)
     await stage.kill()
     stage.delete("bj", "own")

@@ -36,7 +36,7 @@ def go_on(stage: Stage, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["former", "skip", "suspend"])
-async def test_tasks_are_added_no_more(stage: Stage, how: str) -> None:
+async def test_no_more_tasks_are_added(stage: Stage, how: str) -> None:
     await stage.ready_pool()
     stage.apply(repeated(FEW))
     await stage.until(lambda: stage.phase("bj", "own") == "Running", 300)
@@ -71,7 +71,7 @@ def from_list(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("how", ["replace", "skip", "typo", "suspend", "terminate", "delete"])
-async def test_tasks_are_added_no_more_although_the_new_ones_cannot_be_read(stage: Stage, how: str) -> None:
+async def test_no_more_tasks_are_added_while_the_new_ones_cannot_be_read(stage: Stage, how: str) -> None:
     """Stopping what is under way takes no value of a Secret or ConfigMap, no list and no call that may be refused."""
     await stage.ready_pool()
     stage.apply(listed("long", FEW + MANY), from_list("long"))
@@ -119,7 +119,7 @@ async def test_a_schedule_is_suspended_although_the_api_server_shows_no_secret(s
 
 
 @pytest.mark.parametrize("how", ["skip", "suspend", "remove"])
-async def test_failed_tasks_run_again_no_more(stage: Stage, how: str) -> None:
+async def test_failed_tasks_no_longer_run_again(stage: Stage, how: str) -> None:
     await stage.ready_pool()
     failing = [{"id": f"t{number}", "commandLine": "/bin/sh -c 'exit 1'"} for number in range(FAILED)]
     stage.apply(job("own", tasks=failing, failurePolicy={"action": "Hold"}))

@@ -39,7 +39,7 @@ def test_a_service_continues_after_faults_and_waits_longer_each_time(caplog: pyt
     assert "Traceback" in caplog.text
 
 
-def test_what_is_expected_is_no_fault() -> None:
+def test_an_expected_error_is_not_an_internal_error() -> None:
     turns = 0
 
     async def turn() -> None:

@@ -333,7 +333,7 @@ HIDDEN = f"s\u200big=\u001b[0m{SECRET}"
         ("error body", Response(400, {}, json.dumps({"values": [{"key": {HIDDEN: 1}, "value": "a"}]}).encode())),
     ],
 )
-def test_what_was_found_to_leak_does_not(name: str, given_: Any) -> None:
+def test_known_leaks_are_fixed(name: str, given_: Any) -> None:
     reader = READERS[name]
     try:
         found = reader.read(given_)

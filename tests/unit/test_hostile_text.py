@@ -259,7 +259,7 @@ def line_of(form: logging.Formatter, *args: object, error: BaseException | None 
     return stream.getvalue()
 
 
-def test_what_an_exception_quotes_does_not_look_like_a_line_of_the_log() -> None:
+def test_text_in_an_exception_does_not_look_like_a_log_line() -> None:
     text = line_of(logs.TextFormatter(), "two", error=RuntimeError("a\n2026-01-01 00:00:00,000 ERROR   any: forged"))
     assert [line[:4] for line in text.splitlines()[1:]] == ["Runt", "  20"]
 

@@ -71,7 +71,7 @@ def test_roles_are_granted_on_the_account_alone() -> None:
     assert set(re.findall(r"Azure Batch \w+ \w+", PAGE)) - _BATCH_ROLES == set()
 
 
-def test_what_is_federated_is_what_the_operator_uses() -> None:
+def test_the_federated_subject_is_that_of_the_operator() -> None:
     subjects = set(re.findall(r"--subject (\S+)", PAGE))
     assert subjects == {
         "system:serviceaccount:team-a:azure-batch",

@@ -96,7 +96,7 @@ class TestAssets:
         manager.chmod(0o755)
         assert assets_binaries(folder).controller_manager == manager
 
-    def test_what_is_missing_is_named(self, folder: Path) -> None:
+    def test_a_missing_value_is_named(self, folder: Path) -> None:
         (folder / "etcd").unlink()
         (folder / "kubectl").chmod(0o644)
         with pytest.raises(LocalClusterError, match="no executable etcd, kubectl in it") as caught:
@@ -165,7 +165,7 @@ class TestBuild:
         monkeypatch.setenv("FAKE_GO_FAILS", "")
         assert binaries(environ).etcd.exists()
 
-    def test_what_a_killed_build_left_is_removed(self, environ: dict[str, str]) -> None:
+    def test_leftovers_of_a_killed_build_are_removed(self, environ: dict[str, str]) -> None:
         leftover = cache_folder(environ) / "0123.tmp-99"
         leftover.mkdir(parents=True)
         (leftover / "localcluster").write_text("half")

@@ -172,7 +172,7 @@ def test_a_fatal_start_error_is_a_line_of_json_if_requested(
 
 
 @pytest.mark.usefixtures("restored")
-def test_what_an_extra_holds_within_is_safe_to_show_as_well() -> None:
+def test_nested_extras_are_safe_to_show() -> None:
     stream = written("json")
 
     class Told:

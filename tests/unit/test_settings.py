@@ -68,7 +68,7 @@ def test_a_wrong_value_is_named_in_every_way_it_can_be_given(environ: pytest.Mon
         ),
     ],
 )
-def test_what_is_no_name_is_refused(name: str, good: tuple[str, ...], bad: tuple[str, ...]) -> None:
+def test_an_invalid_name_is_refused(name: str, good: tuple[str, ...], bad: tuple[str, ...]) -> None:
     several = name != "authority"
     for value in good:
         given = (value,) if several else value

@@ -117,7 +117,7 @@ def test_any_response_takes_the_shape_that_the_api_says(operation: str, data: st
     assert (again, wrong) == (once, [])
 
 
-def test_what_is_of_another_type_is_left_out_and_named() -> None:
+def test_a_property_of_another_type_is_omitted_and_named() -> None:
     body = {
         "id": "j", "state": 7, "priority": "high", "metadata": [{"name": "a"}, "b", {"name": "c", "value": 3}],
         "executionInfo": {"startTime": "yesterday", "poolId": None, "terminateReason": "x\x9b31m?sig=abc"}, "unknown": [1],

@@ -128,7 +128,7 @@ def test_differences_from_the_spec_show_in_kubectl_get(kind: Kind, condition: st
 
 
 @pytest.mark.parametrize("kind", CHANGEABLE)
-def test_what_the_operator_cannot_change_is_refused_and_said(kind: str) -> None:
+def test_changes_that_the_operator_cannot_make_are_refused_and_reported(kind: str) -> None:
     info = next(each for each in KINDS.values() if each.kind == kind)
     spec = crd(info)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     fixing = (rule for rule in info.spec.rules if "cannot be changed" in rule.message)
@@ -142,7 +142,7 @@ def test_what_the_operator_cannot_change_is_refused_and_said(kind: str) -> None:
 
 
 @pytest.mark.parametrize("info", KINDS.values(), ids=lambda info: info.kind)
-def test_what_is_declared_only_to_be_refused_says_first_that_it_is_no_field(info: KindInfo) -> None:
+def test_trap_fields_say_first_that_they_are_not_fields(info: KindInfo) -> None:
     """`kubectl explain` shows it among the real ones."""
     spec = crd(info)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     for name, node in nodes(spec):

@@ -113,7 +113,7 @@ CREATES = [(operation, model) for operation, model in BODIES if "_Create" in ope
 
 
 @pytest.mark.parametrize(("operation", "model"), CREATES, ids=[f"{name}-{model.__name__}" for name, model in CREATES])
-def test_what_the_api_does_not_know_is_marked_as_ours(operation: str, model: type[ApiModel]) -> None:
+def test_properties_outside_the_api_are_marked(operation: str, model: type[ApiModel]) -> None:
     assert list(sent_in_vain(model, DIGEST["operations"][operation]["body"])) == []
 
 

@@ -177,7 +177,7 @@ def test_an_error_reads_well_and_holds_everything() -> None:
     assert "subnetId" in repr(error)
 
 
-def test_what_passes_by_itself_is_retryable() -> None:
+def test_transient_errors_are_retryable() -> None:
     retryable = {code for status, code in PAIRS if _error(status, code).retryable}
     assert retryable == {
         "ActiveJobAndScheduleQuotaReached",

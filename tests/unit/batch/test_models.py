@@ -199,7 +199,7 @@ def test_durations_are_read_and_written_as_the_service_does(text: str, value: ti
 
 
 @pytest.mark.parametrize("text", ["", "P", "PT", "P1DT", "PT7D", "1h", "P1.5D", "PT1S ago", "P99999999999D"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
+def test_an_invalid_duration_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match=r"duration|too long"):
         parse_duration(text)
 
@@ -238,7 +238,7 @@ def test_ticks_and_text_agree(ticks: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["2024-10-24", "2024-10-24T01:15:21", "2024-13-24T01:15:21Z", "now", ""])
-def test_what_is_no_time_is_refused(text: str) -> None:
+def test_an_invalid_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"should be a time|month|isoformat"):
         Timestamp.parse(text)
 

@@ -55,7 +55,7 @@ def test_another_content_type_is_not_a_response_of_the_service(content_type: str
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b'{"id": "p"', b"[]", b"7", b"\xff", b"null"])
-def test_what_is_not_a_whole_json_object_is_malformed(body: bytes) -> None:
+def test_an_incomplete_json_object_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedResponseError) as caught:
         json_object(_answer(body), "Pools_GetPool")
     assert caught.value.request_id == "rid"
@@ -63,7 +63,7 @@ def test_what_is_not_a_whole_json_object_is_malformed(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("body", [{"value": {}}, {"value": ["a"]}, {"value": None}, {"value": [], "odata.nextLink": 7}])
-def test_a_page_that_is_none_is_malformed(body: dict) -> None:
+def test_an_invalid_page_is_malformed(body: dict) -> None:
     with pytest.raises(MalformedResponseError):
         page(body, _answer(body), "Pools_ListPools")
 

@@ -37,7 +37,7 @@ def _connection(kind: ConnectionKind) -> ConnectionFailedError:
 
 @pytest.mark.parametrize("operation", [GET, CREATE, REBOOT])
 @pytest.mark.parametrize("error", [ThrottledError("x"), ServerBusyError("x"), *map(_connection, sorted(NEVER_SENT))])
-def test_what_was_refused_or_never_left_is_sent_again(operation, error) -> None:
+def test_calls_that_were_refused_or_not_sent_are_repeated(operation, error) -> None:
     assert may_repeat(error, operation)
 
 
@@ -51,7 +51,7 @@ def test_what_was_refused_or_never_left_is_sent_again(operation, error) -> None:
         _connection(ConnectionKind.CLOSED),
     ],
 )
-def test_what_may_have_been_done_is_sent_again_only_if_that_does_no_harm(error) -> None:
+def test_an_attempted_call_is_repeated_only_if_that_is_harmless(error) -> None:
     assert may_repeat(error, GET)
     assert may_repeat(error, CREATE)
     assert not may_repeat(error, REBOOT)

@@ -69,7 +69,7 @@ def ok(body: dict):
     return script
 
 
-async def test_what_goes_out_is_exactly_what_was_signed(server: Server, client: BatchClient) -> None:
+async def test_the_request_is_sent_exactly_as_signed(server: Server, client: BatchClient) -> None:
     server.script = ok({"id": "x"})
     await client.jobs.get("nightly:job-1(a),b;c=d&e@f!g$h*i'j k/ü", select=("id", "state"), if_match="0x1")
     (request,) = server.received
@@ -206,7 +206,7 @@ async def test_retries_end_with_the_last_error(server: Server, client: BatchClie
     assert (caught.value.client_request_id, caught.value.request_id) == ("mine", "rid-1")
 
 
-async def test_what_may_act_twice_is_not_repeated_after_a_500(server: Server, client: BatchClient) -> None:
+async def test_calls_that_are_not_idempotent_are_not_repeated_after_a_500(server: Server, client: BatchClient) -> None:
     server.script = error(500, "InternalError")
     with pytest.raises(ServerError):
         await client.nodes.reboot("p", "n")

@@ -110,7 +110,7 @@ def test_a_member_of_another_type_is_left_out(members: dict[str, Any], expected:
         (b"[]", "JSON object"),
     ],
 )
-def test_a_page_that_is_none_is_malformed(body: bytes, words: str) -> None:
+def test_an_invalid_page_is_malformed(body: bytes, words: str) -> None:
     with pytest.raises(MalformedResponseError, match=words):
         read_typed(wire.Task, Response(200, HEADERS, body), "Tasks_ListTasks", "id")
 
@@ -149,7 +149,7 @@ def test_every_time_is_decoded(moment: datetime, ticks: int, zone: str) -> None:
         r"\A[0-9]{4}-[0-1][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\.[0-9]{1,9})?(Z|[+-][0-2][0-9]:[0-6][0-9])\Z"
     )
 )
-def test_what_is_decoded_as_a_time_is_one(text: str) -> None:
+def test_decoded_times_are_valid(text: str) -> None:
     assert is_moment(text) or not is_decoded({"id": "a", "creationTime": text})
 
 

@@ -64,7 +64,7 @@ def test_parentheses(text: str, found: str) -> None:
         "",
     ],
 )
-def test_what_is_no_filter_is_refused(text: str) -> None:
+def test_an_invalid_filter_is_refused(text: str) -> None:
     with pytest.raises(BatchError) as caught:
         compile_filter(text, FIELDS)
     assert (caught.value.status, caught.value.code) == (400, "InvalidQueryParameterValue")

@@ -55,7 +55,7 @@ def test_an_account_that_is_not_served_this_time_is_not_lost(tmp_path: Path) -> 
         None,
     ],
 )
-def test_a_state_file_that_is_none_is_named_and_left_alone(tmp_path: Path, picture: Any) -> None:
+def test_an_invalid_state_file_is_named_and_kept(tmp_path: Path, picture: Any) -> None:
     file = tmp_path / "state.json"
     if picture is None:
         file.mkdir()

@@ -49,7 +49,7 @@ def test_a_change_is_seen_after_the_lag_and_not_before() -> None:
     assert counter.shown == 1
 
 
-def test_what_is_at_rest_is_exact() -> None:
+def test_counts_without_changes_are_exact() -> None:
     counter = Counter(number=7)
     assert counter.shown == 7
     counter.clock.second = 1e6

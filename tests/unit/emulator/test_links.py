@@ -172,7 +172,7 @@ def test_a_file_that_is_replaced_before_it_is_read_is_an_error_of_the_disk(tmp_p
 
 
 @pytest.mark.parametrize("left", ["directory", "file", "link", "nothing"])
-def test_what_an_earlier_emulator_has_not_taken_away_keeps_nothing_alive(tmp_path: Path, left: str) -> None:
+def test_leftovers_of_an_earlier_emulator_keep_nothing_alive(tmp_path: Path, left: str) -> None:
     grave = tmp_path / ".trash" / "1"
     if left == "directory":
         (grave / "deep").mkdir(parents=True)
@@ -200,7 +200,7 @@ def test_what_an_earlier_emulator_has_not_taken_away_keeps_nothing_alive(tmp_pat
 
 @pytest.mark.parametrize("name", ["x", "deep"])
 @pytest.mark.parametrize("moment", ["found", "opened"])
-def test_what_a_link_that_is_put_in_the_way_meanwhile_leads_to_is_not_deleted(
+def test_the_target_of_a_link_that_replaces_a_directory_is_not_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, name: str
 ) -> None:
     files = DiskFiles(tmp_path / "nodes")

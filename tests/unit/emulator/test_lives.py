@@ -258,7 +258,7 @@ def commands(bench: Bench, node: Node) -> list[str]:
 
 @pytest.mark.parametrize("action", list(STATES))
 @pytest.mark.parametrize("option", ["taskcompletion", "retaineddata"])
-def test_what_runs_beside_tasks_runs_as_long_as_they_do(action: str, option: str) -> None:
+def test_services_beside_tasks_run_as_long_as_the_tasks(action: str, option: str) -> None:
     bench = Bench(startTask=START)
     task = bench.task(BESIDE, constraints={"retentionTime": "PT0S"})
     node = empty_the_node(bench, task, action, option)

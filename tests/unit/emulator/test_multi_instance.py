@@ -257,7 +257,7 @@ def test_a_task_runs_from_the_coordination_of_its_primary() -> None:
 
 
 @pytest.mark.parametrize("node_of", ["primary", "subtask"])
-def test_what_happens_to_a_node_of_a_task_happens_to_the_task(node_of: str) -> None:
+def test_the_fate_of_a_node_decides_that_of_its_task(node_of: str) -> None:
     bench = Bench()
     task = bench.task(multiInstanceSettings=MANY)
     bench.end_all(DONE)

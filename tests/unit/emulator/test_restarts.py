@@ -15,7 +15,7 @@ from unit.emulator.restarting import restarted
 
 
 @pytest.mark.parametrize(("action", "state"), [("terminate", "completed"), ("disable", "disabled"), ("none", "active")])
-def test_what_a_failed_task_has_ordered_for_its_job_is_done(action: str, state: str) -> None:
+def test_job_actions_of_exit_conditions_are_executed(action: str, state: str) -> None:
     bench = Bench()
     conditions = {"default": {"jobAction": action}}
     task = bench.task({"onTaskFailure": "performexitoptionsjobaction"}, exitConditions=conditions)
@@ -99,7 +99,7 @@ def test_a_job_reaches_its_target_state(verb: str, args: Any, state: str) -> Non
     assert job.state_time > before
 
 
-def test_what_was_being_deleted_is_gone() -> None:
+def test_resources_that_were_being_deleted_are_gone() -> None:
     bench = Bench()
     task = bench.task()
     bench.service.jobs.delete(task.job)

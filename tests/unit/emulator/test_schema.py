@@ -121,7 +121,7 @@ def test_whole_numbers_have_the_range_of_their_type() -> None:
                 kind.accept(path, value)
 
 
-def test_what_has_no_schema_is_known() -> None:
+def test_properties_without_a_schema_are_known() -> None:
     """All other JSON has the depth of its schema; these have limits of their own."""
     unread = {
         path.rpartition(".")[2]

@@ -36,7 +36,7 @@ def test_each_task_is_ended_within_a_day_after_its_time() -> None:
     assert not job.ready
 
 
-def test_what_ended_in_time_and_jobs_that_are_gone_are_left_alone() -> None:
+def test_tasks_that_ended_in_time_and_deleted_jobs_are_left_alone() -> None:
     clock, service = account()
     job = service.job("job")
     task = service.tasks.add(job, TASK.accept("", {"id": "t", "commandLine": "true"}))

@@ -356,7 +356,7 @@ def test_the_type_of_a_file_follows_from_its_name(name: str, found: str) -> None
 
 
 @pytest.mark.parametrize("above", ["link", "file", "nothing", "directory"])
-def test_what_a_task_puts_above_its_directory_does_not_lead_its_removal_astray(tmp_path: Path, above: str) -> None:
+def test_files_above_the_task_directory_do_not_disturb_its_removal(tmp_path: Path, above: str) -> None:
     place = NodePlace("account", "pool", "node")
     outside = tmp_path / "outside"
     (outside / "t").mkdir(parents=True)

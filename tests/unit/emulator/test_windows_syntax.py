@@ -124,7 +124,7 @@ def test_what_is_started(line: str, tail: list[str]) -> None:
     assert argv[-2:] == tail
 
 
-def test_what_is_not_there() -> None:
+def test_missing_programs() -> None:
     missing = launch("python.exe x.py")
     assert (missing.argv, missing.program) == (None, "python.exe")
     assert "limit of the emulator" in missing.hint

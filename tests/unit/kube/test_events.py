@@ -165,7 +165,7 @@ def test_a_throttled_namespace_delays_no_other_one(caplog: pytest.LogCaptureFixt
     assert "Event dropped: BatchPool calm/" not in caplog.text
 
 
-async def test_what_was_recorded_before_the_start_is_posted_and_a_fault_ends_no_lane() -> None:
+async def test_early_events_are_posted_and_an_error_ends_no_lane() -> None:
     server = Server()
     recorder = EventRecorder(server)  # type: ignore[arg-type]
     one = resource(Kind.POOL, POOL_SPEC)

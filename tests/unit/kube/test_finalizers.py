@@ -88,6 +88,6 @@ async def test_a_gone_object_and_a_namesake_are_none() -> None:
     assert namesake.body["metadata"]["finalizers"] == [FINALIZER]
 
 
-def test_what_is_already_so_needs_no_patch() -> None:
+def test_an_unchanged_value_needs_no_patch() -> None:
     assert added(resource(Kind.POOL, POOL_SPEC, finalizer=True)) == []
     assert removed(resource(Kind.POOL, POOL_SPEC)) == []

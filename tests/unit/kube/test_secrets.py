@@ -55,7 +55,7 @@ async def test_only_our_finalizer_changes(before: list[str], present: bool, afte
 
 
 @pytest.mark.parametrize(("before", "present"), [([OURS], True), ([THEIRS], False), ([], False)])
-async def test_what_is_so_already_is_not_written(before: list[str], present: bool) -> None:
+async def test_an_unchanged_value_is_not_written(before: list[str], present: bool) -> None:
     api = Api(*before)
     await keep(api, present=present)
     assert api.patches == []

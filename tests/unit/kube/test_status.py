@@ -205,7 +205,7 @@ def test_a_write_that_is_cancelled_is_retried_and_ends_no_writer() -> None:
     run_jumping(life())
 
 
-async def test_what_is_gone_is_owed_nothing() -> None:
+async def test_deleted_objects_need_no_status() -> None:
     server, pool = Server(), resource(Kind.POOL, POOL_SPEC, status={})
     server.learn(pool)
     server.answers = [NotFound("gone", 404)] * 2
@@ -219,7 +219,7 @@ async def test_what_is_gone_is_owed_nothing() -> None:
     assert server.patches == []
 
 
-async def test_who_must_know_that_a_status_is_stored_waits_for_it_or_hears_why_not() -> None:
+async def test_callers_that_need_a_stored_status_wait_for_it_or_get_the_error() -> None:
     server, pool = Server(), resource(Kind.POOL, POOL_SPEC, status={})
     server.learn(pool)
     server.answers = [KubeError("no right", 403)]

@@ -32,7 +32,7 @@ class Server:
         return {"metadata": {"uid": "1", "resourceVersion": "1"}, "data": {"key": "dmFsdWU="}}
 
 
-async def test_a_read_that_fails_when_nobody_waits_any_more_is_forgotten_without_a_word() -> None:
+async def test_a_failed_read_without_a_waiter_is_discarded_silently() -> None:
     server, told = Server(), list[Any]()
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
     values = ValueReader(cast("KubeApi", server))
@@ -67,7 +67,7 @@ class Counting:
         return {"metadata": {"uid": path, "resourceVersion": str(self.requests)}, "data": {"key": encoded}}
 
 
-async def test_what_was_read_before_an_object_was_seen_is_not_what_it_gets() -> None:
+async def test_an_object_does_not_get_values_read_before_it_was_observed() -> None:
     server = Counting()
     values = ValueReader(cast("KubeApi", server))
     assert await values.text("Secret", "default", "mine", "key") == "1"
@@ -98,7 +98,7 @@ async def test_a_new_version_is_read_again() -> None:
     assert await values.text("Secret", "default", "mine", "key") == "3"
 
 
-async def test_what_is_remembered_is_bounded_and_lasts_for_moments(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_remembered_reads_are_bounded_and_short_lived(monkeypatch: pytest.MonkeyPatch) -> None:
     server, loop = Counting(), asyncio.get_running_loop()
     now = loop.time()
     monkeypatch.setattr(loop, "time", lambda: now)
@@ -116,7 +116,7 @@ async def test_what_is_remembered_is_bounded_and_lasts_for_moments(monkeypatch: 
 @pytest.mark.parametrize(
     ("status", "reason"), [(404, "SecretNotFound"), (403, "SecretForbidden"), (None, "SecretKeyNotFound")]
 )
-async def test_what_is_missing_is_told_by_its_reason(status: int | None, reason: str) -> None:
+async def test_the_reason_says_what_is_missing(status: int | None, reason: str) -> None:
     server = Counting()
     if status is not None:
         server.answer = NotFound("no", 404) if status == 404 else KubeError("no", status)

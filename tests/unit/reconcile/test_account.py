@@ -63,13 +63,13 @@ def test_ready_only_after_a_call_went_through() -> None:
     assert decision.status["account"] == "main"
 
 
-def test_after_a_restart_the_old_word_stands_until_there_is_a_new_one() -> None:
+def test_after_a_restart_the_old_message_stays_until_there_is_a_new_one() -> None:
     said = plan(account(), Health(checked=True), [], NOW).status
     assert said is not None
     assert plan(account(status=dict(said), finalizer=True), Health(), [], NOW) == Plan()
 
 
-def test_what_passes_is_not_stalled_and_what_needs_a_person_is() -> None:
+def test_only_problems_that_need_a_person_stall() -> None:
     away = plan(account(), Health(True, "ConnectionFailed", "…"), [], NOW)
     assert conditions(away)["Reconciling"] == ("True", "ConnectionFailed")
     wrong = plan(account(), Health(True, "AuthenticationFailed", "…"), [], NOW)
@@ -160,7 +160,7 @@ def test_the_services_own_code_is_the_reason() -> None:
     assert "disabled" in message
 
 
-def test_what_was_never_made_and_needs_a_person_is_not_pending() -> None:
+def test_a_stalled_resource_that_was_never_created_is_not_pending() -> None:
     refused = classify_error(InvalidRequestError("wrong", status=400, code="InvalidPropertyValue"))
     for phase, expected in (("Pending", "Stalled"), ("Steady", "Steady")):
         one = resource(Kind.POOL, POOL_SPEC, status={"observedGeneration": 1, "phase": phase})
@@ -172,7 +172,7 @@ def test_what_was_never_made_and_needs_a_person_is_not_pending() -> None:
     assert passing["phase"] == "Pending"
 
 
-def test_what_was_signed_does_not_crowd_out_what_is_to_be_done() -> None:
+def test_the_signed_text_does_not_hide_the_remedy() -> None:
     detail = "The MAC signature is not the same. Server used following string to sign: 'GET\\n\\nocp-date:x\n/a'."
     error = AuthenticationError(
         "refused", status=403, code="AuthenticationFailed", values={"Detail": detail}, request_id="r"
@@ -197,7 +197,7 @@ IMAGE = {
 }  # fmt: skip
 
 
-def test_what_the_account_offers_and_who_lives_in_it() -> None:
+def test_offers_and_objects_of_an_account() -> None:
     users = [resource(Kind.POOL, POOL_SPEC, name=name) for name in ("a", "b")]
     offer = AccountMetadata([IMAGE], [{"id": "blender", "versions": ["4.1", "4.2"], "displayName": "Blender"}], 30)
     status = said(plan(account(), Health(True, last_success=NOW), users, NOW, offer))

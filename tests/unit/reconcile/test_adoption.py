@@ -135,7 +135,7 @@ def test_the_conflict_says_which_value_takes_what_was_left() -> None:
 # --- a cluster that was lost and is restored from Git ---
 
 
-def test_what_a_lost_cluster_owned_continues_with_the_namesake_as_its_own() -> None:
+def test_resources_of_a_lost_cluster_are_inherited_by_the_namesake() -> None:
     plan = decide(None, remote("cluster-0/default/BatchPool/one/uid-0"), LOST)
     [call] = plan.calls
     assert (call.body or {})["metadata"] == [
@@ -144,7 +144,7 @@ def test_what_a_lost_cluster_owned_continues_with_the_namesake_as_its_own() -> N
     ], "it was made by its object, so it goes with it"
 
 
-def test_what_the_lost_cluster_had_adopted_stays_adopted() -> None:
+def test_adopted_resources_of_a_lost_cluster_stay_adopted() -> None:
     there = remote("cluster-0/default/BatchPool/one/uid-0")
     there["metadata"].append({"name": ADOPTED_METADATA, "value": "true"})
     [call] = decide(None, there, LOST).calls
@@ -235,7 +235,7 @@ class Account:
     st.sampled_from([None, HERE, NEIGHBOR, "cluster-1/default/BatchPool/x/uid-0/one"]),
     st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), min_size=1, max_size=30),
 )
-def test_what_one_has_taken_no_other_takes(owner: str | None, turns: list[tuple[int, int]]) -> None:
+def test_a_resource_is_adopted_only_once(owner: str | None, turns: list[tuple[int, int]]) -> None:
     account = Account(owner)
     wants = "true" if owner is None else owner
     rivals = [

@@ -70,7 +70,7 @@ def test_a_run_is_started_once_even_if_the_status_is_lost() -> None:
     assert created(plan(nightly(status={}), [started], NOW)) == []
 
 
-def test_what_was_due_before_the_schedule_existed_is_none_of_its_business() -> None:
+def test_runs_from_before_the_creation_of_a_schedule_are_ignored() -> None:
     young = nightly(status={})
     young = Resource(**{**{name: getattr(young, name) for name in young.__slots__}, "created": "2026-03-10T02:00:10Z"})
     decision = plan(young, [], NOW)
@@ -220,7 +220,7 @@ def test_the_history_shown_is_short_and_newest_first() -> None:
         ({"timeZone": "../etc"}, "../etc"),
     ],
 )
-def test_what_cannot_be_read_stalls_with_the_name_of_the_field(cron: dict[str, Any], word: str) -> None:
+def test_an_unreadable_field_stalls_the_object_and_is_named(cron: dict[str, Any], word: str) -> None:
     decision = plan(nightly(**cron), [], NOW)
     ready = next(each for each in (decision.status or {})["conditions"] if each["type"] == "Ready")
     assert ready["reason"] == "InvalidSchedule"

@@ -129,7 +129,7 @@ def test_a_million_tasks_wait_for_one_without_being_looked_at() -> None:
         ),
     ],
 )  # fmt: skip
-def test_what_cannot_run_or_be_sent_is_refused(wanted: dict[str, Any], words: str) -> None:
+def test_tasks_that_cannot_run_or_be_sent_are_refused(wanted: dict[str, Any], words: str) -> None:
     (problem,) = problems(wanted)
     assert words in problem
 

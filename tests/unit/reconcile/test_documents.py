@@ -81,7 +81,7 @@ def test_merge_keys_that_stand_for_too_much_are_refused_before_they_are_merged()
 
 
 @pytest.mark.parametrize("text", ["&a {<<: *a}", "&a [*a]", "&a {x: *a}", "a: &a {<<: [*a]}"])
-def test_what_contains_itself_is_refused(text: str) -> None:
+def test_a_recursive_value_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="too large"):
         loaded(text)
 
@@ -110,7 +110,7 @@ def test_a_large_text_without_aliases_is_welcome() -> None:
 
 
 @pytest.mark.parametrize("text", ["a: !!binary aGk=", "a: !!set {b, c}", "a: !!omap [b: c]", "a: !!pairs [b: c]"])
-def test_what_json_lacks_is_refused(text: str) -> None:
+def test_values_that_json_lacks_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="no counterpart in JSON"):
         loaded(text)
 
@@ -124,7 +124,7 @@ def test_what_json_lacks_is_refused(text: str) -> None:
     ],
     ids=["values", "aliases", "text"],
 )
-def test_what_stands_for_too_much_is_refused_before_it_is_composed(text: str) -> None:
+def test_an_oversized_expansion_is_refused_before_it_is_composed(text: str) -> None:
     with patch.object(yaml, "compose") as composing, pytest.raises(ValueError, match="too large"):
         loaded(text)
     assert not composing.called

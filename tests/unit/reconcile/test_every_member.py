@@ -248,7 +248,7 @@ def test_every_member_is_accounted_for(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize(("kind", "path"), sorted(STAYS), ids=str)
-def test_what_the_service_keeps_cannot_be_taken_out_of_a_spec(kind: Kind, path: Path) -> None:
+def test_values_that_the_service_keeps_cannot_be_unset(kind: Kind, path: Path) -> None:
     (name,) = path
     assert f"!has(oldSelf.{name}) || has(self.{name})" in [rule.expression for rule in MODELS[kind].rules]
 

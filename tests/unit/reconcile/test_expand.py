@@ -207,7 +207,7 @@ def test_a_spec_in_another_order_than_the_list_loses_none_of_its_tasks() -> None
     assert deleted == ["c"]
 
 
-def test_a_task_that_is_there_otherwise_is_left_and_named_or_replaced() -> None:
+def test_a_task_that_differs_is_kept_and_named_or_replaced() -> None:
     constraints = {"maxWallClockTime": "PT60M"}
     spec = {
         "tasks": [
@@ -243,7 +243,7 @@ def test_logs_are_uploaded_beside_other_files() -> None:
     assert logs["uploadOptions"] == {"uploadCondition": "taskcompletion"}
 
 
-def test_what_depends_on_failed_tasks_runs_if_it_shall() -> None:
+def test_dependents_of_failed_tasks_run_if_specified() -> None:
     block = {"exitCodes": [{"code": 3, "exitOptions": {"dependencyAction": "block"}}], "default": {"jobAction": "none"}}
     spec = {
         "tasks": [
@@ -298,7 +298,7 @@ def depending(**tasks: dict[str, Any]) -> dict[str, Any]:
         ),
     ],
 )  # fmt: skip
-def test_what_could_never_run_is_refused_before_anything_is_sent(spec: dict[str, Any], words: str) -> None:
+def test_tasks_that_could_never_run_are_refused_before_any_call(spec: dict[str, Any], words: str) -> None:
     (problem,) = problems(spec)
     assert words in problem
 
@@ -315,7 +315,7 @@ def test_what_could_never_run_is_refused_before_anything_is_sent(spec: dict[str,
         | {"onTaskFailure": "PerformExitOptionsJobAction"},
     ],
 )
-def test_what_may_run_is_not_refused(spec: dict[str, Any]) -> None:
+def test_tasks_that_can_run_are_not_refused(spec: dict[str, Any]) -> None:
     assert problems(spec) == []
 
 

@@ -60,7 +60,7 @@ def test_ids_are_compared_as_the_service_compares_them() -> None:
     assert not is_blocked(numbered, failed("008"), 1)
 
 
-def test_what_follows_the_merge_task_waits_with_it() -> None:
+def test_dependents_of_the_merge_task_wait_with_it() -> None:
     factory = {"repeat": {"count": 2}, "repeatTask": {"commandLine": "x"}, "mergeTask": {"commandLine": "m"}}
     assert is_blocked([{"id": "z", "dependsOn": {"taskIds": ["merge"]}}], failed("0"), 2, taskFactory=factory)
 

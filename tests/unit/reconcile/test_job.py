@@ -202,7 +202,7 @@ def test_a_job_that_was_ended_before_its_tasks_has_failed() -> None:
     assert conditions(decision)["Failed"] == ("True", "JobTerminated")
 
 
-def test_what_depends_on_a_failed_task_does_not_hang() -> None:
+def test_dependents_of_a_failed_task_do_not_hang() -> None:
     one = job(SWEEP, finalizer=True)
     there = remote(one, onAllTasksComplete="terminatejob")
     one_failed = [failure("04")]

@@ -58,7 +58,7 @@ def test_a_job_is_marked_before_it_is_disabled_and_unmarked_after_it_runs() -> N
 
 
 @pytest.mark.parametrize("why", ["pool", "flee"])
-def test_what_others_disabled_moves_as_it_stands(why: str) -> None:
+def test_a_job_that_another_client_disabled_moves_disabled(why: str) -> None:
     """Without a mark of the operator's own it is not enabled after the move either (history moved-while-disabled)."""
     one = job(JOB_SPEC | {"backoff": {"maxRequeues": 1, "fallbackPoolId": "safe"}}, finalizer=True)
     there = remote(one, state="disabled", onAllTasksComplete="terminatejob")
@@ -96,14 +96,14 @@ def test_counts_continue_while_new_tasks_are_wrong_or_refused(*, refused: bool) 
     assert "TasksRetried" in [each.reason for each in told.events], "they run again, and nothing else says so"
 
 
-def test_what_others_disabled_is_not_enabled() -> None:
+def test_a_job_that_another_client_disabled_is_not_enabled() -> None:
     one = job(finalizer=True)
     there = remote(one, state="disabled", onAllTasksComplete="terminatejob")
     assert verbs(decide(one, there, RUNNING)) == []
     assert conditions(decide(one, there, RUNNING))["Ready"] == ("True", "Disabled")
 
 
-def test_a_job_moves_only_while_it_stands_still() -> None:
+def test_a_job_moves_only_while_it_is_disabled() -> None:
     one = job(finalizer=True)
     there = held(one, poolInfo={"poolId": "old"})
     moving = decide(one, there, RUNNING)
@@ -200,7 +200,7 @@ def test_held_until_all_is_well() -> None:
     assert call.body == {"onAllTasksComplete": "terminatejob"}
 
 
-def test_verbs_come_too_late_for_a_job_that_is_done_and_say_so() -> None:
+def test_verbs_on_an_ended_job_report_that_they_are_too_late() -> None:
     status = {"phase": "Failed", "observedGeneration": 1}
     late = job(status=status, annotations={"azurebatch.io/retry-failed": "x", "azurebatch.io/terminate": "y"})
     decision = decide(late, completed(late))
@@ -378,7 +378,7 @@ def test_a_status_is_small_whatever_fails(message: str, tails: list[str], number
     assert len(json.dumps(refused, ensure_ascii=False).encode()) < 16 * 1024
 
 
-def test_a_job_that_is_being_ended_is_not_looked_at_in_a_circle() -> None:
+def test_a_terminating_job_is_not_reconciled_in_a_loop() -> None:
     owner = job(spec=JOB_SPEC | {"pendingDeadlineSeconds": 1}, finalizer=True)
     tasks = TasksView(counts=counted(active=1))
     ending = decide(owner, remote(owner, state="terminating"), tasks)
@@ -444,7 +444,7 @@ def test_the_tasks_of_a_job_that_has_ended_started_before_its_end(seen: str | No
     assert (again.status or {})["tasksStartTime"] == "2026-01-01T00:00:10Z"
 
 
-def test_what_the_operator_has_put_back_itself_is_no_requeue_too_many() -> None:
+def test_requeues_by_the_operator_do_not_count_against_the_limit() -> None:
     spec = JOB_SPEC | {"backoff": {"maxRequeues": 0}}
     stopping = job(spec | {"suspend": True}, finalizer=True)
     there = remote(stopping, onAllTasksComplete="terminatejob")

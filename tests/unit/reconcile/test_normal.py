@@ -30,7 +30,7 @@ def test_durations_of_the_reference(sent: str, returned: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "P", "PT", "P1DT", "5M", "PT5", "P1H"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
+def test_an_invalid_duration_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="not an ISO 8601 duration"):
         ticks(text)
 
@@ -40,7 +40,7 @@ def test_every_digit_counts(minutes: int, seconds: int, fraction: int) -> None:
     assert ticks(f"PT{minutes}M{seconds}.{fraction:07}S") == (minutes * 60 + seconds) * 10_000_000 + fraction
 
 
-def test_limits_that_are_none_are_the_services_infinity() -> None:
+def test_unset_limits_are_the_infinity_of_the_service() -> None:
     returned = {"maxWallClockTime": UNLIMITED, "maxTaskRetryCount": 0}
     for sent in ({}, {"maxTaskRetryCount": 0}, {"maxWallClockTime": "P10675199DT2H48M5.477S", "maxTaskRetryCount": 0}):
         if "maxWallClockTime" in sent:
@@ -108,7 +108,7 @@ def test_any_two_tasks_can_be_compared(there: dict[str, Any], wanted: dict[str, 
     assert normal.unlike(there, there, exact=True) == []
 
 
-def test_what_the_service_fills_in_does_not_make_a_task_differ() -> None:
+def test_defaults_of_the_service_are_no_difference() -> None:
     listed = {
         "id": "t", "commandLine": "true", "eTag": "0x1", "state": "active", "requiredSlots": 1,
         "userIdentity": {"autoUser": {"scope": "Pool", "elevationLevel": "nonAdmin"}},

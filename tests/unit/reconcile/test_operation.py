@@ -79,7 +79,7 @@ def test_outcomes_and_the_next_batch_are_one_write() -> None:
     assert "b: no" in next(each["message"] for each in done.status["conditions"] if each["type"] == "Failed")
 
 
-def test_what_a_former_process_has_attempted_is_in_doubt() -> None:
+def test_calls_that_an_earlier_process_attempted_are_uncertain() -> None:
     one = resource(Kind.OPERATION, SPEC)
     one = after(one, decided(one, chosen("a", "b", "c")))
     plan = decided(one, Progress())

@@ -59,7 +59,7 @@ def test_any_template_is_filled_or_refused(template: str, values: list[Any]) -> 
         ("{{x", "at character 1: {{ stands for one brace without a matching }}: write {{{{ for two"),
     ],
 )  # fmt: skip
-def test_what_is_ambiguous_is_refused_with_its_place(template: str, words: str) -> None:
+def test_an_ambiguous_value_is_refused_with_its_position(template: str, words: str) -> None:
     assert any(words in problem for problem in problems({"commandLine": template}, 2, "columns", 9, "spec.t"))
 
 
@@ -72,7 +72,7 @@ def test_what_is_ambiguous_is_refused_with_its_place(template: str, words: str) 
         ("{0:3}{0:032}", "007" + "7".zfill(32)),
     ],
 )
-def test_what_is_meant_can_be_said(template: str, text: str) -> None:
+def test_every_text_can_be_written_as_a_template(template: str, text: str) -> None:
     assert problems(template, 1, "values") == []
     assert fill(template, [7]) == text
 

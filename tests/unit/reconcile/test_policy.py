@@ -60,7 +60,7 @@ def test_the_nearest_statement_counts_and_a_wrong_one_is_none(
 
 
 @pytest.mark.parametrize("policy", [Policy.MANAGE, Policy.DETACH])
-def test_what_is_held_deleted_or_stopped_by_its_user_halts_at_once(policy: Policy) -> None:
+def test_held_deleted_and_stopped_objects_halt_immediately(policy: Policy) -> None:
     own = resource(Kind.JOB, JOB_SPEC)
     assert not halts(own, policy)
     assert halts(own, Policy.SKIP)
@@ -118,7 +118,7 @@ def test_skip_and_detach_leave_azure_alone_on_deletion() -> None:
         assert not plan.calls
 
 
-def test_what_is_not_ours_is_taken_over_only_when_asked() -> None:
+def test_foreign_resources_are_adopted_only_on_request() -> None:
     assert not decide(pool(), FOREIGN).calls
     plan = decide(pool(annotations={ADOPT: "true"}), FOREIGN)
     assert plan.finalizer == "add"
@@ -139,7 +139,7 @@ def adopted_by(each: Any) -> dict[str, Any]:
     return ownership.with_marker(FOREIGN, ownership.marker(CLUSTER, each), adopted=True)
 
 
-def test_what_was_adopted_outlives_its_object_unless_the_object_says_manage() -> None:
+def test_an_adopted_resource_outlives_its_object_unless_the_policy_is_manage() -> None:
     gone = pool(deleting=True, finalizer=True)
     plan = decide(gone, adopted_by(gone))
     assert plan.finalizer == "remove"
@@ -175,7 +175,7 @@ def test_namespaces_are_named_selected_or_all(allowed: dict[str, Any], expected:
     assert allows(AllowedNamespaces.model_validate(allowed), "here", LABELS) is expected
 
 
-def test_nobody_is_let_in_without_a_word() -> None:
+def test_denied_namespaces_are_reported() -> None:
     assert not allows(None, "here", LABELS)
 
 

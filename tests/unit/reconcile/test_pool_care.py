@@ -77,7 +77,7 @@ def test_an_unusable_node_is_not_asked_to_restart_since_the_service_always_refus
     assert one.resource.condition("Stalled") is not None, "nothing is under way that would bring the nodes back"
 
 
-def test_what_a_node_refuses_is_not_noted_as_done_and_asked_again_ever_more_rarely(
+def test_a_refused_node_action_is_not_recorded_and_retried_at_growing_intervals(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     one = bench(startTaskFailed="Reboot", maxPerHour=1)
@@ -217,7 +217,7 @@ def test_a_cause_is_one_line() -> None:
     )
 
 
-def test_what_is_shown_is_bounded_and_bad_nodes_come_first() -> None:
+def test_shown_nodes_are_bounded_with_bad_ones_first() -> None:
     nodes = [{"id": str(number), "state": "preempted"} for number in range(30)] + [{"id": "bad", "state": "unusable"}]
     found = shown([typed.node(each) for each in nodes])
     assert found is not None

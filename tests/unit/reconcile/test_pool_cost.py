@@ -46,7 +46,7 @@ def test_nodes_that_are_billed_count(text: str, counts: dict[str, Any] | None, e
         ("a: &a [x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: [*b,*b]", "has no price"),
     ],
 )
-def test_what_is_wrong_with_prices_is_said(text: str, words: str) -> None:
+def test_invalid_prices_are_reported(text: str, words: str) -> None:
     problem = cost(HERE, text, POOL, None).problem
     assert problem is not None
     assert problem[0] == "PricesInvalid"

@@ -128,7 +128,7 @@ def test_every_way_ends_where_nothing_is_left_to_do(
     owner=st.sampled_from(["", "cluster-2/default/BatchPool/one/uid-1"]),
     deleting=st.booleans(),
 )
-def test_what_is_foreign_is_never_touched(
+def test_foreign_resources_are_never_changed(
     before: dict[str, Any], wanted: dict[str, Any], owner: str, deleting: bool
 ) -> None:
     bench = Bench(pool(wanted, finalizer=True, deleting=deleting))

@@ -57,7 +57,7 @@ def left_behind(age: float, targets: int = 2) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("tries", "minutes"), [(0, 5), (1, 5), (2, 10), (3, 20), (4, 40), (5, 60), (6, 60), (60, 60)])
-def test_nodes_that_did_not_leave_are_asked_to_leave_again_ever_more_rarely(tries: int, minutes: int) -> None:
+def test_nodes_that_did_not_leave_are_removed_again_at_growing_intervals(tries: int, minutes: int) -> None:
     history = History(targets=(2, 0), tries=tries) if tries else NO_HISTORY
     early = decide(left_behind(minutes * 60 - 1), history)
     assert verbs(early) == []

@@ -212,7 +212,7 @@ def test_all_of_a_drift_is_reported_although_it_is_corrected_in_steps() -> None:
     assert (kstatus(one.resource), one.resource.status["nodes"]) == ("Current", "2/2")
 
 
-def test_what_the_operator_does_on_the_way_is_no_drift() -> None:
+def test_intermediate_steps_of_the_operator_are_no_drift() -> None:
     one = settled(AUTO | {"updateStrategy": "Drain"})
     changed(one, vmSize="Standard_D8ads_v6", metadata=[{"name": "a", "value": "b"}])
     one.settle()
@@ -222,7 +222,7 @@ def test_what_the_operator_does_on_the_way_is_no_drift() -> None:
     assert not any(each.drift for each in one.plans)
 
 
-def test_what_the_defaults_of_the_account_have_changed_is_no_drift() -> None:
+def test_changed_account_defaults_are_no_drift() -> None:
     one = settled()
     one.resource = replace(
         one.resource, spec={**one.resource.spec, "metadata": [{"name": "a", "value": "b"}], "displayName": "x"}

@@ -103,7 +103,7 @@ def test_a_secret_that_was_touched_is_noted_and_nothing_is_said_of_it() -> None:
 
 
 @pytest.mark.parametrize("strategy", ["WhenEmpty", "Drain", "Recreate"])
-def test_what_may_have_changed_while_nobody_looked_is_sent_once_and_interrupts_nobody(strategy: str) -> None:
+def test_possible_unobserved_changes_are_sent_once_without_interruption(strategy: str) -> None:
     one, there = pool(strategy), remote(pool(strategy))
     decision = decide(one, there, compared(seen("digest x", "version 2"), {}, there))
     assert patched(decision) == {"startTask": one.spec["startTask"]}

@@ -93,7 +93,7 @@ def test_tasks_of_a_job_and_its_factory_have_references_too() -> None:
 
 
 @pytest.mark.parametrize("text", ["not json: s3cret", '["s3cret"]', "[" * 100_000])
-def test_a_structured_secret_that_is_none_is_named_without_its_value(text: str) -> None:
+def test_an_invalid_structured_secret_is_named_without_its_value(text: str) -> None:
     with pytest.raises(ResolutionError) as caught:
         filled(PoolSpec, POOL, VALUES | {Source("Secret", "ext", "json"): text})
     assert "protectedSettingsSecretRef" in str(caught.value)
@@ -161,7 +161,7 @@ TEXT = st.text(max_size=6)
 @given(
     passwords=st.lists(TEXT, max_size=4), variables=st.dictionaries(st.text(min_size=1, max_size=4), TEXT, max_size=4)
 )
-def test_what_goes_through_a_reference_comes_out_as_it_was(passwords: list[str], variables: dict[str, str]) -> None:
+def test_values_are_unchanged_by_a_reference(passwords: list[str], variables: dict[str, str]) -> None:
     body = {
         "userAccounts": [{"name": f"u{n}", "password": each} for n, each in enumerate(passwords)],
         "startTask": {"environmentSettings": [{"name": name, "value": value} for name, value in variables.items()]},

@@ -146,7 +146,7 @@ def test_only_the_values_of_the_tasks_that_run_again_are_needed_once_each() -> N
     assert sent == {"0": '{"a":{"0":1}}', "2": '{"a":{"0":1}}', "b": "{0}"}
 
 
-def test_what_is_chosen_expands_to_the_bodies_that_the_former_job_had() -> None:
+def test_tasks_to_retry_expand_to_the_bodies_of_the_former_job() -> None:
     factory = {"repeat": {"count": 30}, "repeatTask": {"commandLine": "run {0:3}", "requiredSlots": 2}}
     spec = {"taskFactory": factory, "onDependencyFailure": "Ignore", "usesTaskDependencies": True}
     spec["logs"] = {"upload": {"containerUrl": "https://x.example/c"}}
@@ -306,7 +306,7 @@ def test_ids_of_any_form_are_told_apart() -> None:
     }
 
 
-def test_what_can_never_run_is_told_from_dependencies_alone() -> None:
+def test_tasks_that_can_never_run_are_found_from_dependencies_alone() -> None:
     listed = [
         {"id": "bad", "commandLine": "x"},
         {"id": "after", "commandLine": "x", "dependsOn": {"taskIds": ["bad"]}, "requiredSlots": 2},

@@ -63,7 +63,7 @@ def test_created_with_the_pool_in_place_of_its_reference() -> None:
     assert "suspend" not in body
 
 
-def test_what_is_as_wanted_is_left_alone() -> None:
+def test_a_resource_that_matches_its_spec_is_left_alone() -> None:
     decision = decide(schedule(), REMOTE)
     assert calls(decision) == []
     assert ready(decision) == ("True", "Scheduled")
@@ -147,7 +147,7 @@ def test_waits_for_its_pool_and_its_account() -> None:
     assert not away.calls
 
 
-def test_what_is_unknown_is_waited_for() -> None:
+def test_unknown_state_is_waited_for() -> None:
     assert decide(schedule(), Absent.UNKNOWN) == Plan()
 
 

@@ -95,7 +95,7 @@ def test_csv_with_a_template() -> None:
         ("n\n1,2\n", {"template": {"id": "{n}", "commandLine": ""}}, "row 2 has 2 fields, but there are 1 columns"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_a_task_is_refused_with_its_place(text: str, more: dict[str, Any], words: str) -> None:
+def test_an_invalid_task_is_refused_with_its_position(text: str, more: dict[str, Any], words: str) -> None:
     with pytest.raises(ResolutionError) as caught:
         tasks_from(text, **more)
     assert words in str(caught.value)
@@ -207,7 +207,7 @@ def test_a_settled_job_keeps_its_number_of_tasks() -> None:
         ),
     ],
 )
-def test_what_is_wrong_with_a_task_is_told_at_the_source_that_it_comes_from(task: dict[str, Any], wrong: str) -> None:
+def test_an_invalid_task_is_reported_with_its_source(task: dict[str, Any], wrong: str) -> None:
     other = Source("ConfigMap", "other", "tasks")
     keys = [{"configMapKeyRef": {"name": each, "key": "tasks"}} for each in ("other", "more")]
     spec: dict[str, Any] = {"tasks": [{"id": "own", "commandLine": "true"}], "tasksFrom": keys}

@@ -117,7 +117,7 @@ def test_a_task_that_is_about_to_be_sent_is_waited_for_before_its_object_goes(jo
     assert decide(task(finalizer=True, deleting=True), TaskView(Absent.NOT_FOUND, pending=True), job) == Plan()
 
 
-def test_an_account_that_does_not_answer_is_no_news_for_tasks_that_wait_in_azure_batch() -> None:
+def test_an_unreachable_account_does_not_change_waiting_tasks() -> None:
     one = task(finalizer=True)
 
     def without(view: TaskView) -> Plan:
@@ -260,7 +260,7 @@ def test_a_task_that_its_job_has_left_behind_has_failed() -> None:
     assert reason(decide(seen, TaskView(), replace(gone, finished=True)), "Failed") == "JobFinished"
 
 
-def test_what_may_have_run_is_looked_for_before_it_is_said_never_to_have_run() -> None:
+def test_a_task_that_may_have_run_is_looked_up_before_it_counts_as_never_run() -> None:
     """A queued task has no state in its status; a list that lacks it is no proof."""
     ready = {"type": "Ready", "status": "True", "reason": "Queued", "message": "queued"}
     queued = task(finalizer=True, status={"phase": "Pending", "conditions": [ready], "observedGeneration": 1})
@@ -339,7 +339,7 @@ def test_a_task_of_a_job_that_continues_satisfies_its_dependents() -> None:
     assert "exitConditions" not in (decide(task(), TaskView(Absent.NOT_FOUND)).submit or {})
 
 
-def test_a_task_that_can_never_start_says_whose_fault_it_is() -> None:
+def test_a_task_that_can_never_start_names_the_cause() -> None:
     one = task(finalizer=True)
     waiting = decide(one, TaskView(remote(one), blocked_by="other"))
     assert (reason(waiting), reason(waiting, "Stalled")) == ("DependencyFailed", "DependencyFailed")

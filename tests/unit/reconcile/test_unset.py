@@ -70,7 +70,7 @@ def adopted(body: dict[str, Any]) -> dict[str, Any]:
     ids=lambda value: ",".join(value),
 )
 @pytest.mark.parametrize("state", ["active", "disabled"])
-def test_what_a_job_no_longer_says_goes_back(
+def test_removed_properties_of_a_job_return_to_their_defaults(
     before: dict[str, Any], there: dict[str, Any], back: dict[str, Any], state: str
 ) -> None:
     was = applied_job(JOB_SPEC | before, state=state, **there)
@@ -138,7 +138,7 @@ def test_a_network_that_cannot_be_taken_away_is_named() -> None:
     ],
     ids=str,
 )
-def test_what_a_job_can_no_longer_become_is_said_and_not_believed(change: dict[str, Any], member: str) -> None:
+def test_an_impossible_change_of_a_job_is_reported_and_not_applied(change: dict[str, Any], member: str) -> None:
     one = job(JOB_SPEC | change, finalizer=True)
     decision = decide(one, remote(one, onAllTasksComplete="terminatejob"), RUNNING)
     assert all("onAllTasksComplete" not in (call.body or {}) for call in decision.calls)
@@ -218,7 +218,7 @@ def test_a_change_of_one_property_is_no_wish_for_another() -> None:
     assert pool_changes(spec | {"taskSlotsPerNode": 2}, None, was, None).asked
 
 
-def test_what_waits_for_an_empty_pool_is_noted_only_when_it_is_made() -> None:
+def test_a_change_that_waits_for_an_empty_pool_is_recorded_only_when_made() -> None:
     was = applied_pool(POOL_SPEC | {"taskSlotsPerNode": 4, "displayName": "one"}, taskSlotsPerNode=4, displayName="one")
     now = POOL_SPEC | {"displayName": "two"}
     found = pool_changes(now, None, was, None)

@@ -142,7 +142,7 @@ async def test_a_resource_is_deleted_only_if_it_is_unchanged_since_the_decision(
         (2, 2, 3, False),
     ],
 )
-async def test_what_counts_have_said_of_tasks_is_believed_if_a_list_says_it_too(
+async def test_counts_are_accepted_if_a_list_confirms_them(
     least: int, most: int | None, listed: int, holds: bool
 ) -> None:
     class Tasks(Jobs):

@@ -241,7 +241,7 @@ def test_the_same_refusal_after_a_newer_look_is_trouble() -> None:
     run_jumping(life())
 
 
-def test_what_needs_a_person_is_a_warning_once_and_no_poll_goes_round_its_backoff() -> None:
+def test_a_stall_is_one_warning_and_polls_do_not_bypass_its_backoff() -> None:
     async def life() -> None:
         scene = Scene()
         scene.pools.refusals = [InvalidRequestError("wrong size", code="InvalidPropertyValue", status=400)] * 2
@@ -261,7 +261,7 @@ def test_what_needs_a_person_is_a_warning_once_and_no_poll_goes_round_its_backof
     run_jumping(life())
 
 
-def test_what_went_well_in_between_counts() -> None:
+def test_successes_in_between_count() -> None:
     async def life() -> None:
         scene = Scene()
         async with scene.running():
@@ -334,7 +334,7 @@ def test_nothing_is_looked_at_in_a_circle(monkeypatch: pytest.MonkeyPatch) -> No
     assert 50 <= passes <= 101, "looked at again, but not more than ten times a second"
 
 
-def test_what_a_pass_waits_for_is_cancelled_and_the_worker_continues(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cancelled_wait_of_a_pass_does_not_end_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """A TaskGroup lets a worker that ends by a CancelledError go without a word."""
     passes = 0
 

@@ -79,7 +79,7 @@ async def test_output_is_withheld_while_a_secret_cannot_be_read() -> None:
     assert (await shown(Secrets().hidden(), job("one"))).startswith("withheld")
 
 
-async def test_what_was_sent_is_hidden_although_its_secret_is_gone() -> None:
+async def test_sent_values_stay_hidden_although_their_secret_is_gone() -> None:
     secrets = Secrets(one="first")
     hidden = secrets.hidden()
     await shown(hidden, job("one"))

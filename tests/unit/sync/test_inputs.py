@@ -189,7 +189,7 @@ async def test_a_call_is_marked_with_the_digest_of_the_value_that_it_carries() -
         ({}, KubeError("no", 403), "SecretForbidden", "grant it `get` on secrets there"),
     ],
 )
-async def test_what_is_missing_is_named_with_its_place(
+async def test_a_missing_value_is_named_with_its_position(
     objects: dict[str, Any], failure: Exception | None, reason: str, words: str
 ) -> None:
     api = Api(**objects)
@@ -231,7 +231,7 @@ async def test_the_output_of_a_task_is_uploaded_as_its_job_says() -> None:
         await inputs(Api()).completed(one, plan)
 
 
-async def test_what_a_pool_takes_is_known_by_value_and_by_version_of_what_holds_it() -> None:
+async def test_references_of_a_pool_are_resolved_with_value_and_version() -> None:
     api, one = Api(users={"u": "hunter2"}), resource(Kind.POOL, POOL_SPEC | {"userAccounts": [USER]})
     known = inputs(api)
     known._values._remembered_for = 0.0

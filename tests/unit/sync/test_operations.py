@@ -66,7 +66,7 @@ async def until_told(*lists: list[Key]) -> None:
             await asyncio.sleep(0)
 
 
-async def test_what_is_known_of_an_operation_is_not_known_of_its_namesake() -> None:
+async def test_the_state_of_an_operation_is_not_that_of_its_namesake() -> None:
     async with operating(Client()) as (operations, acted, waited):
         operations.obey(KEY, "one", Operate(request(), choose=True))
         await until_told(acted, waited)

@@ -84,7 +84,7 @@ def kind(error: ConnectionFailedError | AuthenticationError, kind: Any) -> Batch
         (InvalidRequestError("x", status=400), False),
     ],
 )
-def test_what_judges_an_account(error: BatchError, judges: bool) -> None:
+def test_errors_that_affect_an_account(error: BatchError, judges: bool) -> None:
     assert judges_account(error) is judges
 
 
@@ -138,7 +138,7 @@ async def test_a_failed_step_is_retried_at_growing_intervals_and_shown_after_a_w
 
 
 @jumping
-async def test_a_job_that_does_not_answer_holds_up_the_news_of_nobody() -> None:
+async def test_a_job_without_a_response_delays_no_other() -> None:
     scene = scene_of_jobs()
     scene.service.held["taskcounts j2"] = asyncio.Event()
     running = asyncio.create_task(scene.poll())

@@ -350,7 +350,7 @@ async def test_a_task_that_is_requested_while_its_job_is_listed_is_reported_miss
     assert await scene.poll() == set()
 
 
-async def test_what_was_learned_of_tasks_is_told_although_the_next_call_fails() -> None:
+async def test_observed_tasks_are_reported_although_the_next_call_fails() -> None:
     scene = Scene()
     keys = wanted_tasks(scene, 25)
     scene.service.items["tasks"] = [task("t000", "active", environmentSettings=OWNER)]

@@ -31,7 +31,7 @@ async def test_users_overtake_refreshes() -> None:
     assert [await queue.get() for _ in range(4)] == ["c", "d", "a", "b"]
 
 
-async def test_what_is_queued_or_due_wakes_one_worker() -> None:
+async def test_a_queued_or_due_key_wakes_one_worker() -> None:
     class Counted(WorkQueue[str]):
         looks = 0
 
@@ -85,7 +85,7 @@ async def test_a_flood_of_changes_does_not_starve_a_refresh() -> None:
     assert served.index("refresh") == 8
 
 
-async def test_the_earliest_of_several_wishes_wins() -> None:
+async def test_the_earliest_of_several_requests_wins() -> None:
     queue: WorkQueue[str] = WorkQueue()
     queue.add_after("a", 1000.0)
     queue.add_after("a", 0.0)

@@ -51,7 +51,7 @@ async def _scene() -> tuple[Client, Retrier, asyncio.Queue[Key], asyncio.Task[No
     return client, retrier, settled, running
 
 
-def test_what_was_done_for_a_former_job_is_not_done_for_the_next() -> None:
+def test_actions_on_a_former_job_do_not_count_for_the_next() -> None:
     async def run() -> None:
         client, retrier, settled, running = await _scene()
         assert retrier.retry(FIRST, "j", "1", LATER) is None

@@ -92,7 +92,7 @@ async def test_a_page_of_a_list_does_not_bring_back_what_was_deleted_meanwhile()
     assert set(departed) == {"uid-1"}, "only while the list is read"
 
 
-def test_what_was_deleted_comes_back_with_no_old_event_but_with_a_namesake() -> None:
+def test_a_deleted_object_returns_only_with_a_namesake() -> None:
     store = Store()
     former = resource(Kind.POOL, POOL_SPEC, version=5)
     store.put(former)
@@ -104,7 +104,7 @@ def test_what_was_deleted_comes_back_with_no_old_event_but_with_a_namesake() -> 
     assert store.get(former.key) is namesake
 
 
-def test_what_an_old_list_lacks_is_taken_in_again() -> None:
+def test_an_object_that_an_old_list_lacks_is_added_again() -> None:
     store = Store()
     pool = resource(Kind.POOL, POOL_SPEC, version=5)
     store.put(pool)
@@ -150,7 +150,7 @@ def _body(each: Resource) -> dict[str, Any]:
     }
 
 
-async def test_what_a_restored_cluster_has_counts_although_its_versions_are_lower() -> None:
+async def test_objects_of_a_restored_cluster_are_accepted_with_lower_versions() -> None:
     """A restored etcd goes on from an older version: what a list shows that began later is true."""
     store = Store()
     changed, deleted = (resource(Kind.POOL, POOL_SPEC, name=name, version=50) for name in ("changed", "deleted"))
@@ -174,7 +174,7 @@ async def test_what_a_restored_cluster_has_counts_although_its_versions_are_lowe
     assert store.get(later.key) is later
 
 
-async def test_what_is_newer_than_a_page_of_a_list_stays() -> None:
+async def test_objects_newer_than_a_list_page_are_kept() -> None:
     store = Store()
     old, new = (resource(Kind.POOL, POOL_SPEC, version=version) for version in (5, 7))
     store.put(old)

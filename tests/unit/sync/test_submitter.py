@@ -139,7 +139,7 @@ class CountingBody(dict[str, Any]):
         return super().__getitem__(name)
 
 
-async def test_what_waits_is_withdrawn_and_sent_without_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_queued_tasks_are_withdrawn_and_sent_without_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
     """Thousands of objects are deleted at once, while thousands wait."""
     number = 2000
     monkeypatch.setattr(CountingKey, "compared", 0)
@@ -164,7 +164,7 @@ async def test_what_waits_is_withdrawn_and_sent_without_a_search(monkeypatch: py
     assert CountingBody.reads <= 10 * number
 
 
-async def test_what_is_being_sent_cannot_be_withdrawn_any_more() -> None:
+async def test_tasks_that_are_being_sent_cannot_be_withdrawn() -> None:
     def respond(_: dict[str, Any]) -> None:
         submitter.withdraw(key(0))
         seen.append(submitter.has(key(0)))
@@ -221,7 +221,7 @@ async def test_exists_is_not_taken_for_ours_and_a_refusal_is_remembered() -> Non
     assert refused == [None, errors["t1"], None]
 
 
-async def test_when_a_call_fails_only_what_has_no_result_is_refused() -> None:
+async def test_when_a_call_fails_only_tasks_without_a_result_are_refused() -> None:
     error = ServerBusyError("busy", status=503, retry_after=60.0)
 
     def respond(task: dict[str, Any]) -> None:

@@ -109,7 +109,7 @@ async def test_a_changed_config_map_is_noticed_by_one_look_for_all_jobs() -> Non
     assert (api.whole, api.metadata_only) == (2, 3)
 
 
-async def test_a_job_that_reads_a_change_first_hides_it_from_nobody() -> None:
+async def test_a_change_that_one_job_reads_first_reaches_all() -> None:
     api = Api(more=TWO)
     these, old, new = inputs(api), sourced("old"), sourced("new")
     await number(these, old)
@@ -131,7 +131,7 @@ async def test_another_key_of_the_config_map_changes_nothing() -> None:
     assert these.tasks.sourced[sourced().key] == before
 
 
-async def test_what_can_no_longer_be_read_leaves_the_tasks_as_they_are_and_says_so() -> None:
+async def test_tasks_stay_unchanged_when_their_source_cannot_be_read() -> None:
     api = Api(more=TWO)
     these = inputs(api)
     await number(these, sourced())
