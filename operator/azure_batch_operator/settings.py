@@ -230,7 +230,7 @@ def _read(file: str) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
         raise SettingsError(f"the file {file} is not YAML: {error}") from None
     if not isinstance(content, dict):
-        raise SettingsError(f"the file {file} holds no mapping of settings")
+        raise SettingsError(f"the file {file} does not contain a mapping of settings")
     if unknown := [str(key) for key in content if key not in names]:
         raise SettingsError(f"the file {file} has no setting {listed(unknown, 'or')}; there are {listed(names)}")
     return {names[key]: value for key, value in content.items()}

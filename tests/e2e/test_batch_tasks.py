@@ -120,7 +120,7 @@ def test_a_task_that_the_job_leaves_behind_has_failed(stage: Stage) -> None:
     assert (reason(stage, "running"), reason(stage, "waiting")) == ("TaskEnded", "JobFinished")
     stage.apply(task("late", "steps"))
     stage.wait("bt", "late", "Failed")
-    assert "takes no more tasks" in stage.condition("bt", "late")["message"]
+    assert "accepts no more tasks" in stage.condition("bt", "late")["message"]
     stage.kubectl("annotate", "batchtask/running", "azurebatch.io/retry-failed=1")
     stage.until(lambda: stage.status("bt", "running").get("handled"), "the late wish is recorded")
     stage.until(lambda: "RetryRefused" in stage.kubectl("get", "events"), "an Event says that it comes too late")

@@ -103,7 +103,7 @@ def test_an_address_that_is_taken_stops_the_start_with_the_settings_names() -> N
         ("polSeconds: 1", "polSeconds"),
         ("poll_seconds: 1", "poll_seconds"),
         ("workers: many", "workers"),
-        ("- a", "no mapping"),
+        ("- a", "not contain a mapping"),
         ("{", "not YAML"),
         ("pollSeconds: 9\nidlePollSeconds: 3", "idle_poll_seconds is less than poll_seconds"),
     ],

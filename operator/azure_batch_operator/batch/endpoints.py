@@ -51,17 +51,17 @@ class HostPolicy:
             or url.fragment
             or url.path not in ("", "/")
         ):
-            raise EndpointRefusedError("the endpoint must hold nothing but scheme, host and port")
+            raise EndpointRefusedError("the endpoint must contain only scheme, host and port")
         self._check_host(host, url.scheme)
         return url.origin()
 
     def _check_host(self, host: str, scheme: str) -> None:
         if is_loopback(host):
             if not self.loopback and not self._allows(host):
-                raise EndpointRefusedError(f"calls to this machine ({host}) are not allowed here")
+                raise EndpointRefusedError(f"the loopback host {host} is not allowed here")
             return
         if scheme != "https":
-            raise EndpointRefusedError(f"{host} must be called by https: plain http is only for this machine")
+            raise EndpointRefusedError(f"{host} must be called with https: http is allowed only for loopback addresses")
         if not self._allows(host):
             raise EndpointRefusedError(
                 f"{host} is neither a host of Azure Batch (*{', *'.join(KNOWN_SUFFIXES)}) nor an allowed one"

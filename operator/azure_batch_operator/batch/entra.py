@@ -68,7 +68,7 @@ class Authority:
     def options(self) -> dict[str, Any]:
         """Keyword arguments for azure-identity."""
         if "://" in self.host or "/" in self.host or "@" in self.host or not self.host:
-            raise UsageError("an authority is a host name, with a port if need be")
+            raise UsageError("the authority must be a host name with an optional port")
         options: dict[str, Any] = {"authority": f"https://{self.host}", "retry_total": 2}
         if self.host != PUBLIC_AUTHORITY:
             options["disable_instance_discovery"] = True

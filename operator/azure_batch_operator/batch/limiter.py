@@ -83,7 +83,7 @@ class Limiter:
             patience: seconds that one step of priority is worth.
         """
         if calls_per_second <= 0 or max_in_flight < 1:
-            raise ValueError("a limiter must let something through")
+            raise ValueError("calls_per_second must be greater than 0, and max_in_flight at least 1")
         self._ceiling = calls_per_second
         self._rate = calls_per_second
         self._burst = max(1.0, calls_per_second if burst is None else burst)

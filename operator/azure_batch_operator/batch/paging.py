@@ -47,7 +47,7 @@ async def pages(
         if link is None:
             return
         if link in seen:
-            raise MalformedResponseError("the links between the pages go in a circle", operation=request.operation.id)
+            raise MalformedResponseError("the links to the next pages form a loop", operation=request.operation.id)
         seen.add(link)
         request = next_page(request, link, origin)
 

@@ -152,7 +152,7 @@ def next_page(request: Request, link: str, origin: URL) -> Request:
         same = False
     if not same:
         raise MalformedResponseError(
-            "the link to the next page leads away from the account's endpoint; not followed",
+            "the link to the next page does not lead to the account's endpoint, so it is not followed",
             operation=request.operation.id,
         )
     return Request(request.operation, "GET", url.raw_path, url.raw_query_string, request.headers)
@@ -278,7 +278,7 @@ def _plain(value: object) -> object:
         return value.write()
     if isinstance(value, Mapping):
         return dict(value)
-    raise TypeError(f"no form in JSON: {type(value).__name__}")
+    raise TypeError(f"cannot be encoded as JSON: {type(value).__name__}")
 
 
 def _accept(operation: Operation) -> str:

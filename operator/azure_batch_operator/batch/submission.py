@@ -97,7 +97,7 @@ class Submission:
         options: Mapping[str, Any],
     ) -> None:
         if concurrency < 1:
-            raise UsageError("at least one call must be under way at a time", operation=_OPERATION)
+            raise UsageError("concurrency must be at least 1", operation=_OPERATION)
         self._caller = caller
         self._arguments = {"jobId": job_id}
         self._source = _Source(tasks)
@@ -225,7 +225,7 @@ class _Source:
         if len(chunk) < len(tasks):
             if len(set(map(id, tasks))) < len(tasks):
                 raise UsageError(
-                    "the same task object came twice; each task needs one of its own", operation=_OPERATION
+                    "the same task object was passed twice: pass a separate object for each task", operation=_OPERATION
                 )
             self._held = [task for task in tasks if chunk[task["id"]] is not task] + self._held
         return chunk

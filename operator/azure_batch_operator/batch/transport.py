@@ -107,7 +107,7 @@ class FileStream:
         operation = self._request.operation.id
         source = aiter(self._response.content.iter_chunked(_CHUNK_BYTES))
         while True:
-            async with _time_limit(self._idle_seconds, operation, "the file's next bytes did not come"):
+            async with _time_limit(self._idle_seconds, operation, "no more bytes of the file arrived"):
                 chunk = await translated(anext(source, b""), operation)
             if not chunk:
                 return
@@ -259,7 +259,7 @@ class Transport:
         now = asyncio.get_running_loop().time
         operation = request.operation.id
         if not self._limiter.acquire_now():
-            what = "the call did not get its turn in the account's queue"
+            what = "the rate limit of the account did not admit the call"
             async with _time_limit(until - now(), operation, what, NotSentError):
                 await self._limiter.acquire(limits.priority)
         started = now()

@@ -182,7 +182,7 @@ class KubeApi:
                 # The library's own default is the KUBECONFIG of the time when it was imported.
                 await config.load_kube_config(config_file=place, client_configuration=configuration)
             except config.ConfigException as error:
-                text = f"this is no pod, and there is no usable kubeconfig in {place} (KUBECONFIG): {error}"
+                text = f"the operator does not run in a pod, and there is no usable kubeconfig in {place} (KUBECONFIG): {error}"
                 raise config.ConfigException(text) from None
         return cls(client.ApiClient(configuration), permit)
 

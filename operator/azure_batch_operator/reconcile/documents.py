@@ -66,7 +66,7 @@ def _constructed(text: str) -> Any:
         return SafeConstructor().construct_document(root)
     except (AttributeError, LookupError, TypeError):
         # How PyYAML refuses `!!bool x`, `!!int ''` and `!!timestamp x`.
-        raise ValueError("holds a value that is not of the type that its YAML tag says: leave the tag out") from None
+        raise ValueError("contains a value that does not match its YAML tag: remove the tag") from None
 
 
 def _check_value(value: Any, depth: int) -> None:
@@ -131,13 +131,13 @@ def _check_tags(root: yaml.Node) -> None:
         if node.tag.endswith(_NOT_IN_JSON):
             tag = node.tag.rpartition(":")[2]
             raise ValueError(
-                f"holds a value with the YAML tag !!{tag}, which has no counterpart in JSON: leave the tag out"
+                f"contains a value with the YAML tag !!{tag}, which does not exist in JSON: remove the tag"
             )
         if isinstance(node, yaml.ScalarNode):
             if node.tag.endswith(_NUMBERS) and ":" in node.value and len(node.value) > _LONGEST_BASE_60:
                 # PyYAML makes it in a time that grows with the square of its length.
                 raise ValueError(
-                    f"holds a YAML number to the base of 60 (1:2:3) of more than {_LONGEST_BASE_60} characters: put it in quotes"
+                    f"contains a base-60 YAML number (1:2:3) of more than {_LONGEST_BASE_60} characters: put it in quotes"
                 )
             continue
         children = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value

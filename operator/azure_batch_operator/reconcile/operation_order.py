@@ -94,7 +94,7 @@ class Reach:
                 return NOT_ALLOWED, f"{text}: {foreign}"
         if makers:
             return None
-        text = f"{id!r} has the ID of an auto pool, but no job tells which owner it was created for"
+        text = f"{id!r} has the ID of an auto pool, but no job shows for which owner it was created"
         return NOT_ALLOWED, f"{text}: adopt it with a BatchPool, and name that in poolRef"
 
     def refusal(self, remote: Mapping[str, Any], schedule: Mapping[str, Any] | None = None) -> tuple[str, str] | None:
@@ -107,7 +107,7 @@ class Reach:
         if self.owner is not None:
             if not adoption.ours(remote, self.owner, self.cluster, self.others):
                 key = self.owner.key
-                return NOT_OURS, f"{key.kind} {key.name!r} does not own {id!r} in Azure Batch; see its conditions"
+                return NOT_OURS, f"{key.kind} {key.name!r} does not own {id!r} in Azure Batch; check its conditions"
         elif (foreign := ownership.foreign_owner(remote, schedule, self.namespace, self.cluster)) is not None:
             return NOT_ALLOWED, f"{id!r} cannot be reached from this namespace: {foreign}"
         if self.created and remote.get("creationTime") not in (None, self.created):

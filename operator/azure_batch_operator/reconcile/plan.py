@@ -149,7 +149,7 @@ TAKES_NO_MORE = frozenset({"terminating", "completed"})
 
 @dataclass(frozen=True)
 class Ended:
-    """A job that takes no more tasks, as a GET must confirm: it may have been made again since a list showed it.
+    """A job that accepts no more tasks, as a GET must confirm: it may have been made again since a list showed it.
 
     Attributes:
         job: its id.
@@ -311,7 +311,7 @@ class Plan:
             nothing of it. A job without tasks of its own has an empty one.
         operate: what is to be done next for a BatchOperation, once `first` is stored.
         halts: whether nothing continues that is under way for the object, since what it works in is somebody else's by now.
-        ended: a job that a GET must show as one that takes no more tasks before the status is true.
+        ended: a job that a GET must show as one that accepts no more tasks before the status is true.
         left_active: a task that a list of its job's tasks must show as active before the status is true.
         confirm: what must be absent before the finalizer is taken off or, where it stays, before the status is shown.
         unconfirmed: why nothing needs to be absent. A plan that takes the finalizer off has this or `confirm`, and cannot be built

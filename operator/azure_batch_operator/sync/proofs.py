@@ -39,7 +39,7 @@ class Proofs:
         self._active: dict[tuple[Key, str], tuple[float, asyncio.Task[frozenset[str]]]] = {}
 
     async def has_ended(self, job: Ended, session: Session) -> bool:
-        """Whether a job takes no more tasks; one GET answers for all of its tasks."""
+        """Whether a job accepts no more tasks; one GET answers for all of its tasks."""
         return await _shared(self._ended, (session.key, job), lambda: calls.has_ended(session, job))
 
     async def is_active(self, task: Absence, session: Session) -> bool:

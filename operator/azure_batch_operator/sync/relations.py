@@ -104,7 +104,9 @@ class Relations:
             parent = self._store.get(Key(kind, resource.key.namespace, name))
             if field == "retryOf":
                 # Two of them may name each other, so nobody follows them here.
-                message = f"{path}.retryOf names BatchJob {name!r}, whose BatchAccount is not known: see its conditions"
+                message = (
+                    f"{path}.retryOf names BatchJob {name!r}, whose BatchAccount is not known: check its conditions"
+                )
                 if parent is not None:
                     return AccountView(False, "AccountNotReady", message, gone=True), None
             elif parent is not None:
@@ -136,7 +138,7 @@ class Relations:
             why = (
                 f"{health.reason}: {in_short(health.message)}"
                 if health.reason
-                else "the account has not answered a call yet"
+                else "the account has not responded to a call yet"
             )
             # Whatever the first call brings is told to all who wait for it.
             text, opening = f"BatchAccount {key.namespace}/{key.name}: {why}", not health.reason

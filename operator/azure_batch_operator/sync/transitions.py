@@ -50,8 +50,8 @@ def level_of(kind: Kind, status: Mapping[str, Any]) -> int:
 def said(phase: str, reason: str, message: str) -> str:
     """Phase, reason and message as one text that says nothing twice: many a phase is its own reason.
 
-    >>> said("Connecting", "Connecting", "the account has not answered a call yet")
-    'Connecting: the account has not answered a call yet'
+    >>> said("Connecting", "Connecting", "the account has not responded to a call yet")
+    'Connecting: the account has not responded to a call yet'
     """
     return ": ".join(part for part in ((phase, reason, message) if phase != reason else (phase, message)) if part)
 

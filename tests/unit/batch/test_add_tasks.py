@@ -217,7 +217,7 @@ async def test_one_object_for_all_tasks_is_refused(client: BatchClient, server: 
             task["id"] = f"t{number}"
             yield task
 
-    with pytest.raises(UsageError, match="object came twice"):
+    with pytest.raises(UsageError, match="object was passed twice"):
         await collect(client.add_tasks("j", source()))
     assert server.received == []
 
@@ -287,5 +287,5 @@ async def test_an_error_of_the_source_passes_through(client: BatchClient) -> Non
 
 
 async def test_no_calls_at_a_time_is_refused(client: BatchClient) -> None:
-    with pytest.raises(UsageError, match="at least one"):
+    with pytest.raises(UsageError, match="at least 1"):
         client.add_tasks("j", [], concurrency=0)

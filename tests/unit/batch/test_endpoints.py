@@ -36,9 +36,9 @@ def test_known_hosts_and_this_machine_are_allowed(endpoint: str) -> None:
         ("http://acc.westeurope.batch.azure.com", "https"),
         ("http://10.0.0.1:10100", "https"),
         ("http://0.0.0.0:10100", "https"),
-        ("https://user:pw@acc.westeurope.batch.azure.com", "nothing but"),
-        ("https://acc.westeurope.batch.azure.com/pools", "nothing but"),
-        ("https://acc.westeurope.batch.azure.com?x=1", "nothing but"),
+        ("https://user:pw@acc.westeurope.batch.azure.com", "must contain only"),
+        ("https://acc.westeurope.batch.azure.com/pools", "must contain only"),
+        ("https://acc.westeurope.batch.azure.com?x=1", "must contain only"),
         ("ftp://acc.westeurope.batch.azure.com", "must be a URL"),
         ("acc.westeurope.batch.azure.com", "must be a URL"),
         ("", "must be a URL"),
@@ -63,6 +63,6 @@ def test_hosts_can_be_allowed_by_name_and_by_suffix() -> None:
 
 
 def test_this_machine_can_be_forbidden() -> None:
-    with pytest.raises(EndpointRefusedError, match="this machine"):
+    with pytest.raises(EndpointRefusedError, match="loopback"):
         HostPolicy(loopback=False).check("http://127.0.0.1:80")
     assert HostPolicy(loopback=False, allowed=("127.0.0.1",)).check("http://127.0.0.1:80").host == "127.0.0.1"

@@ -140,14 +140,14 @@ async def test_a_list_asks_only_for_the_pages_that_are_wanted(server: Server, cl
 
 async def test_links_in_a_circle_end(server: Server, client: BatchClient) -> None:
     server.script = ok({"value": [], "odata.nextLink": f"{server.url}/pools?x=1"})
-    with pytest.raises(MalformedResponseError, match="circle"):
+    with pytest.raises(MalformedResponseError, match="form a loop"):
         await client.pools.list().all()
 
 
 async def test_a_link_to_another_host_gets_no_credentials(server: Server, client: BatchClient) -> None:
     async with scripted_server(ok({"value": []})) as thief:
         server.script = ok({"value": [{"id": "a"}], "odata.nextLink": f"{thief.url}/pools?x=1"})
-        with pytest.raises(MalformedResponseError, match="leads away"):
+        with pytest.raises(MalformedResponseError, match="does not lead to"):
             await client.pools.list().all()
         assert thief.received == []
 

@@ -40,7 +40,7 @@ def test_nodes_that_are_billed_count(text: str, counts: dict[str, Any] | None, e
         ("Standard_D4ads_v6: .inf", "must be a number"),
         ("Standard_D4ads_v6: .nan", "must be a number"),
         (f"Standard_D4ads_v6: 1{'0' * 400}", "must be a number"),
-        ("- 1", "must hold VM sizes and prices"),
+        ("- 1", "must contain VM sizes and prices"),
         ("a: [", "neither JSON nor YAML"),
         ("[" * 500, "nested too deeply"),
         ("a: &a [x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: [*b,*b]", "has no price"),

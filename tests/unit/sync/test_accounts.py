@@ -206,12 +206,12 @@ async def test_waiting_in_our_own_queue_is_no_silence_of_the_service() -> None:
     await asyncio.sleep(0)
     assert opened.health.reason == "Throttled"
     for _ in range(5):
-        opened._polled(NotSentError("the call did not get its turn"))
+        opened._polled(NotSentError("the rate limit of the account did not admit the call"))
     assert opened.health.reason == "Throttled"
     opened._polled(None)
     assert opened.health == Health(True)
     for _ in range(5):
-        opened._polled(NotSentError("the call did not get its turn"))
+        opened._polled(NotSentError("the rate limit of the account did not admit the call"))
     assert opened.health == Health(True)
     for _ in range(2):
         opened._polled(DeadlineError("there was no complete response"))

@@ -234,7 +234,7 @@ def _verdict(health: Health) -> Verdict:
         return Verdict(phase, health.reason, health.message, ready=False, trend=trend, warning=True)
     if not health.checked:
         return Verdict(
-            "Connecting", "Connecting", "the account has not answered a call yet", ready=False, trend="Reconciling"
+            "Connecting", "Connecting", "the account has not responded to a call yet", ready=False, trend="Reconciling"
         )
     return Verdict("Connected", "Connected", "the operator is signed in to the account", ready=True)
 

@@ -155,7 +155,7 @@ def account_problem(error: BatchError, auth: Auth) -> tuple[str, str]:
         case ThrottledError() | ServerBusyError() | NotSentError():
             reason, remedy = "Throttled", "Azure Batch is throttling the account; calls are retried automatically"
         case DeadlineError():
-            reason, remedy = "NoAnswer", "Azure Batch did not answer in time"
+            reason, remedy = "NoAnswer", "Azure Batch did not respond in time"
         case _ if error.status is not None and error.status >= 500:
             reason, remedy = "ServiceFailed", "Azure Batch returns errors; calls are retried automatically"
         case _:

@@ -118,7 +118,7 @@ def wrong_tasks(resource: Resource, digits: int | None, now: float) -> Plan | No
     found = [] if "retryOf" in resource.spec else expand.problems(resource.spec)
     if digits is not None and (needed := expand.id_width(resource.spec)) > digits:
         text = (
-            f"spec.taskFactory now needs ids of {needed} digits, but those in Azure Batch have {digits}: take tasks away, "
+            f"spec.taskFactory now needs IDs of {needed} digits, but those in Azure Batch have {digits}: remove tasks, "
             "or create a new BatchJob with taskFactory.idWidth"
         )
         found = [text]

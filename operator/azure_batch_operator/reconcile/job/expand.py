@@ -232,7 +232,7 @@ def _job_actions(spec: Mapping[str, Any]) -> Iterator[str]:
         more = f" and {number - 1} more" if number > 1 else ""
         yield (
             f"{acting[0]}{more} has exitConditions with a jobAction, which the job does not allow: set spec.onTaskFailure to "
-            "performexitoptionsjobaction, or leave jobAction out"
+            "performexitoptionsjobaction, or remove jobAction"
         )
 
 

@@ -76,7 +76,7 @@ def _prices(reference: Mapping[str, Any], text: str, size: str) -> tuple[float, 
     except ValueError as error:
         raise _invalid(reference, str(error)) from None
     if not isinstance(table, Mapping):
-        raise _invalid(reference, "must hold VM sizes and prices")
+        raise _invalid(reference, "must contain VM sizes and prices")
     entry = next((value for name, value in table.items() if str(name).lower() == size), None)
     if entry is None:
         raise _invalid(reference, f"has no price for {size}: add it")

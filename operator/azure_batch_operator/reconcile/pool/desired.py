@@ -156,5 +156,5 @@ def _unsupported(reference: Mapping[str, Any], images: Sequence[Mapping[str, Any
     )
     return (
         f"Azure Batch supports no image {name}{hint}: correct "
-        "spec.virtualMachineConfiguration.imageReference, or give nodeAgentSKUId"
+        "spec.virtualMachineConfiguration.imageReference, or set nodeAgentSKUId"
     )

@@ -81,11 +81,11 @@ def _ended_before(scope: TaskScope) -> Plan | None:
 
 
 def _too_late(scope: TaskScope) -> Plan | None:
-    """The job takes no more tasks."""
+    """The job accepts no more tasks."""
     resource, job = scope.resource, scope.job
     if not isinstance(job.remote, Mapping) or job.remote.get("state") not in TAKES_NO_MORE:
         return None
-    plan = never_ran(scope, f"job {job.id!r} is {job.remote['state']} and takes no more tasks")
+    plan = never_ran(scope, f"job {job.id!r} is {job.remote['state']} and accepts no more tasks")
     plan = replace(plan, ended=Ended(job.id, job.remote.get("creationTime")))
     # One that was seen there has ended with its job, if a list lacks it by mistake.
     queued = (resource.condition("Ready") or {}).get("reason") == "Queued"
@@ -121,7 +121,7 @@ def _refused(scope: TaskScope) -> Plan | None:
     problem = classify_error(error)
     if isinstance(error, CompletedError):
         # The next list of jobs says the same, and then it is final.
-        message = f"the job takes no more tasks ({error}): create the BatchJob again, or delete this BatchTask"
+        message = f"the job accepts no more tasks ({error}): create the BatchJob again, or delete this BatchTask"
         verdict = Verdict("Stalled", problem.reason, message, ready=False, trend="Stalled")
         return Plan(status=carry_over(resource, verdict, now), requeue_after=RetryClass.WRONG.seconds(1))
     return Plan(status=troubled(resource, problem, now), requeue_after=scope.view.retry_in)

@@ -101,10 +101,12 @@ def batch_pool(context: Context, resource: Resource, session: Session | None, na
     if isinstance(remote, Absent):
         return TargetPoolView(None, ("WaitingForPool", f"waiting until BatchPool {name!r} exists in Azure Batch"))
     if not ownership.owns(remote, pool, context.cluster):
-        return TargetPoolView(None, ("WaitingForPool", f"BatchPool {name!r} does not own its pool; see its conditions"))
+        return TargetPoolView(
+            None, ("WaitingForPool", f"BatchPool {name!r} does not own its pool; check its conditions")
+        )
     if remote.get("state") == "deleting":
         # Azure Batch takes a job for such a pool, and its tasks then wait for a pool that is gone.
-        message = f"pool {remote['id']!r} of BatchPool {name!r} is being deleted in Azure Batch; see its conditions"
+        message = f"pool {remote['id']!r} of BatchPool {name!r} is being deleted in Azure Batch; check its conditions"
         return TargetPoolView(None, ("WaitingForPool", message))
     return TargetPoolView(str(remote["id"]))
 
