@@ -22,6 +22,13 @@ _FINE_IF_TRUE = ("TasksInSync", "SecretKept", "NodesHealthy", "AutoScaleHealthy"
 """Those that say it when False."""
 _QUEUE = "kueue.x-k8s.io/queue-name"
 _SHOWN = 3
+_MOVING = frozenset(
+    {
+        "Creating", "Submitting", "Completing", "Suspending", "Enabling", "Disabling", "Terminating", "Updating", "Resizing",
+        "NodesStarting",
+    }
+)  # fmt: skip
+"""Reasons of Ready of an object that is on its way, without anything that it waits for but time."""
 
 
 @dataclass(frozen=True)
@@ -206,8 +213,12 @@ def _open(thing: Object, around: Around, seen: Seen | None) -> Answer:
             return Answer(f"Nothing is wrong with {who}: what it waited for is over", tuple(failures(thing)))
         return Answer(f"{who} waits: {waits}", (*_parents(around), *failures(thing)))
     if ready.get("status") != "True":
-        wanted = _by_reason(thing, *_known(around))
-        return Answer(f"{who} waits{_said(ready)}", (*_parents(around), *_trouble(thing)), wanted)
+        wanted, wrong = _by_reason(thing, *_known(around)), [*_parents(around), *_trouble(thing)]
+        if ready.get("reason") in _MOVING and not wrong:
+            return Answer(
+                f"Nothing is wrong with {who}: it is {objects.phase(thing)}{_said(ready)}", tuple(failures(thing))
+            )
+        return Answer(f"{who} waits{_said(ready)}", tuple(wrong), wanted)
     if objects.phase(thing) == "Disabled":
         return Answer(f"{who} is disabled{_said(ready)}", tuple(failures(thing)))
     if ready.get("reason") == "Queued" and (why := [*_parents(around)]):

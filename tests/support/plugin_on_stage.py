@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from kubernetes.aio.client.exceptions import NotFoundException
@@ -12,6 +14,7 @@ from azure_batch_operator.api.kinds import KINDS, Kind
 from support.stage import Stage
 
 Body = dict[str, Any]
+Prepare = Callable[[Stage], Awaitable[None]]
 
 
 class StageCluster:
@@ -73,3 +76,36 @@ def fail_run(stage: Stage, run_id: str, code: str, message: str, *, where: str) 
         return start(request, _Replaced(observer, result) if request.run_id == run_id else observer)
 
     stage.azure.executor.start = begin  # type: ignore[method-assign]
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """An object, `own`, with a cause to name.
+
+    Attributes:
+        says: how the paragraph goes on after kind and name.
+        shows: what else it contains: evidence, and what to do.
+        silent: what it must not say.
+    """
+
+    prepare: Prepare
+    says: str
+    shows: tuple[str, ...] = ()
+    kind: Kind = Kind.JOB
+    name: str = "own"
+    silent: str = "Nothing is wrong"
+
+
+async def reached(stage: Stage, kind: str, reason: str, name: str = "own", within: float = 900) -> None:
+    """Wait until an object says this."""
+    await stage.until(lambda: stage.reason(kind, name) == reason, within, f"{kind}/{name} says {reason}")
+
+
+async def expect(stage: Stage, trouble: Trouble) -> None:
+    """See that the plugin names the cause, and nothing else."""
+    await trouble.prepare(stage)
+    said = await why(stage, trouble.kind, trouble.name)
+    assert said.startswith(f"{trouble.kind} {trouble.name} {trouble.says}")
+    for words in trouble.shows:
+        assert words in said
+    assert trouble.silent not in said
