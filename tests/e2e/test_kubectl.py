@@ -109,6 +109,8 @@ def test_tree_and_top(stage: Stage, run: Run) -> None:
     stage.ready_pool()
     stage.apply(job("own", onAllTasksComplete="noaction"), task("t1", "own", "/bin/sh -c 'exit 4'"))
     stage.wait("bt", "t1", "Failed")
+    # The job is looked at by itself, before or after its task.
+    stage.until(lambda: stage.status("bj", "own").get("taskCounts", {}).get("failed") == 1, "the job shows its task")
     lines = run("tree", "own").stdout.splitlines()
     assert lines[0].startswith("BatchJob own  Running")
     assert "├── BatchAccount main  Connected" in lines
@@ -119,6 +121,10 @@ def test_tree_and_top(stage: Stage, run: Run) -> None:
     assert shown[1].startswith("cpu    True    Steady   2/2")
     assert shown[4].startswith("own   Running   cpu")
     assert run("top", "-o", "name").stdout == "batchpool.azurebatch.io/cpu\nbatchjob.azurebatch.io/own\n"
+    selected = run(
+        "top", "-o", r'jsonpath={range .items[?(@.kind=="BatchPool")]}{.metadata.name}: {.status.phase}{"\n"}{end}'
+    )
+    assert selected.stdout == "cpu: Steady\n"
 
 
 def test_logs_and_files(stage: Stage, run: Run, tmp_path: Path) -> None:
