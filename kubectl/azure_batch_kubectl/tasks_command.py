@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from azure_batch_kubectl import objects, output, remote
-from azure_batch_kubectl.choices import Output
+from azure_batch_kubectl.choices import Form, Output
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.failure import FailureError
 from azure_batch_kubectl.remote import Place
@@ -80,6 +80,9 @@ async def show(cluster: Cluster, target: str, states: tuple[str, ...], *, failed
     if where.kind is not Kind.JOB or where.path:
         raise FailureError(f"{target!r} is not a job or a task: give JOB or JOB/TASK, such as render/1")
     async with remote.opened(cluster, where) as (client, job):
+        if not where.member and form is Form.NAME:
+            await _names(client, job, chosen(states, failed=failed))
+            return
         if not where.member and not output.is_data(form):
             await _table(client, job, where, chosen(states, failed=failed), form)
             return
@@ -107,6 +110,13 @@ def _columns() -> output.Columns:
 
 def _none(where: Place) -> str:
     return f"BatchJob {where.name} has no such tasks."
+
+
+async def _names(client: BatchClient, job: str, filter_: str | None) -> None:
+    """The IDs page by page, and nothing else of the tasks."""
+    async for page in client.tasks.list_pages(job, filter=filter_, select=("id",)):
+        for task in page:
+            click.echo(str(task["id"]))
 
 
 async def _table(client: BatchClient, job: str, where: Place, filter_: str | None, form: Output | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ import pytest
 from click.testing import Result
 
 from azure_batch_kubectl import tasks_command
+from azure_batch_kubectl.choices import Form
 from azure_batch_operator.batch.errors import NotFoundError
 from unit.kubectl.conftest import Body, FakeCluster
 
@@ -26,8 +28,13 @@ class Client:
 
     async def list_pages(self, _: str, **options: Any) -> AsyncIterator[list[Body]]:
         self.asked.append(options["filter"])
+        self.select = options["select"]
         for page in self.pages:
+            self.before_page()
             yield page
+
+    def before_page(self) -> None:
+        """A page is asked for."""
 
     async def get(self, _: str, task: str, **__: Any) -> Body:
         found = [body for page in self.pages for body in page if body["id"] == task]
@@ -59,6 +66,16 @@ def test_each_page_is_printed(client: Client, fake: FakeCluster, run: Run) -> No
     lines = [line.split() for line in run("tasks", "ls", "render").stdout.splitlines()]
     assert [words[0] for words in lines] == ["TASK", "1", "2"]
     assert client.asked == [None]
+
+
+def test_names_are_printed_page_by_page_and_nothing_else_is_asked_for(
+    client: Client, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed: list[str] = []
+    monkeypatch.setattr(client, "before_page", lambda: printed.append(capsys.readouterr().out))
+    asyncio.run(tasks_command.show(FakeCluster(), "render", (), failed=False, form=Form.NAME))  # type: ignore[arg-type]
+    assert [*printed, capsys.readouterr().out] == ["", "1\n", "", "2\n"]
+    assert client.select == ("id",)
 
 
 def test_tasks_are_chosen_by_azure_batch(client: Client, fake: FakeCluster, run: Run) -> None:
