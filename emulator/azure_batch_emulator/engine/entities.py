@@ -15,7 +15,7 @@ from azure_batch_emulator.engine import transitions
 from azure_batch_emulator.engine.compact import NOT_ENDED, Ended, Seldom
 from azure_batch_emulator.engine.dependencies import Dependencies
 from azure_batch_emulator.engine.lag import Lagging
-from azure_batch_emulator.engine.ordered import OrderedIds
+from azure_batch_emulator.engine.ordered import Ordered
 from azure_batch_emulator.engine.task_queue import TaskQueue
 from azure_batch_emulator.executors.base import RunHandle
 from azure_batch_emulator.schema.machines import is_windows
@@ -159,6 +159,11 @@ class Node:
         return self.slots_used > 0
 
 
+def _key(task: Task) -> str:
+    """A task's place among those of its job, and its key in `Job.tasks`."""
+    return task.id.lower()
+
+
 @dataclass(slots=True, eq=False)
 class Counts:
     """Tasks of a job by state and result, kept up to date by `Job.count`."""
@@ -196,7 +201,7 @@ class Job:
     terminate_reason: str | None = None
     scheduling_error: dict[str, Any] | None = None
     tasks: dict[str, Task] = field(default_factory=dict)
-    task_ids: OrderedIds = field(default_factory=OrderedIds)
+    tasks_in_order: Ordered[Task] = field(default_factory=lambda: Ordered(_key))
     ready: TaskQueue[Task] = field(default_factory=TaskQueue)
     dependencies: Dependencies = field(default_factory=Dependencies)
     counts: Counts = field(default_factory=Counts)

@@ -210,7 +210,7 @@ def _load_job(service: BatchService, body: dict[str, Any]) -> None:
             task.requeue_count += 1
             task.last_requeue = now
         job.tasks[key] = task
-        job.task_ids.add(key)
+        job.tasks_in_order.add(task)
         job.count(task, 1)
         service.task_ages.added(job, task.created)
         if left is not None:

@@ -51,7 +51,7 @@ class Tasks:
         task.is_job_manager = is_job_manager
         job.tasks_change()
         job.tasks[key] = task
-        job.task_ids.add(key)
+        job.tasks_in_order.add(task)
         job.count(task, 1)
         self._events.task_added(job, now)
         depends_on = spec.get("dependsOn")
@@ -84,7 +84,7 @@ class Tasks:
         job.tasks_change()
         job.count(task, -1)
         del job.tasks[task.id.lower()]
-        job.task_ids.remove(task.id.lower())
+        job.tasks_in_order.remove(task)
         job.dependencies.forget(task.id)
         task.files_gone = True
         if task.state == "active" and not task.waiting:

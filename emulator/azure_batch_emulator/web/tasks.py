@@ -102,7 +102,7 @@ def list_tasks(request: Request) -> Reply:
     return reply_page(
         request,
         "tasks",
-        map(job.tasks.__getitem__, job.task_ids.after(token)),
+        job.tasks_in_order.after(token),
         lambda task: task.id.lower(),
         item,
         matches=matches,
@@ -113,8 +113,10 @@ def list_tasks(request: Request) -> Reply:
 def _written_page(request: Request, job: Job, matches: Predicate | None, token: str | None) -> Reply:
     """A page without a selection, written straight away."""
     size = request.query.max_results()
-    tasks = map(job.tasks.__getitem__, job.task_ids.after(token))
-    chosen = list(islice(filter(matches, tasks) if matches is not None else tasks, size + 1))
+    if matches is None:
+        chosen = job.tasks_in_order.first_after(token, size + 1)
+    else:
+        chosen = list(islice(filter(matches, job.tasks_in_order.after(token)), size + 1))
     if not chosen:
         return Reply({"odata.metadata": request.metadata("tasks"), "value": []})
     link = None

@@ -209,7 +209,7 @@ class Engine(RuleBasedStateMachine):
             assert counts.running == states.count("running") + states.count("preparing")
             assert counts.completed == states.count("completed") == counts.succeeded + counts.failed
             assert (counts.succeeded, counts.failed) == (results.count("success"), results.count("failure"))
-            assert list(job.task_ids.after(None)) == sorted(job.tasks)
+            assert [task.id.lower() for task in job.tasks_in_order.after(None)] == sorted(job.tasks)
 
     @invariant()
     def no_task_is_lost(self) -> None:

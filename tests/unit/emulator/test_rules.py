@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from azure_batch_emulator.engine import job_rules, pool_rules, task_rules, transitions
 from azure_batch_emulator.engine.dependencies import Dependencies
-from azure_batch_emulator.engine.ordered import OrderedIds
+from azure_batch_emulator.engine.ordered import Ordered
 from azure_batch_emulator.executors.base import RunResult
 from azure_batch_emulator.wire.errors import BatchError
 
@@ -64,17 +64,21 @@ def test_a_forgotten_child_is_not_released() -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.text(alphabet="ab01", min_size=1, max_size=3))))
-def test_ids_stay_in_order(steps: list[tuple[bool, str]]) -> None:
-    ids, model = OrderedIds(), set()
+def test_items_stay_in_the_order_of_their_ids(steps: list[tuple[bool, str]]) -> None:
+    # An item is the tuple of its id.
+    items, model = Ordered[tuple[str]](lambda item: item[0]), set[str]()
     for adds, name in steps:
         if adds and name not in model:
-            ids.add(name)
+            items.add((name,))
             model.add(name)
         elif not adds and name in model:
-            ids.remove(name)
+            items.remove((name,))
             model.discard(name)
-        assert list(ids.after(None)) == sorted(model)
-        assert list(ids.after("a0")) == sorted(x for x in model if x > "a0")
+        beyond = sorted((name,) for name in model if name > "a0")
+        assert list(items.after(None)) == sorted((name,) for name in model)
+        assert list(items.after("a0")) == beyond
+        assert items.first_after("a0", 2) == beyond[:2]
+        assert items.first_after(None, 2) == sorted((name,) for name in model)[:2]
 
 
 @pytest.mark.parametrize(
