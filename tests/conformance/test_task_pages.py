@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
 import pytest
 
+from azure_batch_emulator.engine.entities import Task
 from azure_batch_emulator.engine.task_rules import TOO_OLD
-from azure_batch_emulator.schema.versions import DEFAULT, VERSIONS
-from azure_batch_emulator.web import render
+from azure_batch_emulator.schema.versions import DEFAULT, VERSIONS, Version
+from azure_batch_emulator.web import render, task_records
 from azure_batch_emulator.web.task_pages import TaskPage
+from azure_batch_emulator.web.task_records import TaskRecords
 from support.property_samples import TASKS
 from support.still_service import BASE, MACHINE, StillService
 
@@ -56,6 +58,30 @@ def stage_of_every_kind(*, windows: bool = False) -> StillService:
     return stage
 
 
+@pytest.fixture(params=["as records", "piece by piece"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Either way of writing, whatever the tasks."""
+    monkeypatch.setattr(task_records, "_MAX_KINDS", 1000 if request.param == "as records" else 0)
+    monkeypatch.setattr(task_records, "_FEWEST_PER_KIND", 1 if request.param == "as records" else 10_000)
+
+
+def as_objects(tasks: Sequence[Task], link: str | None = None, version: Version = DEFAULT) -> bytes:
+    """A page as the server writes what is no page of tasks."""
+    page: dict[str, Any] = {
+        "odata.metadata": f"{BASE}/$metadata#tasks",
+        "value": [version.show(render.task(BASE, task)) for task in tasks],
+    }
+    if link is not None:
+        page["odata.nextLink"] = link
+    return orjson.dumps(page, option=orjson.OPT_INDENT_2).replace(b"\n", b"\r\n")
+
+
+def written(tasks: Sequence[Task], link: str | None = None, version: Version = DEFAULT) -> list[bytes]:
+    """The same as pages of tasks are written."""
+    return [bytes(block) for block in TaskPage(BASE, version, f"{BASE}/$metadata#tasks").blocks(tasks, link)]
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("version", VERSIONS.values(), ids=lambda version: version.name)
 @pytest.mark.parametrize("windows", [False, True])
 def test_the_text_is_that_of_the_objects(version: Any, *, windows: bool) -> None:
@@ -66,29 +92,47 @@ def test_the_text_is_that_of_the_objects(version: Any, *, windows: bool) -> None
     assert {task.retry_count for task in tasks} == {0, 1}
     assert max(task.requeue_count for task in tasks) == 1
     for link in (None, f"{BASE}/jobs/job/tasks?a=b&$skiptoken=x"):
-        expected: dict[str, Any] = {
-            "odata.metadata": f"{BASE}/$metadata#tasks",
-            "value": [version.show(render.task(BASE, task)) for task in tasks],
-        }
-        if link is not None:
-            expected["odata.nextLink"] = link
-        written = b"".join(TaskPage(BASE, version, f"{BASE}/$metadata#tasks").blocks(tasks, link))
-        assert written == orjson.dumps(expected, option=orjson.OPT_INDENT_2).replace(b"\n", b"\r\n")
+        assert b"".join(written(tasks, link, version)) == as_objects(tasks, link, version)
 
 
-def test_a_page_of_several_blocks_and_nodes_is_that_of_the_objects() -> None:
+COMMANDS: dict[str, Callable[[int], str]] = {
+    "one command": lambda number: "true",
+    "a command for each": lambda number: f"true {'x' * (number % 40)} \u00fc",
+    "two ways to end": lambda number: f"exit {int(number % 7 == 3)}",
+}
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_page_of_several_blocks_and_nodes_is_that_of_the_objects(command: str) -> None:
     stage = StillService()
     stage.steady_pool(3, taskSlotsPerNode=2)
     stage.must("POST", "/jobs", {"id": "job", "poolInfo": {"poolId": "pool"}})
     for first in (0, 100):
-        value = [{"id": f"t{number}", "commandLine": "true"} for number in range(first, first + 100)]
+        value = [{"id": f"t{n}", "commandLine": COMMANDS[command](n)} for n in range(first, first + 100)]
         stage.must("POST", "/jobs/job/addtaskcollection", {"value": value})
+        stage.clock.advance(0.7654321)
     stage.clock.run_until(lambda: stage.service.job("job").counts.completed == 200)
     tasks = list(stage.service.job("job").tasks.values())
     assert len({task.node_id for task in tasks}) == 3
-    blocks = list(TaskPage(BASE, DEFAULT, "tasks").blocks(tasks, None))
+    blocks = written(tasks)
     assert len(blocks) > 1
-    assert orjson.loads(b"".join(blocks))["value"] == [render.task(BASE, task) for task in tasks]
+    assert b"".join(blocks) == as_objects(tasks)
+
+
+def test_a_page_of_few_kinds_is_written_as_records_and_another_one_is_not() -> None:
+    stage = stage_of_every_kind()
+    tasks = list(stage.service.job("job").tasks.values())
+    assert TaskRecords.of(BASE, DEFAULT, tasks) is None
+    stage.must("POST", "/jobs", {"id": "long", "poolInfo": {"poolId": "pool"}})
+    value = [{"id": f"t{number}", "commandLine": "true"} for number in range(100)]
+    stage.must("POST", "/jobs/long/addtaskcollection", {"value": value})
+    alike = list(stage.service.job("long").tasks.values())
+    assert TaskRecords.of(BASE, DEFAULT, alike) is not None
+    # A task that ends without having run lacks what others have that end so: they are not of one kind.
+    stage.must("POST", "/jobs/long/tasks/t7/terminate")
+    assert TaskRecords.of(BASE, DEFAULT, alike) is not None
+    assert b"".join(written(alike)) == as_objects(alike)
 
 
 def test_tasks_of_a_pool_that_was_recreated_for_windows_differ_from_those_before() -> None:

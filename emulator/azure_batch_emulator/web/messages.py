@@ -125,7 +125,7 @@ class Reply:
     location: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
     stream: AsyncIterator[bytes] | None = None
-    blocks: list[bytes] | Iterator[bytes] | None = None
+    blocks: list[bytearray] | Iterator[bytearray] | None = None
     status: int | None = None
     later: Callable[[], Reply] | None = None
 
