@@ -33,7 +33,7 @@ class Blocks(Payload):
     The next one is made when the socket has taken most of what is there, however slowly the caller reads.
     """
 
-    def __init__(self, blocks: Iterator[bytes]) -> None:
+    def __init__(self, blocks: Iterator[bytes] | Iterator[bytearray]) -> None:
         super().__init__(blocks, content_type=JSON_TYPE)
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:

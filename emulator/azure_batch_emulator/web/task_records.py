@@ -15,7 +15,7 @@ from azure_batch_emulator.web import value_columns
 from azure_batch_emulator.web.task_templates import Kind
 from azure_batch_emulator.web.value_columns import Columns
 
-# The system gives memory for more than 128 KiB anew each time, and a slow caller holds as much of each kind.
+# The system clears memory of more than 128 KiB for each block, and a slow caller holds as much of each kind.
 _BYTES_AT_ONCE = 90_000
 _MAX_AT_ONCE = 50
 # A kind costs as much as some tasks do.
@@ -135,6 +135,7 @@ class _Records:
         self.is_complete = tasks.commands.count(tasks.commands[0]) == len(tasks.commands)
         self._place_of_command = 0
         self._nodes: list[int] = []
+        self._on_nodes: dict[str | None, bytes] = {}
         # Times that are equal have the same columns.
         self._fills: dict[int, tuple[Columns, list[int]]] = {}
         texts, blanks = templates.cut(text)
@@ -159,8 +160,11 @@ class _Records:
     def some(self, first: int, beyond: int) -> bytearray:
         """The records of some of the tasks; what is to be left out of them is zero."""
         nodes = self._tasks.nodes[first:beyond]
-        records = {node: self._on(node) for node in set(nodes)}
-        made = bytearray().join(map(records.__getitem__, nodes))
+        for node in set(nodes).difference(self._on_nodes):
+            self._on_nodes[node] = self._on(node)
+        made = bytearray().join(map(self._on_nodes.__getitem__, nodes))
+        if len(self._on_nodes) * self.size > _BYTES_AT_ONCE:
+            self._on_nodes.clear()
         size = self.size
         for columns, places in self._fills.values():
             for offset, characters in columns.differing:
