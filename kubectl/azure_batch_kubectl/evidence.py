@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from azure_batch_kubectl.remote import owner_of
+from azure_batch_operator.api.base import HELD_METADATA
 from azure_batch_operator.batch import BatchClient, BatchError, JsonObject, Listing
 from azure_batch_operator.batch.errors import NotFoundError
 from azure_batch_operator.batch.wire import Node
 from azure_batch_operator.causes import Evidence, NodeFailure, PoolEvidence, WayOut
 from azure_batch_operator.causes.dependencies import Waiting
-from azure_batch_operator.causes.disabling import disabler
+from azure_batch_operator.causes.disabling import UNKNOWN, disabler
 from azure_batch_operator.causes.reading import demand, node_failure, pool_evidence
 
 _MAX_TASKS, _MAX_LOOKED_UP, _MAX_NODES = 2000, 50, 20
@@ -94,11 +96,14 @@ async def gather_task(
     )
 
 
-async def _disabled(client: BatchClient, job: JsonObject) -> str | None:
-    """Who has disabled a job, in a sentence; None if that does not show."""
+async def _disabled(client: BatchClient, job: JsonObject) -> str:
+    """That a job is disabled, and by whom as far as that shows."""
+    if any(item.get("name") == HELD_METADATA for item in job.get("metadata") or ()):
+        whose = owner_of(job) or job["id"]
+        return f"BatchJob {whose} is suspended, or is being moved to another pool, so no task of the job starts"
     failed = await _first(client.tasks.list(str(job["id"]), filter=_FAILED, select=_ENDED), _MAX_TASKS)
     known = disabler(job, failed)
-    return None if known is None else known.sentence
+    return UNKNOWN if known is None else known.sentence
 
 
 async def _first(listing: Listing, most: int) -> list[JsonObject]:

@@ -87,6 +87,12 @@ def _check_own(thing: objects.Object) -> None:
             raise FailureError(f"{thing['kind']} {objects.name(thing)} has no resource: {each.get('message')}")
 
 
+def owner_of(found: JsonObject) -> str | None:
+    """Namespace and name of the object that owns a resource; None if no object does."""
+    owner = ownership.owner_of(found)
+    return None if owner is None else f"{owner.object.namespace}/{owner.object.name}"
+
+
 def check_owner(thing: objects.Object, id: str, found: JsonObject) -> None:
     """Refuse a resource whose marker names another object, as after the object's own one was deleted and the ID used again.
 

@@ -227,6 +227,11 @@ def _open(thing: Object, around: Around, seen: Seen | None) -> Answer:
         failed = condition(thing, "ResizeFailed")
         todo = of_resize(str(failed.get("reason"))) if failed.get("status") == "True" else None
         return Answer(f"{who} is {objects.phase(thing) or 'ready'}, but not all is well", tuple(wrong), todo)
+    account = _readable(around.account)
+    if account is not None and condition(account, "Ready").get("status") == "False":
+        # Nobody looks at Azure Batch meanwhile, so the status may be old.
+        known = f"{who} was {objects.phase(thing) or 'ready'} when it was last seen{_progress(thing)}"
+        return Answer(known, (*_parents(Around(account=account)), *failures(thing)))
     found = f"Nothing is wrong with {who}: it is {objects.phase(thing) or 'ready'}{_progress(thing)}"
     return Answer(f"{found}{_said(ready)}", tuple(failures(thing)))
 

@@ -165,7 +165,8 @@ async def test_no_cause_is_named_where_there_is_none(stage: Stage, name: str) ->
     assert said == f"Nothing is wrong with {healthy.kind} {healthy.name}: {healthy.says}"
 
 
-async def test_nobody_else_is_blamed_for_what_the_spec_asked_for(stage: Stage) -> None:
+@pytest.mark.parametrize("policy", ["requeue", "terminate"])
+async def test_nobody_else_is_blamed_for_what_the_spec_asked_for(stage: Stage, policy: str) -> None:
     told: list[str] = []
 
     def look() -> bool:
@@ -174,7 +175,7 @@ async def test_nobody_else_is_blamed_for_what_the_spec_asked_for(stage: Stage) -
         return bool(stage.reason("bj", "own") == "Running" and stage.status("bj", "own").get("state") == "active")
 
     await stage.ready_pool()
-    stage.apply(job("own", tasks=sleeping(2, LONG)))
+    stage.apply(job("own", suspendPolicy=policy, onAllTasksComplete="noaction", tasks=sleeping(20, LONG)))
     await stage.until(look, 900)
     for _ in range(2):
         stage.patch("bj", "own", {"spec": {"suspend": True}})

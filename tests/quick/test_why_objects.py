@@ -70,6 +70,14 @@ async def throttled(stage: Stage) -> None:
     await reached(stage, "bacc", "Throttled", "main")
 
 
+async def running_while_throttled(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=sleeping(2, 36_000)))
+    await reached(stage, "bj", "Running")
+    stage.azure.fault(".*", status=429, retryAfter=300)
+    await reached(stage, "bacc", "Throttled", "main")
+
+
 async def of_somebody_else(stage: Stage) -> None:
     await stage.ready_pool()
     stage.azure.post("/jobs", {"id": "own", "poolInfo": {"poolId": "cpu"}})
@@ -200,6 +208,10 @@ TROUBLES = {
         throttled,
         "waits: the operator has not acted on it yet. BatchAccount main is not ready (Throttled): Azure Batch responded 429",
         silent="check that the operator runs",
+    ),
+    "running while throttled": Trouble(
+        running_while_throttled,
+        "was Running when it was last seen, 0/2 tasks ended. BatchAccount main is not ready (Throttled)",
     ),
     "foreign owner": Trouble(
         of_somebody_else,

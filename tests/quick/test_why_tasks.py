@@ -132,6 +132,25 @@ async def task_of_a_disabled_job(stage: Stage) -> None:
     await stage.until(lambda: stage.azure.get("/jobs/theirs/tasks/own"), 300)
 
 
+async def task_of_a_job_that_a_batch_job_has_suspended(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("theirs", onAllTasksComplete="noaction", tasks=[{"id": "a", "commandLine": "sleep 9000"}]))
+    await reached(stage, "bj", "Running", "theirs")
+    stage.patch("bj", "theirs", {"spec": {"suspend": True}})
+    await reached(stage, "bj", "Suspended", "theirs")
+    stage.apply(thing("BatchTask", "own", jobId="theirs", accountRef={"name": "main"}, commandLine=TRUE))
+    await stage.until(lambda: stage.azure.get("/jobs/theirs/tasks/own"), 300)
+
+
+async def task_of_a_job_that_others_may_have_disabled(stage: Stage) -> None:
+    await stage.ready_pool()
+    acts = {"id": "theirs", "poolInfo": {"poolId": "cpu"}, "onTaskFailure": "performexitoptionsjobaction"}
+    stage.azure.post("/jobs", acts)
+    stage.azure.post("/jobs/theirs/disable", {"disableTasks": "requeue"})
+    stage.apply(thing("BatchTask", "own", jobId="theirs", accountRef={"name": "main"}, commandLine=TRUE))
+    await stage.until(lambda: stage.azure.get("/jobs/theirs/tasks/own"), 300)
+
+
 async def task_without_job(stage: Stage) -> None:
     await stage.ready_pool()
     stage.apply(task("own", "nowhere"))
@@ -223,6 +242,17 @@ TROUBLES = {
     ),
     "task of a disabled job": Trouble(
         task_of_a_disabled_job, "waits: another client has disabled the job in Azure Batch", **TASKS
+    ),
+    "task of a job that its BatchJob has suspended": Trouble(
+        task_of_a_job_that_a_batch_job_has_suspended,
+        "waits: BatchJob default/theirs is suspended, or is being moved to another pool, so no task of the job starts.",
+        silent="client",
+        **TASKS,
+    ),
+    "task of a job that others may have disabled": Trouble(
+        task_of_a_job_that_others_may_have_disabled,
+        "waits: the job is disabled in Azure Batch, by an exit condition or by another client, so no task starts",
+        **TASKS,
     ),
     "task without job": Trouble(
         task_without_job,

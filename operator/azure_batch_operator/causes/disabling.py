@@ -12,6 +12,9 @@ from azure_batch_operator.causes.exits import disables_job, how
 _SOON = timedelta(minutes=5)
 """How long after the end of the task its job may be `disabling` before it is `disabled`: running tasks are stopped meanwhile."""
 _ACTS = "performexitoptionsjobaction"
+_ENABLE = "enable it in Azure Batch, or set spec.suspend to true and then to false"
+UNKNOWN = f"the job is disabled in Azure Batch, by an exit condition or by another client, so no task starts: {_ENABLE}"
+"""What is said if nothing shows who did it."""
 
 Body = Mapping[str, Any]
 
@@ -29,11 +32,10 @@ class Disabler:
     @property
     def sentence(self) -> str:
         """What has happened, and what to do."""
-        enable = "enable it in Azure Batch, or set spec.suspend to true and then to false"
         if self.task is None:
-            return f"another client has disabled the job in Azure Batch, so no task starts: {enable}"
+            return f"another client has disabled the job in Azure Batch, so no task starts: {_ENABLE}"
         text = f"an exit condition of task {self.task} has disabled the job, so no task starts"
-        return f"{text}: correct the cause, then {enable}"
+        return f"{text}: correct the cause, then {_ENABLE}"
 
 
 def disabler(job: Body, failed: Iterable[Body]) -> Disabler | None:

@@ -10,7 +10,7 @@ from msgspec.structs import asdict
 from azure_batch_operator.api.base import HELD_METADATA, RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.wire import NO_COUNTS
-from azure_batch_operator.causes.disabling import disabler
+from azure_batch_operator.causes.disabling import UNKNOWN, disabler
 from azure_batch_operator.reconcile.error_classes import classify_error
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job.changes import ends_with_its_tasks, note
@@ -89,12 +89,7 @@ def verdict(
 
 def _disabled(resource: Resource, remote: Mapping[str, Any], tasks: TasksView) -> str:
     known = disabler(remote, as_bodies(resource.spec, tasks.failed))
-    if known is not None:
-        return known.sentence
-    return (
-        "the job is disabled in Azure Batch, by an exit condition or by another client, so no task starts: enable it "
-        "there, or set spec.suspend to true and then to false"
-    )
+    return UNKNOWN if known is None else known.sentence
 
 
 def _suspended(state: str) -> Verdict:
