@@ -50,6 +50,19 @@ def test_headers_of_a_resource(client: BatchClient, emulator: EmulatorThread) ->
     assert "etag" not in headers
 
 
+def test_a_body_for_an_operation_that_has_none_is_ignored(client: BatchClient, emulator: EmulatorThread) -> None:
+    """Inferred: no recording sends one (docs/emulator-differences.md)."""
+    make_pool(client, nodes=0)
+    make_job(client)
+    add_task(client, "t")
+    body = {"noSuchProperty": [1]}
+    assert emulator.call("GET", "/jobs/job/tasks/t", body)[0] == 200
+    assert emulator.call("POST", "/jobs/job/tasks/t/terminate", body)[0] == 204
+    assert emulator.call("POST", "/jobs/job/enable", body)[0] == 202
+    assert emulator.call("DELETE", "/jobs/job/tasks/t", body)[0] == 200
+    assert emulator.call("GET", "/jobs/job/tasks/t")[0] == 404
+
+
 def test_headers_of_actions(client: BatchClient, emulator: EmulatorThread) -> None:
     make_pool(client, nodes=0)
     status, headers, body = emulator.call("POST", "/pools/pool/resize", {"targetDedicatedNodes": 0})

@@ -159,7 +159,7 @@ class Schedules:
             self._set_timer(schedule, now)
             self._watch_end(schedule, now)
             if schedule.due and schedule.due_at is not None:
-                self._open_window(schedule, (now - schedule.due_at) / TICKS_PER_SECOND * self._state.clock.scale)
+                self._open_window(schedule, now - schedule.due_at)
             self._look_soon(schedule)
 
     # -- time --
@@ -286,23 +286,40 @@ class Schedules:
             # The wall clock may have been set back since the timer was planned.
             self._set_timer(schedule, now)
             return
-        self._advance(schedule, schedule.next_run or now, now)
+        due_at = self._latest_due(schedule, schedule.next_run or now, now)
+        self._advance(schedule, due_at, now)
+        late = now - due_at
+        # A timer may be late on a busy machine; only a run that was missed can be too late.
+        if late > TICKS_PER_SECOND and self._window_left(schedule, late) == 0.0:
+            self._look(schedule)
+            return
         if self._running(schedule):
             # At most one job at a time: this one waits, and is given up when its window closes.
-            schedule.due, schedule.due_at = True, now
-            self._open_window(schedule, 0.0)
+            schedule.due, schedule.due_at = True, due_at
+            self._open_window(schedule, late)
             return
         self._start_job(schedule)
 
-    def _open_window(self, schedule: JobSchedule, gone: float) -> None:
-        """Give a job that is due the time of its window.
+    def _latest_due(self, schedule: JobSchedule, due: int, now: int) -> int:
+        """The last due time that has come, if others before it passed unnoticed."""
+        step = self._step(schedule)
+        return due if step is None else due + step * (max(0, now - due) // step)
+
+    def _window_left(self, schedule: JobSchedule, late: int) -> float | None:
+        """Service seconds in which a job can still start; None without a startWindow.
 
         Args:
-            gone: service seconds since it was due.
+            late: ticks since it was due.
         """
         window = schedule.spec.get("schedule", {}).get("startWindow")
-        if window is not None:
-            left = max(0.0, duration_seconds(window) - gone)
+        if window is None:
+            return None
+        return max(0.0, duration_seconds(window) - late / TICKS_PER_SECOND * self._state.clock.scale)
+
+    def _open_window(self, schedule: JobSchedule, late: int) -> None:
+        """Give a job that is due the time that is left of its window."""
+        left = self._window_left(schedule, late)
+        if left is not None:
             self._state.clock.call_later(left, self._window_closed, schedule, schedule.due_at)
 
     @staticmethod

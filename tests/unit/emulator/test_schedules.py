@@ -225,6 +225,47 @@ def test_due_times_that_have_passed_are_skipped(monkeypatch: pytest.MonkeyPatch)
     assert (schedule.due, schedule.job_serial) == (True, 1)
 
 
+@pytest.mark.parametrize(
+    ("late", "jobs"),
+    [(5, 2), (20, 1), (65, 2), (80, 1)],
+    ids=["within its window", "after it", "the second within its window", "the second after it"],
+)
+def test_a_run_that_was_missed_starts_only_within_its_window(late: float, jobs: int) -> None:
+    bench = Bench()
+    schedule = scheduled(bench, {"recurrenceInterval": "PT1H", "startWindow": "PT10M"})
+    bench.service.jobs.terminate(bench.service.job("s:job-1"), "done")
+    bench.clock.advance(30 * MINUTE)
+    bench.clock.skew(late * MINUTE)
+    bench.clock.advance(30 * MINUTE)
+    assert (schedule.job_serial, schedule.due) == (jobs, False)
+    if jobs == 1:
+        # 20 and 80 minutes late are both 20 minutes after a due time.
+        bench.clock.advance(39 * MINUTE)
+        assert schedule.job_serial == 1
+        bench.clock.advance(2 * MINUTE)
+        assert schedule.job_serial == 2, "the opportunity comes again"
+
+
+def test_a_run_that_was_missed_has_what_is_left_of_its_window() -> None:
+    bench = Bench()
+    schedule = scheduled(bench, {"recurrenceInterval": "PT1H", "startWindow": "PT10M"})
+    bench.clock.skew(7 * MINUTE)
+    bench.clock.advance(60 * MINUTE)
+    assert (schedule.job_serial, schedule.due) == (1, True)
+    bench.clock.advance(2 * MINUTE)
+    assert schedule.due
+    bench.clock.advance(2 * MINUTE)
+    assert not schedule.due
+
+
+def test_a_schedule_whose_only_run_was_missed_is_over() -> None:
+    bench = Bench()
+    schedule = scheduled(bench, {"doNotRunUntil": in_minutes(bench, 30), "startWindow": "PT10M"})
+    bench.clock.skew(20 * MINUTE)
+    bench.clock.advance(31 * MINUTE)
+    assert (schedule.state, schedule.job_serial) == ("completed", 0)
+
+
 @pytest.mark.parametrize("replace", [False, True])
 @pytest.mark.parametrize("later", [None, 200])
 def test_a_schedule_whose_end_is_postponed_or_removed_continues(later: int | None, *, replace: bool) -> None:
