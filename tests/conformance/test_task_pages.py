@@ -11,9 +11,10 @@ import pytest
 from azure_batch_emulator.engine.entities import Task
 from azure_batch_emulator.engine.task_rules import TOO_OLD
 from azure_batch_emulator.schema.versions import DEFAULT, VERSIONS, Version
-from azure_batch_emulator.web import render, task_records
+from azure_batch_emulator.web import render, task_pages, task_records
 from azure_batch_emulator.web.task_pages import TaskPage
 from azure_batch_emulator.web.task_records import TaskRecords
+from azure_batch_emulator.web.task_templates import kinds_of
 from support.property_samples import TASKS
 from support.still_service import BASE, MACHINE, StillService
 
@@ -58,11 +59,16 @@ def stage_of_every_kind(*, windows: bool = False) -> StillService:
     return stage
 
 
-@pytest.fixture(params=["as records", "piece by piece"])
+WAYS = {"as records": (1000, 1, 0), "piece by piece": (0, 10_000, 0), "one by one": (0, 10_000, 10_000)}
+
+
+@pytest.fixture(params=WAYS)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Either way of writing, whatever the tasks."""
-    monkeypatch.setattr(task_records, "_MAX_KINDS", 1000 if request.param == "as records" else 0)
-    monkeypatch.setattr(task_records, "_FEWEST_PER_KIND", 1 if request.param == "as records" else 10_000)
+    """Each way of writing, whatever the tasks."""
+    kinds, fewest_of_records, fewest_of_templates = WAYS[request.param]
+    monkeypatch.setattr(task_records, "_MAX_KINDS", kinds)
+    monkeypatch.setattr(task_records, "_FEWEST_PER_KIND", fewest_of_records)
+    monkeypatch.setattr(task_pages, "_FEWEST_PER_KIND", fewest_of_templates)
 
 
 def as_objects(tasks: Sequence[Task], link: str | None = None, version: Version = DEFAULT) -> bytes:
@@ -123,15 +129,16 @@ def test_a_page_of_several_blocks_and_nodes_is_that_of_the_objects(command: str)
 def test_a_page_of_few_kinds_is_written_as_records_and_another_one_is_not() -> None:
     stage = stage_of_every_kind()
     tasks = list(stage.service.job("job").tasks.values())
-    assert TaskRecords.of(BASE, DEFAULT, tasks) is None
+    assert TaskRecords.of_one_kind(BASE, DEFAULT, tasks) is None
+    assert TaskRecords.of_few_kinds(BASE, DEFAULT, tasks, kinds_of(tasks)) is None
     stage.must("POST", "/jobs", {"id": "long", "poolInfo": {"poolId": "pool"}})
     value = [{"id": f"t{number}", "commandLine": "true"} for number in range(100)]
     stage.must("POST", "/jobs/long/addtaskcollection", {"value": value})
     alike = list(stage.service.job("long").tasks.values())
-    assert TaskRecords.of(BASE, DEFAULT, alike) is not None
-    # A task that ends without having run lacks what others have that end so: they are not of one kind.
+    assert TaskRecords.of_one_kind(BASE, DEFAULT, alike) is not None
     stage.must("POST", "/jobs/long/tasks/t7/terminate")
-    assert TaskRecords.of(BASE, DEFAULT, alike) is not None
+    assert TaskRecords.of_one_kind(BASE, DEFAULT, alike) is None
+    assert TaskRecords.of_few_kinds(BASE, DEFAULT, alike, kinds_of(alike)) is not None
     assert b"".join(written(alike)) == as_objects(alike)
 
 

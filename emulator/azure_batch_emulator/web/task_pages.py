@@ -1,9 +1,9 @@
 """Pages of tasks as text, for lists of very many: what `render.task` and the server's JSON give, several times as fast.
 
 Most tasks of a job differ in their id, their times, their node and perhaps their command only. One task of each kind is rendered as
-usual and becomes a template. Pages of few kinds are written as records (`task_records`). On pages of many kinds all templates have
-the same blanks, so that the blanks of many tasks are filled column by column.
-`tests/conformance/test_task_pages.py` compares both ways with the usual one, for tasks in every state.
+usual and becomes a template. Pages of few kinds are written as records (`task_records`). On pages of more kinds all templates have
+the same blanks, so that the blanks of many tasks are filled column by column. Tasks that are nearly all of different kinds are
+rendered as usual. `tests/conformance/test_task_pages.py` compares all ways with the usual one, for tasks in every state.
 
 A page of 1,000 tasks has 1.7 MB. It is made in blocks that fit into the processor's cache, each while it is sent: memory for the
 whole page, taken again and written once, costs a sixth of the page's time, and a caller that reads slowly holds one block and a few
@@ -28,6 +28,8 @@ from azure_batch_emulator.wire.ticks import format_timestamps
 _PIECES = 2 * len(templates.BLANKS) + 1
 # About 64 KiB of usual tasks.
 _TASKS_PER_BLOCK = 40
+# A template costs as much as some tasks that are rendered as usual.
+_FEWEST_PER_KIND = 3
 # Characters of templates that are kept for the next block: those of several hundred usual tasks on as many nodes.
 _MAX_KEPT = 524_288
 
@@ -84,19 +86,32 @@ class TaskPage:
         self._base = base
         self._version = version
         self._metadata = metadata
-        self._texts: dict[Kind, str] = {}
-        self._templates: dict[tuple[Kind, str | None], list[str]] = {}
+        self._templates: dict[Kind, list[str]] = {}
         self._kept = 0
 
     def blocks(self, tasks: Sequence[Task], next_link: str | None) -> list[bytearray] | Iterator[bytearray]:
         """The page of some tasks, at least one; blocks of a page that has several are made as they are asked for."""
-        records = TaskRecords.of(self._base, self._version, tasks)
+        records = TaskRecords.of_one_kind(self._base, self._version, tasks)
         if records is not None:
             blocks = self._framed(records.blocks(), records.count, next_link)
         else:
-            texts = self._filled(_Columns.of(tasks), templates.kinds_of(tasks))
-            blocks = self._framed(texts, -(len(tasks) // -_TASKS_PER_BLOCK), next_link)
+            blocks = self._of_kinds(tasks, templates.kinds_of(tasks), next_link)
         return blocks if len(tasks) > _TASKS_PER_BLOCK else list(blocks)
+
+    def _of_kinds(self, tasks: Sequence[Task], kinds: Sequence[Kind], next_link: str | None) -> Iterator[bytearray]:
+        records = TaskRecords.of_few_kinds(self._base, self._version, tasks, kinds)
+        if records is not None:
+            return self._framed(records.blocks(), records.count, next_link)
+        if len(set(kinds)) * _FEWEST_PER_KIND > len(tasks):
+            texts = self._one_by_one([templates.still(task) for task in tasks])
+        else:
+            texts = self._filled(_Columns.of(tasks), kinds)
+        return self._framed(texts, -(len(tasks) // -_TASKS_PER_BLOCK), next_link)
+
+    def _one_by_one(self, tasks: Sequence[Task]) -> Iterator[bytearray]:
+        for first in range(0, len(tasks), _TASKS_PER_BLOCK):
+            some = tasks[first : first + _TASKS_PER_BLOCK]
+            yield bytearray("".join([templates.text_of_one(self._base, self._version, task) for task in some]), "utf-8")
 
     def _framed(self, texts: Iterator[bytearray], count: int, next_link: str | None) -> Iterator[bytearray]:
         """Some texts of tasks, with what comes before and after them instead of the last comma."""
@@ -113,25 +128,18 @@ class TaskPage:
             yield self._block(kinds[first:beyond], columns.part(first, beyond))
 
     def _block(self, kinds: Sequence[Kind], columns: _Columns) -> bytearray:
-        places = list(zip(kinds, columns.nodes, strict=True))
-        for kind, node in set(places).difference(self._templates):
-            self._templates[kind, node] = self._template(kind, node)
-        pieces = list(chain.from_iterable(map(self._templates.__getitem__, places)))
+        for kind in set(kinds).difference(self._templates):
+            self._templates[kind] = self._template(kind)
+        pieces = list(chain.from_iterable(map(self._templates.__getitem__, kinds)))
         _fill(pieces, columns)
         if self._kept > _MAX_KEPT:
             self._templates.clear()
-            self._texts.clear()
             self._kept = 0
         return bytearray("".join(pieces), "utf-8")
 
-    def _template(self, kind: Kind, node: str | None) -> list[str]:
+    def _template(self, kind: Kind) -> list[str]:
         """The text of a task of a kind with a blank for each value, at every odd index."""
-        # There may be many nodes. Tasks of the same kind on different nodes differ in the node's id only.
-        text = self._texts.get(kind)
-        if text is None:
-            text = self._texts[kind] = templates.text_with_blanks(self._base, self._version, kind.task)
-            self._kept += len(text)
-        rest = text.replace(templates.blank(templates.NODE), node or "")
+        rest = templates.text_with_blanks(self._base, self._version, kind.task)
         self._kept += len(rest)
         pieces = [""] * _PIECES
         for number, blank in enumerate(templates.BLANKS):
@@ -152,7 +160,9 @@ def _between(before: bytes, block: bytearray, end: bytes | None) -> bytearray:
 
 def _fill(pieces: list[str], columns: _Columns) -> None:
     """Put the values of some tasks into the blanks of their templates."""
-    ids, _, commands, modified, created, entered, entered_before, started, ended, placed, retried, requeued = columns
+    ids, nodes, commands, modified, created, entered, entered_before, started, ended, placed, retried, requeued = (
+        columns
+    )
     # Most columns are equal to another one.
     modification = format_timestamps(modified)
     creation = modification if created == modified else format_timestamps(created)
@@ -164,6 +174,7 @@ def _fill(pieces: list[str], columns: _Columns) -> None:
         entering_before = creation if entered_before == created else format_timestamps(entered_before)
     # Those of a block only: a page of long ones may have 32 MB of them.
     known = {command: templates.inside(command) for command in set(commands)}
+    node_ids = [node if there and node is not None else "" for node, there in zip(nodes, placed, strict=True)]
     directories = ids if all(placed) else [name if there else "" for name, there in zip(ids, placed, strict=True)]
     # Ids have letters, digits, '-' and '_' only: nothing in them is escaped, in JSON or in a URL.
     values = {
@@ -182,5 +193,6 @@ def _fill(pieces: list[str], columns: _Columns) -> None:
     }
     if retried:
         values |= {templates.RETRIED: format_timestamps(retried), templates.REQUEUED: format_timestamps(requeued)}
+    values |= dict.fromkeys(templates.NODES, node_ids)
     for blank, column in values.items():
         pieces[2 * (blank - templates.ID) + 1 :: _PIECES] = column

@@ -42,15 +42,18 @@ class TaskRecords:
         self.count = -(len(order) // -self._at_once)
 
     @classmethod
-    def of(cls, base: str, version: Version, tasks: Sequence[Task]) -> TaskRecords | None:
-        """Some tasks, unless they are of too many kinds or too few for this to be worth while."""
-        if len(tasks) < _FEWEST_PER_KIND:
+    def of_one_kind(cls, base: str, version: Version, tasks: Sequence[Task]) -> TaskRecords | None:
+        """Some tasks, if they are of one kind and enough for this to be worth while."""
+        if len(tasks) < _FEWEST_PER_KIND or not templates.may_be_one_kind(tasks):
             return None
-        if templates.may_be_one_kind(tasks):
-            many = _Many.of(templates.still(tasks[0]), tasks)
-            if many is not None:
-                return cls(base, version, [many], [0] * len(tasks))
-        column = templates.kinds_of(tasks)
+        many = _Many.of(templates.still(tasks[0]), tasks)
+        return cls(base, version, [many], [0] * len(tasks)) if many is not None else None
+
+    @classmethod
+    def of_few_kinds(
+        cls, base: str, version: Version, tasks: Sequence[Task], column: Sequence[Kind]
+    ) -> TaskRecords | None:
+        """Some tasks with the kind of each, if these are few."""
         if len(set(column)) > min(_MAX_KINDS, len(tasks) // _FEWEST_PER_KIND):
             return None
         return cls.of_kinds(base, version, tasks, column)
@@ -147,7 +150,7 @@ class _Records:
 
     def _first_value(self, blank: int) -> bytes:
         """What a record has in a blank at first; the blank begins where the record ends by now."""
-        if blank == templates.NODE:
+        if blank in templates.NODES:
             self._nodes.append(len(self._parts))
             return bytes(self._width)
         if blank == templates.COMMAND:

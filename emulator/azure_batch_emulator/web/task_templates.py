@@ -17,8 +17,7 @@ from azure_batch_emulator.web import render
 
 # Begins what stands for a value; nothing that users write can be the same.
 _SECRET = secrets.token_hex(16)
-NODE = 0
-# In the order of the text; the id of the node, which is in several places, is none of these. Each is once in the text.
+# In the order of the text. Each is once in it, so that the id of the task and that of the node are several.
 (
     ID,
     URL,
@@ -32,10 +31,15 @@ NODE = 0
     ENDED,
     RETRIED,
     REQUEUED,
+    NODE_AFFINITY,
+    NODE_URL,
+    NODE,
     DIRECTORY,
+    DIRECTORY_NODE,
     DIRECTORY_URL,
-) = range(1, 15)
+) = range(1, 19)
 BLANKS = range(ID, DIRECTORY_URL + 1)
+NODES = (NODE_AFFINITY, NODE_URL, NODE, DIRECTORY_NODE)
 _TIMES = {
     "lastModified": MODIFIED,
     "creationTime": CREATED,
@@ -115,16 +119,24 @@ def text_with_blanks(base: str, version: Version, task: Task) -> str:
                 part[name] = f"{blank(index)}Z"
     place = body.get("nodeInfo")
     if place and task.node_id is not None:
-        node = blank(NODE)
-        url = place["nodeUrl"].removesuffix(task.node_id) + node
+        before = place["nodeUrl"].removesuffix(task.node_id)
         directory = place["taskRootDirectoryUrl"].removeprefix(place["nodeUrl"]).removesuffix(task.id)
         place |= {
-            "affinityId": place["affinityId"].removesuffix(task.node_id) + node,
-            "nodeUrl": url,
-            "nodeId": node,
+            "affinityId": place["affinityId"].removesuffix(task.node_id) + blank(NODE_AFFINITY),
+            "nodeUrl": before + blank(NODE_URL),
+            "nodeId": blank(NODE),
             "taskRootDirectory": place["taskRootDirectory"].removesuffix(task.id) + blank(DIRECTORY),
-            "taskRootDirectoryUrl": f"{url}{directory}{blank(DIRECTORY_URL)}",
+            "taskRootDirectoryUrl": f"{before}{blank(DIRECTORY_NODE)}{directory}{blank(DIRECTORY_URL)}",
         }
+    return _written(body)
+
+
+def text_of_one(base: str, version: Version, task: Task) -> str:
+    """The text of one task, a comma at its end."""
+    return _written(version.show(render.task(base, task)))
+
+
+def _written(body: dict[str, Any]) -> str:
     text = orjson.dumps(body, option=orjson.OPT_INDENT_2).decode()
     return f"\n{text},".replace("\n", "\r\n    ")
 

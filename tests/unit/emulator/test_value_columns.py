@@ -100,7 +100,7 @@ def test_blocks_are_no_longer_for_long_tasks() -> None:
     value = [{"id": f"t{n}", "commandLine": f"echo {'x' * 9_000}"} for n in range(60)]
     stage.must("POST", "/jobs/job/addtaskcollection", {"value": value})
     tasks = list(stage.service.job("job").tasks.values())
-    records = TaskRecords.of(BASE, DEFAULT, tasks)
+    records = TaskRecords.of_one_kind(BASE, DEFAULT, tasks)
     assert records is not None
     blocks = list(records.blocks())
     assert (len(blocks), sum(map(len, blocks)) > 500_000) == (records.count, True)
