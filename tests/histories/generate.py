@@ -175,8 +175,10 @@ class _Generator:
         job["tasks"] = [self._task("i0")]
         return {
             "accountRef": {"name": "main", "namespace": "default"},
-            "cron": {"expression": chance.choice(("*/5 * * * *", "*/20 * * * *"))},
-            "concurrencyPolicy": chance.choice(("Allow", "Forbid", "Replace")),
+            "cron": {
+                "expression": chance.choice(("*/5 * * * *", "*/20 * * * *")),
+                "concurrencyPolicy": chance.choice(("Allow", "Forbid", "Replace")),
+            },
             "jobSpecification": job,
         }
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from azure_batch_emulator.wire.errors import BatchError
 from histories.history import History, Step
-from histories.quiet import stop_schedules
+from histories.quiet import seconds_of, stop_schedules
 from histories.record import Body, Call, Done, Record, Version, Write
 from histories.witness import witnessed
 from support.stage import Options, Refusal, Stage
@@ -22,11 +22,11 @@ from support.stage.clock import StageLoop
 TICK = 5.0
 """Virtual seconds between two looks at whether an operator has to be started again."""
 MAX_QUIET = 7200.0
-"""Virtual seconds after which a history that still moves is said to have no rest."""
+"""Virtual seconds, in addition to those of tasks that have not ended, after which a history that still moves has no rest."""
 MIN_QUIET = 2400.0
 """Virtual seconds that the quiet end takes at least, for what comes late by itself."""
-REST = 700.0
-"""Virtual seconds for which nothing must change, after the last change."""
+REST = 950.0
+"""Virtual seconds for which nothing must change, after the last change: longer than any task runs."""
 
 
 def play(history: History, *, disturb: Callable[[Stage], None] | None = None, quiet_least: float = MIN_QUIET) -> Record:
@@ -423,7 +423,8 @@ class _Player:
             await self._take(step)
         await self._keep_alive()
         begun, since, last = self.now, self.now, self._state()
-        while self.now - begun < MAX_QUIET:
+        longest = MAX_QUIET + seconds_of(self._commands())
+        while self.now - begun < longest:
             await self._advance(self.now + 150.0)
             state = self._state()
             if state != last:
@@ -433,6 +434,12 @@ class _Player:
                 self.record.moving = []
                 self.record.rest = (since, self.now)
                 return
+
+    def _commands(self) -> list[str]:
+        """Command lines of the tasks that have not ended."""
+        jobs = [job for service in self.stage.azure.services.values() for job in service.job_table.values()]
+        tasks = [task for job in jobs for task in job.tasks.values() if task.state != "completed"]
+        return [task.command_line for task in tasks]
 
     def _state(self) -> dict[str, str]:
         state = {}

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from histories.history import Step
 from histories.record import Body
 
 POLICY = "azurebatch.io/reconcile-policy"
+
+
+_SLEEP = re.compile(r"\bsleep (\d+)")
+
+
+def seconds_of(commands: Iterable[str]) -> float:
+    """Virtual seconds that tasks need if they run one after the other, which is what they do on a pool with one slot."""
+    return float(sum(int(seconds) for command in commands for seconds in _SLEEP.findall(command)))
 
 
 def stop_schedules(

@@ -27,7 +27,7 @@ _NULLS: Mapping[str, tuple[str, ...]] = {
     "BatchJob": ("priority", "suspend", "constraints", "failurePolicy", "backoff", "taskFactory", "tasksFrom", "tasks",
                  "activeDeadlineSeconds", "ttlSecondsAfterFinished", "metadata"),
     "BatchTask": ("dependsOnRefs", "environmentSettings", "constraints", "resourceFiles"),
-    "BatchJobSchedule": ("suspend", "concurrencyPolicy", "metadata"),
+    "BatchJobSchedule": ("suspend", "displayName", "metadata"),
     "BatchOperation": ("maxConcurrent", "maxFailures", "pausePolicy", "ttlSecondsAfterFinished"),
 }  # fmt: skip
 """Members of a spec that may be null, by kind."""
