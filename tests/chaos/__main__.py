@@ -11,7 +11,6 @@ Without CHAOS, `make chaos` runs the tests of this folder: the same kind on a re
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import random
 import sys
@@ -34,6 +33,7 @@ from perturbations.disturbances import KINDS
 from properties import cases
 from properties.paths import KINDS as KINDS_OF_OBJECTS
 from properties.sequences import Walk, run_sequences
+from support.stage.worker import prepare
 
 SEQUENCES = {"BatchPool": 100, "BatchTask": 100, "BatchJobSchedule": 100, "BatchJob": 100, "BatchAccount": 10}
 """How many of each kind; a stage has one account, so each sequence of it costs a stage."""
@@ -138,7 +138,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     options = parser.parse_args()
     began, summary = time.monotonic(), Summary()
-    with ProcessPoolExecutor(options.jobs, initializer=_quiet) as pool:
+    with ProcessPoolExecutor(options.jobs, initializer=prepare) as pool:
         points: list[Job] = []
         for name, known in zip(BY_NAME, pool.map(baseline, BY_NAME), strict=True):
             for problem in known.problems:
@@ -170,11 +170,6 @@ def main() -> int:
                 )
     print(*summary.lines(time.monotonic() - began), sep="\n")
     return int(bool(summary.broken))
-
-
-def _quiet() -> None:
-    # An authority that fails is one of the faults, and azure-identity logs each attempt.
-    logging.getLogger("azure.identity").setLevel(logging.CRITICAL)
 
 
 def _played(

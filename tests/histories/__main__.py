@@ -24,6 +24,7 @@ from histories.play import play
 from histories.record import Record
 from histories.shrink import shrink
 from histories.tally import Tally
+from support.stage.worker import prepare
 
 
 def main() -> int:
@@ -50,6 +51,7 @@ def main() -> int:
         first = History.from_json(options.file.read_text()) if options.file else generate(options.seed)
         print(_smaller(first, options.shrink, options.contains).to_json())
         return 0
+    prepare()
     tally, began = Tally(), time.monotonic()
     named = {options.file.stem: History.from_json(options.file.read_text())} if options.file else {}
     seed = options.seed

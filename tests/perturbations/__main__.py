@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from perturbations.cover import BY_NAME, Job, Outcome, baseline, jobs_of, run
 from perturbations.disturbances import KINDS
+from support.stage.worker import prepare
 
 
 def main() -> int:
@@ -36,7 +37,7 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="only count the points")
     options = parser.parse_args()
     names, began = options.scenario or list(BY_NAME), time.monotonic()
-    with ProcessPoolExecutor(options.jobs) as pool:
+    with ProcessPoolExecutor(options.jobs, initializer=prepare) as pool:
         knowns = dict(zip(names, pool.map(baseline, names), strict=True))
         wrong = [f"{name}, undisturbed: {each}" for name, known in knowns.items() for each in known.problems]
         for each in wrong:

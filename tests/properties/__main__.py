@@ -6,7 +6,6 @@ Exit code 1 if a step was not tried, if something is wrong that may not be, or i
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import resource
 import sys
@@ -22,6 +21,7 @@ from properties.cases import STEPS, Case, Outcome, batches, every_case, run
 from properties.expected import not_needed
 from properties.paths import KINDS, parsed
 from properties.sequences import Walk, run_sequences
+from support.stage.worker import prepare
 
 
 def main() -> int:
@@ -32,7 +32,7 @@ def main() -> int:
     began = time.monotonic()
     chosen = _chosen(options)
     outcomes: list[Outcome] = []
-    with ProcessPoolExecutor(options.jobs, initializer=_quiet) as pool:
+    with ProcessPoolExecutor(options.jobs, initializer=prepare) as pool:
         if options.count:
             walks = [Walk(KINDS[kind], seed) for kind in options.kind or KINDS for seed in _seeds(options)]
             played = pool.map(run_sequences, batches(walks))
@@ -62,11 +62,6 @@ def main() -> int:
         print(f"nothing needs this any more (expected.py): {pattern}")
     covered = options.count or all(set(STEPS) <= each.covered.keys() for each in outcomes)
     return int(bool(wrong or idle or not covered))
-
-
-def _quiet() -> None:
-    # Nobody gives tokens here, and azure-identity says so at each attempt.
-    logging.getLogger("azure.identity").setLevel(logging.CRITICAL)
 
 
 def _whole(options: argparse.Namespace) -> bool:

@@ -46,7 +46,8 @@ class _Selector(selectors.DefaultSelector):
             raise AssertionError("everybody waits, and for nothing that time would bring")
         self.now += timeout
         self.quiet(True)
-        return super().select(0)
+        # No file is ever ready: the stage's network has no sockets, and no thread wakes the loop.
+        return []
 
 
 class StageLoop(asyncio.SelectorEventLoop):
@@ -200,11 +201,12 @@ def virtual(loop: StageLoop, seed: int) -> Iterator[VirtualClock]:
         replaced = others.get(name.partition(".")[0])
         if replaced is None:
             continue
-        for attribute, value in list(vars(module).items()):
-            for usual, other in replaced:
-                if value is usual and (usual is not datetime or _asks_the_time(module)):
-                    setattr(module, attribute, other)
-                    changed.append((module, attribute, usual))
+        for attribute in _attributes(module):
+            value = getattr(module, attribute)
+            other = next((other for usual, other in replaced if value is usual), None)
+            if other is not None:
+                setattr(module, attribute, other)
+                changed.append((module, attribute, value))
     try:
         yield clock
     finally:
@@ -226,15 +228,19 @@ def _clocks(loop: StageLoop, wall: Callable[[], float]) -> list[tuple[Any, Any]]
     return [(real_time, time), (datetime, Datetime)]
 
 
-_asking: dict[str, bool] = {}
+_found: dict[Any, tuple[str, ...]] = {}
 
 
-def _asks_the_time(module: Any) -> bool:
-    """Whether a module calls `datetime.now`; others keep the class itself, of which they may ask `isinstance`."""
-    name = module.__name__
-    if name not in _asking:
-        _asking[name] = "now" in _names_in(module)
-    return _asking[name]
+def _attributes(module: Any) -> tuple[str, ...]:
+    """Names by which a module knows clocks and chance; found once, because each stage of a process asks.
+
+    A module that does not call `datetime.now` keeps the class itself, of which it may ask `isinstance`.
+    """
+    if module not in _found:
+        usual = [random, real_uuid, real_uuid.uuid4, real_time, *([datetime] if "now" in _names_in(module) else [])]
+        names = (name for name, value in vars(module).items() if any(value is each for each in usual))
+        _found[module] = tuple(names)
+    return _found[module]
 
 
 def _names_in(module: Any) -> set[str]:
