@@ -20,7 +20,7 @@ RELEASE ?=
 
 .PHONY: help
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/.installed: requirements.txt pyproject.toml
 	@echo "Setting up .venv: pip installs the packages of requirements.txt, which takes about a minute the first time …"
@@ -35,11 +35,11 @@ help: ## Show this list
 setup: .venv/.installed ## Make .venv from the hash-pinned requirements.txt
 
 .PHONY: demo
-demo: setup ## Run real work through a real API server and the emulator; KEEP=1 leaves it running
+demo: setup ## Run work through a real API server and the emulator; KEEP=1 keeps it running
 	@$(BIN)/python -m demo $(if $(KEEP),--keep)
 
 .PHONY: demo-down
-demo-down: setup ## Stop a demo that KEEP=1 left running
+demo-down: setup ## Stop a demo that KEEP=1 kept running
 	@$(BIN)/python -m demo --down
 
 .PHONY: cluster
@@ -51,7 +51,7 @@ cluster-down: setup ## Stop the local control plane
 	@$(BIN)/python -m localcluster down
 
 .PHONY: test
-test: lint crds-check docs unit quick conformance e2e chaos ## Everything that CI runs
+test: lint crds-check docs unit quick conformance e2e chaos ## Run everything that CI runs
 
 .PHONY: tests
 tests: test
@@ -63,36 +63,36 @@ $(FOLDERS):
 	@echo "There is no target $@: 'make help' lists the targets" >&2; exit 2
 
 .PHONY: unit
-unit: setup ## Tests of decisions, without any process
+unit: setup ## Run the unit tests, which start no processes
 	@$(BIN)/python -m pytest tests/unit tests/model -n 2
 
 .PHONY: quick
-quick: setup ## The whole operator on virtual time: API server in memory, emulator in the same process
+quick: setup ## Run the whole operator on virtual time, with an API server in memory and the emulator in the same process
 	@PYTHONHASHSEED=0 $(BIN)/python -m pytest tests/quick tests/histories tests/perturbations tests/properties -n 2
 
 .PHONY: histories
-histories: setup ## Random histories on the same stage, judged from outside; HISTORIES="--seed 7 --count 20", "--seconds 3600"
+histories: setup ## Run random histories on the quick stage, and check them; HISTORIES="--seed 7 --count 20", "--seconds 3600"
 	@$(BIN)/python tests/histories $(HISTORIES)
 
 .PHONY: perturbations
-perturbations: setup ## Kills, old views, lost notifications at every point of every scenario; PERTURBATIONS="--scenario job-life"
+perturbations: setup ## Kill the operator or disturb its views at every point of every scenario; PERTURBATIONS="--scenario job-life"
 	@$(BIN)/python tests/perturbations $(PERTURBATIONS)
 
 .PHONY: properties
-properties: setup ## Every property of every kind set, changed and unset, counted; PROPERTIES="--kind bp --path spec.startTask"
+properties: setup ## Set, change and unset every property of every kind; PROPERTIES="--kind bp --path spec.startTask"
 	@$(BIN)/python tests/properties $(PROPERTIES)
 
 .PHONY: conformance
-conformance: setup ## The wire: our client and the official one against the emulator
+conformance: setup ## Test the wire format with our client and the official one against the emulator
 	@$(BIN)/python -m pytest tests/conformance
 
 .PHONY: e2e
-e2e: setup ## The operator under its own RBAC on a real control plane, against the emulator
+e2e: setup ## Run the operator with its RBAC on a real control plane, against the emulator
 	@$(BIN)/python -m localcluster build
 	@$(BIN)/python -m pytest tests/e2e -n 2 --dist loadfile
 
 .PHONY: chaos
-chaos: setup ## Kills, outages and throttling on the same stage; CHAOS="--seconds 3600 --seed 1": thousands of runs on virtual time
+chaos: setup ## Kill, disconnect and throttle on a real control plane; CHAOS="--seconds 3600 --seed 1" makes thousands of runs on virtual time
 ifeq ($(CHAOS),)
 	@$(BIN)/python -m localcluster build
 	@$(BIN)/python -m pytest tests/chaos -n 2 --dist loadfile
@@ -101,19 +101,19 @@ else
 endif
 
 .PHONY: fuzz
-fuzz: setup ## 20,000 random calls of all operations of the emulator; FUZZ="--seed 2" for others
+fuzz: setup ## Make 20,000 random calls of all operations to the emulator; FUZZ="--seed 2" makes others
 	@$(BIN)/python tests/fuzz $(FUZZ)
 
 .PHONY: mutants
-mutants: setup ## Sabotage the operator in a scratch copy, one by one: a test must notice each; MUTANTS="name …" for some
+mutants: setup ## Put bugs into a copy of the operator, one at a time: a test must notice each; MUTANTS="name …" selects some
 	@$(BIN)/python -m tests.mutants $(MUTANTS)
 
 .PHONY: clients
-clients: setup ## Official clients of several languages and versions against the emulator; CLIENTS="go java" for some
+clients: setup ## Run official clients in several languages and versions against the emulator; CLIENTS="go java" selects some
 	@$(BIN)/python tests/clients $(CLIENTS)
 
 .PHONY: bench
-bench: setup ## Benchmarks; BENCH="add_tasks …" for some of them
+bench: setup ## Run the benchmarks; BENCH="add_tasks …" selects some
 	@$(BIN)/python tests/benchmarks $(BENCH)
 
 .PHONY: bench-check
@@ -121,7 +121,7 @@ bench-check: setup ## Fail if a counted figure is worse than its baseline: calls
 	@BENCH_TASKS=1000 $(BIN)/python tests/benchmarks tasks_10k --check
 
 .PHONY: lint
-lint: setup ## ruff, mypy --strict, the import rules, and the words of the glossary
+lint: setup ## Run ruff, mypy --strict, the import rules and the check of words
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -129,12 +129,12 @@ lint: setup ## ruff, mypy --strict, the import rules, and the words of the gloss
 	@$(BIN)/python -m wording
 
 .PHONY: format
-format: setup ## Let ruff format and fix what it can
+format: setup ## Format and fix the code with ruff
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
 .PHONY: crds
-crds: setup ## Write what is derived: crds/, schemas/, the written parts of helm/, manifests/ and docs/
+crds: setup ## Write generated files: crds/, schemas/, and parts of helm/, manifests/ and docs/
 	@$(BIN)/python -m artifacts
 
 .PHONY: crds-check
@@ -142,11 +142,11 @@ crds-check: setup
 	@$(BIN)/python -m artifacts --check
 
 .PHONY: docs
-docs: setup ## The documentation as a site in site/, links checked
+docs: setup ## Build the documentation site in site/, and check its links
 	@env NO_MKDOCS_2_WARNING=1 $(BIN)/python -W ignore -m mkdocs build --strict --quiet --clean
 
 .PHONY: sbom
-sbom: setup ## What the images consist of, as CycloneDX in dist/
+sbom: setup ## Write the contents of the images to dist/ (CycloneDX)
 	@mkdir -p dist
 	@for each in operator emulator; do \
 	  $(BIN)/cyclonedx-py requirements requirements/$$each.txt --pyproject pyproject.toml --output-reproducible \
@@ -154,7 +154,7 @@ sbom: setup ## What the images consist of, as CycloneDX in dist/
 	done; ls dist/sbom-*
 
 .PHONY: image
-image: setup ## Build the container images and run the operator's once; BASE=image@digest, RELEASE=1 insists on the digest
+image: setup ## Build the container images, and run that of the operator once; BASE=image@digest, RELEASE=1 requires the digest
 	@$(BIN)/python -m image $(if $(BASE),--base $(BASE)) $(if $(RELEASE),--release)
 
 .PHONY: krew

@@ -83,9 +83,9 @@ class AdmissionPolicy(Values):
     )
     finalizer_at_creation: bool = doc(
         "Whether the chart also creates a MutatingAdmissionPolicy by which BatchTasks are created with the operator's finalizer. "
-        "It saves a write for each, which is also the proof that the BatchTask still exists. The chart leaves it out where the "
-        "API server does not serve the kind in version v1 (before Kubernetes 1.36), with replicaCount 0, and with "
-        "config.reconcilePolicy skip.",
+        "It saves one write per BatchTask, which otherwise also proves that the BatchTask still exists. The chart omits the policy "
+        "if the API server does not serve the kind in version v1 (before Kubernetes 1.36), if replicaCount is 0, or if "
+        "config.reconcilePolicy is skip.",
         False,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -38,6 +39,14 @@ def test_a_name_that_is_no_target_leads_to_the_list() -> None:
     done = subprocess.run(["make", "operator"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "There is no target operator: 'make help' lists the targets" in done.stderr
+
+
+def test_help_lists_every_documented_target() -> None:
+    documented = re.findall(r"(?m)^([^\s:]+):.* ## ", (ROOT / "Makefile").read_text())
+    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = [line.split("\x1b[0m")[0].split("m", 1)[1].strip() for line in done.stdout.splitlines()]
+    assert "e2e" in documented
+    assert listed == documented
 
 
 def test_no_demo_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
