@@ -1,12 +1,12 @@
 """An asynchronous client of the Azure Batch data plane, api-version 2024-07-01.20.0. Independent of Kubernetes.
 
-client                      what a program holds
+client                      entry point
 └── groups/                 the operations as methods
     └── caller              build, send, read
         ├── requests        requests as values, from the table in `operations`
-        ├── transport       talks HTTP; asks `auth` for a signature, `limiter` for its turn, `retry` what next
+        ├── transport       HTTP; uses `auth` to sign, `limiter` to limit the rate, and `retry` to repeat
         ├── paging          lists as asynchronous iterators
-        └── responses       status, headers and bytes to values or `errors`
+        └── responses       parse status, headers and bytes to values or `errors`
 """
 
 from azure_batch_operator.batch.auth import Credential, SharedKey

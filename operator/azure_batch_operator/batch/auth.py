@@ -1,7 +1,7 @@
-"""Credentials: they sign requests.
+"""Credentials, which sign requests.
 
-The transport asks a `Credential` for headers right before each attempt, so that a date is fresh and a token valid.
-Shared-key signing is here; signing in with Entra is in `entra`.
+The transport gets headers from a `Credential` immediately before each attempt, so dates are current and tokens valid.
+This module signs with the shared key; `entra` signs in with Microsoft Entra ID.
 """
 
 import base64
@@ -17,32 +17,32 @@ from azure_batch_operator.batch.requests import Request
 
 
 class Credential(Protocol):
-    """Something that proves who we are."""
+    """Proves the identity of the caller."""
 
     async def sign(self, request: Request, headers: Mapping[str, str]) -> Mapping[str, str]:
         """Headers to add to a request that goes out with `headers`.
 
         Raises:
             AuthenticationError: no token is available.
-            ConnectionFailedError: the place that issues tokens cannot be reached.
+            ConnectionFailedError: the authority that issues tokens cannot be reached.
         """
         ...
 
     async def refused(self, error: AuthenticationError, signed: Mapping[str, str]) -> bool:
-        """Take note of a refusal by the service; return whether another try, with a fresh token, makes sense.
+        """Record a refusal by the service; return whether another attempt with a new token makes sense.
 
         Args:
-            signed: what `sign` has added to the refused attempt; nothing if that was the call that failed.
+            signed: headers that `sign` added to the refused attempt; empty if `sign` itself failed.
         """
         ...
 
     async def aclose(self) -> None:
-        """Free what the credential holds."""
+        """Release the resources of the credential."""
         ...
 
 
 class SecretBytes:
-    """Bytes that do not show in reprs, logs, exceptions and pickles."""
+    """Bytes that are hidden in reprs, logs, exceptions and pickles."""
 
     __slots__ = ("_value",)
 
@@ -64,7 +64,7 @@ class SharedKey:
     """The account's name and one of its two keys (docs/azure-batch.md#shared-key)."""
 
     def __init__(self, account: str, key: str) -> None:
-        """Take the account's name and its key in base64.
+        """Create a credential from the account's name and its key in base64.
 
         Raises:
             UsageError: the name is empty or the key is not base64.
@@ -84,18 +84,18 @@ class SharedKey:
         return f"SharedKey(account={self.account!r})"
 
     async def sign(self, request: Request, headers: Mapping[str, str]) -> Mapping[str, str]:
-        """The Authorization header; `headers` must hold a fresh ocp-date."""
+        """The Authorization header; `headers` must contain a current ocp-date."""
         digest = hmac.digest(
             self._key.reveal(), string_to_sign(request, headers, self.account).encode(), hashlib.sha256
         )
         return {"Authorization": f"SharedKey {self.account}:{base64.b64encode(digest).decode()}"}
 
     async def refused(self, error: AuthenticationError, signed: Mapping[str, str]) -> bool:
-        """A key does not become better by asking again."""
+        """A retry with the same key is useless."""
         return False
 
     async def aclose(self) -> None:
-        """Nothing to free."""
+        """Nothing to release."""
 
 
 _SIGNED_HEADERS = (
@@ -114,9 +114,9 @@ _SIGNED_HEADERS = (
 
 
 def string_to_sign(request: Request, headers: Mapping[str, str], account: str) -> str:
-    """The text under the signature (docs/azure-batch.md#shared-key): verb, headers, all `ocp-` headers, account and path, query.
+    """The text to sign (docs/azure-batch.md#shared-key): verb, headers, all `ocp-` headers, account and path, query.
 
-    A GET or HEAD has no content length; everything else has one, even if it is 0.
+    GET and HEAD have no content length; all other methods have one, even if it is 0.
     """
     lower = {name.lower(): value for name, value in headers.items()}
     if request.method in ("GET", "HEAD"):

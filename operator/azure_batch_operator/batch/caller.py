@@ -1,6 +1,6 @@
 """Builds, sends and parses a call; the base of the operation groups.
 
-One `Caller` per client. Its methods differ only in what an operation's success carries (see `operations.ResponseKind`).
+One `Caller` per client. Its methods differ only in the kind of response (see `operations.ResponseKind`).
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -32,14 +32,14 @@ from azure_batch_operator.batch.wire import W
 T = TypeVar("T")
 
 Json = Mapping[str, Any]
-"""A JSON object on the way in."""
+"""A JSON object in a request."""
 
 JsonBody = Json | Model
-"""A request's body: plain JSON, or a model of it; models may also stand inside of plain JSON."""
+"""A request's body: plain JSON, or a model; plain JSON may also contain models."""
 
 
 class Listing:
-    """A list of the service: iterate over its items, or over `pages()`. Each iteration asks again."""
+    """A list of the service: iterate over its items, or over `pages()`. Each iteration sends requests again."""
 
     def __init__(self, transport: Transport, request: Request, limits: Limits, needed: str | None) -> None:
         self._transport = transport
@@ -87,7 +87,7 @@ class Caller:
         body: JsonBody | bytes | None = None,
         query: Mapping[str, Any] | None = None,
     ) -> Receipt:
-        """Call an operation whose success carries only headers."""
+        """Call an operation that returns only headers."""
         request, limits = self._request(operation, arguments, options, body=body, query=query)
         client_request_id = request.headers["client-request-id"]
         return await self._transport.send(request, limits, lambda response: receipt(response, client_request_id))
@@ -101,7 +101,7 @@ class Caller:
         body: JsonBody | bytes | None = None,
         query: Mapping[str, Any] | None = None,
     ) -> JsonObject:
-        """Call an operation whose success carries a JSON object."""
+        """Call an operation that returns a JSON object."""
         request, limits = self._request(operation, arguments, options, body=body, query=query)
         needed = identity(operation, (query or {}).get("$select"))
         return await self._transport.send(
@@ -109,14 +109,14 @@ class Caller:
         )
 
     async def exists(self, operation: str, arguments: Mapping[str, str], options: Mapping[str, Any]) -> bool:
-        """Call an operation that asks whether something is there."""
+        """Call an operation that checks whether a resource exists."""
         request, limits = self._request(operation, arguments, options)
         return await self._transport.send(request, limits, lambda response: response.status != 404)
 
     async def properties(
         self, operation: str, arguments: Mapping[str, str], options: Mapping[str, Any]
     ) -> FileProperties:
-        """Call an operation that describes a file in headers."""
+        """Call an operation that returns the properties of a file in headers."""
         request, limits = self._request(operation, arguments, options)
         return await self._transport.send(request, limits, lambda response: file_properties(response.headers))
 
@@ -139,7 +139,7 @@ class Caller:
         options: Mapping[str, Any],
         query: Mapping[str, Any] | None = None,
     ) -> Listing:
-        """Prepare a list; nothing is sent before it is iterated over."""
+        """Prepare a list; requests are sent during iteration."""
         query = {**(query or {}), "maxresults": options.get("max_results")}
         request, limits = self._request(operation, arguments, options, query=query)
         return Listing(self._transport, request, limits, identity(operation, query.get("$select")))
@@ -173,5 +173,5 @@ class Caller:
 
 
 def detail(select: Sequence[str] | None, expand: Sequence[str] | None = None, filter: str | None = None) -> Json:
-    """The OData parameters of a read; those left out are None."""
+    """The OData parameters of a read; omitted ones are None."""
     return {"$select": select, "$expand": expand, "$filter": filter}

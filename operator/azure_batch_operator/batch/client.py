@@ -28,7 +28,7 @@ MAX_RESPONSE_BYTES = 32 << 20
 class BatchClient:
     """All 77 operations of one Batch account, in groups: `client.pools.create(…)`.
 
-    Use it in one event loop; any number of tasks may share it. It owns its connections and its credential, not its
+    Use it in one event loop; any number of tasks can share it. It owns its connections and its credential, but not its
     limiter: clients of the same account should share one.
     """
 
@@ -45,21 +45,21 @@ class BatchClient:
         max_response_bytes: int = MAX_RESPONSE_BYTES,
         permit: Callable[[], None] | None = None,
     ) -> None:
-        """Make a client; nothing is sent before the first call.
+        """Create a client; it sends nothing before the first call.
 
         Args:
             endpoint: such as `https://myaccount.westeurope.batch.azure.com`.
-            credential: who we are; closed together with the client.
-            limiter: shared by all who call the account; by default one of its own.
+            credential: closed together with the client.
+            limiter: shared by all clients of the account; by default, the client has its own.
             retry: how often and how long failed calls are repeated.
-            hosts: where credentials may go.
-            observe: called with each attempt after it ended; must not raise.
-            tls: trust other certificate authorities than the system's.
+            hosts: hosts that credentials may be sent to.
+            observe: called with each attempt after its end; must not raise.
+            tls: settings of TLS, such as the certificate authorities to trust; by default, those of the system.
             max_response_bytes: maximum size of a response, except for files.
-            permit: called at the last moment before each attempt goes out.
+            permit: called immediately before each attempt is sent.
 
         Raises:
-            EndpointRefusedError: the endpoint is not one that credentials may go to.
+            EndpointRefusedError: credentials may not be sent to the endpoint.
         """
         self.limiter = limiter if limiter is not None else Limiter()
         self._transport = Transport(
@@ -95,21 +95,19 @@ class BatchClient:
         compare: Compare | None = None,
         **options: Unpack[CallOptions],
     ) -> AsyncGenerator[TaskAddResult, None]:
-        """Add any number of tasks to a job, in constant memory; yields one result per task as they come, in any order.
+        """Add any number of tasks to a job, in constant memory; yields one result per task, in any order.
 
         Args:
             job_id: the job.
-            tasks: tasks to add, taken as they are needed.
-            concurrency: calls under way at the same time.
+            tasks: tasks to add; read as needed.
+            concurrency: maximum number of concurrent calls.
             compare: called with a task that exists already; returns whether the existing one is the same.
-            Without it
-                such tasks come back with an AlreadyExistsError.
-            options: of each call; the priority is by default `SUBMIT`.
+                Without it, the results of such tasks contain an AlreadyExistsError.
+            options: of each call; the default priority is `SUBMIT`.
 
         Raises:
-            BatchError: a call failed as a whole, or a task cannot be sent (UsageError). Calls under way are cancelled;
-            what
-                was added stays.
+            BatchError: a call failed as a whole, or a task cannot be sent (UsageError). Calls in progress are cancelled;
+                added tasks stay.
         """
         merged: CallOptions = {"priority": Priority.SUBMIT, **options}
         submission = Submission(
@@ -140,7 +138,7 @@ class BatchClient:
         await self.aclose()
 
     async def use(self, credential: Credential) -> None:
-        """Sign in with another credential, as after a rotation, while calls are under way."""
+        """Replace the credential, for example after a rotation. Calls in progress continue."""
         await self._transport.use(credential).aclose()
 
     async def aclose(self) -> None:

@@ -1,7 +1,7 @@
 """Decides which hosts credentials may be sent to.
 
-A Batch credential is worth as much as the account, so it travels only to hosts under the suffixes of the Azure clouds,
-to hosts that were allowed by name, and to this machine; and only by https, except to this machine.
+A credential gives access to the whole account, so it is sent only to hosts under the suffixes of the Azure clouds, to hosts
+that are allowed by name, and to loopback addresses, and only with https, except to loopback addresses.
 """
 
 import ipaddress
@@ -22,8 +22,8 @@ KNOWN_SUFFIXES = (
 class HostPolicy:
     """Which hosts may be called.
 
-    allowed: host names besides the known suffixes; one with a leading dot stands for all names under it.
-    loopback: whether this machine may be called, also by plain http (the emulator).
+    allowed: host names in addition to the known suffixes; a leading dot allows all names below.
+    loopback: whether loopback addresses are allowed, also with http (the emulator).
     """
 
     allowed: tuple[str, ...] = ()
@@ -33,7 +33,7 @@ class HostPolicy:
         """Return the endpoint's origin (scheme, host, port).
 
         Raises:
-            EndpointRefusedError: not a URL of a Batch account, or not one that credentials may go to.
+            EndpointRefusedError: not a URL of a Batch account, or credentials may not be sent to it.
         """
         try:
             url = URL(endpoint)
@@ -76,7 +76,7 @@ def _matches(host: str, pattern: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine without asking DNS."""
+    """Whether a host name or address is a loopback one, without a DNS request."""
     if host == "localhost":
         return True
     try:

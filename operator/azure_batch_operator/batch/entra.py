@@ -1,11 +1,10 @@
 """Sign-in with Microsoft Entra ID: bearer tokens from azure-identity, requested once and shared by all calls.
 
-azure-identity knows the ways to a token. This module knows when to ask: one sign-in for all who wait, a new token ahead
-of the old one's expiry without making anybody wait, and a fresh one when the service refuses what it got. Each sign-in
-uses a new azure-identity credential, so that no cache of its own stands in between and rotated secrets and files are
-read again.
+azure-identity implements the sign-in methods. This module decides when to sign in: once for all waiting calls, in the
+background before a token expires, and again when the service refuses a token. Each sign-in uses a new azure-identity
+credential, which has no cached token, so rotated secrets and files are read again.
 
-The scope has two slashes, so that the token's audience ends in one, as the service demands (docs/azure-batch.md#entra-id).
+The scope has two slashes, so that the token's audience ends in one, as the service requires (docs/azure-batch.md#entra-id).
 """
 
 import asyncio
@@ -42,11 +41,11 @@ from azure_batch_operator.batch.requests import Request
 BATCH_SCOPE = "https://batch.core.windows.net//.default"
 PUBLIC_AUTHORITY = "login.microsoftonline.com"
 
-# Seconds before expiry: from the first on, a new token is fetched in the background; from the second on, calls wait for
-# it.
+# Seconds before expiry: from the first on, a new token is requested in the background; from the second on, calls wait
+# for it.
 _EARLY = 300.0
 _LATE = 30.0
-# After a failed sign-in in the background, seconds until the next one.
+# Seconds from a failed sign-in in the background to the next one.
 _PAUSE = 30.0
 _SIGN_IN_SECONDS = 45.0
 
@@ -56,10 +55,10 @@ Assertion = Callable[[], Awaitable[str]]
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """Where tokens come from: a host, always called by https, and certificate authorities to trust besides the
-    system's.
+    """The authority that issues tokens.
 
-    `host` may hold a port. `ca_file` names a PEM file.
+    `host` may include a port, and is always called with https. `ca_file` is a PEM file with the certificate authorities to trust
+    instead of those of the system.
     """
 
     host: str = PUBLIC_AUTHORITY
@@ -87,7 +86,7 @@ class _Token:
 
 
 class EntraCredential:
-    """Bearer tokens; made by the functions below."""
+    """Bearer tokens; created by the functions below."""
 
     def __init__(
         self,
@@ -97,11 +96,11 @@ class EntraCredential:
         scope: str = BATCH_SCOPE,
         clock: Callable[[], float] | None = None,
     ) -> None:
-        """Take what makes a new azure-identity credential, and words that tell a person which identity it is."""
+        """Create a credential from a factory of azure-identity credentials and a description of the identity for messages."""
         self._make = make
         self._description = description
         self._scope = scope
-        # Looked up now and not with the function, so that the quick stage can give the operator another clock.
+        # Looked up at run time, so the quick stage can replace the clock of the operator.
         self._clock = clock or time.time
         self._token: _Token | None = None
         self._sign_in: asyncio.Task[_Token] | None = None
@@ -115,9 +114,9 @@ class EntraCredential:
         return _header(await self._current())
 
     async def refused(self, error: AuthenticationError, signed: Mapping[str, str]) -> bool:
-        """Forget the token, unless a wrong clock or a missing permission makes any token useless.
+        """Discard the token, unless a wrong clock or a missing permission makes any token useless.
 
-        Calls that were refused together share one new token: what the service has not seen yet is kept.
+        Calls that were refused together share one new token: a token that the service has not seen yet is kept.
         """
         if not signed or error.kind in (
             AuthenticationKind.SIGN_IN,
@@ -130,7 +129,7 @@ class EntraCredential:
         return True
 
     async def aclose(self) -> None:
-        """Stop a sign-in that is under way."""
+        """Cancel a sign-in in progress."""
         task, self._sign_in = self._sign_in, None
         if task is not None:
             task.cancel()
@@ -146,7 +145,7 @@ class EntraCredential:
         return token
 
     def _signing_in(self) -> asyncio.Task[_Token]:
-        """The one sign-in that is under way; started if there is none."""
+        """The sign-in in progress; started if there is none."""
         if self._sign_in is None:
             self._sign_in = asyncio.create_task(self._fetch(), name=f"sign in: {self._description}")
             self._sign_in.add_done_callback(self._signed_in)
@@ -157,7 +156,7 @@ class EntraCredential:
             self._sign_in = None
         if task.cancelled():
             return
-        # Reading the exception also tells asyncio that a failure in the background was seen: it is retried later.
+        # Reading the exception also marks it as retrieved for asyncio; a failure in the background is retried later.
         if task.exception() is None:
             self._token = task.result()
         else:
@@ -176,9 +175,9 @@ class EntraCredential:
         except TimeoutError:
             failure = DeadlineError(f"signing in as {self._description} took more than {_SIGN_IN_SECONDS:.0f} seconds")
         except Exception as error:
-            # Not only AzureErrors: a response without a token comes out of azure-identity as a KeyError.
+            # Not only AzureErrors: azure-identity raises KeyError for a response without a token.
             failure = sign_in_error(error, self._description)
-        # Raised out here so that it keeps no context: azure-core's errors hold the request, secret included.
+        # Raised here so that it has no context: errors of azure-core contain the request with its secret.
         raise failure
 
 
@@ -188,7 +187,7 @@ def _header(token: _Token) -> dict[str, str]:
 
 def _token(info: AccessTokenInfo, now: float) -> _Token:
     expires_on = float(info.expires_on)
-    # A token of short life is renewed at half of it.
+    # A short-lived token is renewed at half of its lifetime.
     early = max(expires_on - _EARLY, now + (expires_on - now) / 2)
     return _Token(SecretBytes(info.token.encode()), expires_on, float(info.refresh_on or early))
 
@@ -213,7 +212,7 @@ _WORDS = (
 
 
 def sign_in_error(error: Exception, description: str) -> BatchError:
-    """What azure-identity's failure means: by Entra's code, else by its words."""
+    """The error for a failure of azure-identity: by Entra's code, otherwise by its text."""
     if isinstance(error, ServiceRequestError | ServiceResponseError):
         return ConnectionFailedError(f"the authority that signs in {description} cannot be reached")
     text = safe_text(" ".join(str(error).split()))
@@ -239,7 +238,7 @@ def workload_identity(
     authority: Authority = Authority(),
     scope: str = BATCH_SCOPE,
 ) -> EntraCredential:
-    """The identity of this program's own service account, by the token file that Kubernetes keeps fresh."""
+    """The identity of this program's own service account, with the token file that Kubernetes renews."""
 
     async def make() -> AsyncSupportsTokenInfo:
         return WorkloadIdentityCredential(
@@ -257,7 +256,7 @@ def service_account(
     authority: Authority = Authority(),
     scope: str = BATCH_SCOPE,
 ) -> EntraCredential:
-    """The identity that is federated with a service account, whose token `assertion` gets for each sign-in."""
+    """The identity that is federated with a service account. `assertion` requests its token for each sign-in."""
 
     async def make() -> AsyncSupportsTokenInfo:
         token = await assertion()
@@ -267,7 +266,7 @@ def service_account(
 
 
 def managed_identity(client_id: str | None = None, *, scope: str = BATCH_SCOPE) -> EntraCredential:
-    """The managed identity of the machine this runs on; without an id, its system-assigned one."""
+    """The managed identity of this machine; without an ID, the system-assigned one."""
 
     async def make() -> AsyncSupportsTokenInfo:
         return ManagedIdentityCredential(client_id=client_id)

@@ -80,9 +80,9 @@ _CODES: dict[type[BatchError], str] = {
 CLASS_BY_CODE: Mapping[str, type[BatchError]] = MappingProxyType(
     {code.lower(): kind for kind, codes in _CODES.items() for code in codes.split()}
 )
-"""Error class by lower-cased code. `ConditionNotMet` is not here: its status (304 or 412) decides."""
+"""Error class by lower-cased code. Without `ConditionNotMet`: its class depends on the status (304 or 412)."""
 
-# Conflicts that pass by themselves.
+# Transient conflicts.
 _PASSING = frozenset(
     {"poolbeingcreated", "nodebeingcreated", "nodebeingstarted", "nodebeingreimaged", "nodebeingrebooted"}
 )
@@ -119,5 +119,5 @@ def error_class(code: str | None, status: int | None) -> type[BatchError]:
 
 
 def passes_by_itself(code: str | None) -> bool:
-    """Whether a conflict ends without anybody changing anything."""
+    """Whether a conflict is transient."""
     return (code or "").lower() in _PASSING

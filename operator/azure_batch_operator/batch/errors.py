@@ -1,32 +1,32 @@
 """All errors of calls to Azure Batch, as one class hierarchy.
 
-    BatchError                          every error of this package; fields say what, why, and whether to try again
+    BatchError                          every error of this package; its fields describe the cause, and whether to retry
     ├── UsageError                      the call is wrong before anything is sent (also a ValueError)
-    │   └── EndpointRefusedError        the endpoint is not one that credentials may go to
-    ├── AuthenticationError             who we are was not accepted; `.kind` says why
+    │   └── EndpointRefusedError        credentials may not be sent to the endpoint
+    ├── AuthenticationError             the credential was not accepted; `.kind` says why
     ├── ForbiddenError                  403: known, but not allowed; or the account is disabled
     ├── NotFoundError                   404
     ├── InvalidRequestError             400, 405, 411, 416: this request can never succeed
-    │   └── RetiredError                the feature is gone from the service (certificates)
+    │   └── RetiredError                the service has removed the feature (certificates)
     ├── TooLargeError                   413
-    ├── PreconditionFailedError         412: somebody changed the object in between
+    ├── PreconditionFailedError         412: the object was changed in between
     ├── NotModifiedError                304: a conditional read found nothing new
     ├── ConflictError                   409: the object's state does not allow this now
     │   ├── AlreadyExistsError
     │   ├── BeingDeletedError           wait until a GET returns 404
     │   ├── BeingResizedError           wait until the allocation is steady
-    │   ├── CompletedError              it has ended; what was asked makes no difference any more
-    │   └── QuotaError                  a quota of the account is used up
-    └── TransientError                  nothing wrong with the request: the same call may succeed later
+    │   ├── CompletedError              it has ended, so the call has no effect
+    │   └── QuotaError                  a quota of the account is exhausted
+    └── TransientError                  the same call may succeed later
         ├── ThrottledError              429
         ├── ServerBusyError             503
         ├── ServerError                 500 and other 5xx
         ├── DeadlineError               our deadline, or the service's (OperationTimedOut)
-        │   └── NotSentError            our deadline passed while the call waited in our own queue: it never left
+        │   └── NotSentError            our deadline passed while the call waited in our own queue: it was not sent
         ├── ConnectionFailedError       no response; `.kind` distinguishes dns, refused, reset, tls …
         └── MalformedResponseError      a response that the service cannot have sent: truncated, not JSON, too big …
 
-`error_codes` says which code of the service becomes which class. No text of an error holds a key, a signature, a token
+`error_codes` says which code of the service becomes which class. No text of an error contains a key, a signature, a token
 or the query of a URL: see `redaction`.
 """
 
@@ -44,14 +44,14 @@ class BatchError(Exception):
     """A call to Batch failed.
 
     Fields:
-        operation: id of the operation, such as `Pools_CreatePool`; empty if no operation was under way.
+        operation: id of the operation, such as `Pools_CreatePool`; empty outside of an operation.
         status: HTTP status, or None without a response.
         code: the service's error code, such as `PoolNotFound`, or None.
         message: the service's text without its RequestId and Time lines, or ours.
         values: the service's further details by name (`PropertyName`, `Reason`, …).
         request_id, client_request_id: for a support request and for our own log.
-        retryable: whether the same call may succeed later without anybody changing anything.
-        retry_after: seconds to wait first, as the service asked; None if it said nothing.
+        retryable: whether the same call may succeed later without any change.
+        retry_after: seconds to wait first, as the service requested; None if it did not.
     """
 
     default_retryable: ClassVar[bool] = False
@@ -95,7 +95,7 @@ class BatchError(Exception):
         return f"{type(self).__name__}({str(self)!r})"
 
     def hide(self, *secrets: Collection[str]) -> None:
-        """Cut values out of all that the error says: the service may quote what it refuses.
+        """Remove values from all texts of the error: the service may quote values that it refuses.
 
         Args:
             secrets: the values. `SecretValues` spare what many errors would otherwise compute of the same values.
@@ -106,11 +106,11 @@ class BatchError(Exception):
 
 
 class UsageError(BatchError, ValueError):
-    """The call is wrong in itself; nothing was sent."""
+    """The call is invalid; nothing was sent."""
 
 
 class EndpointRefusedError(UsageError):
-    """Credentials may not go to this endpoint."""
+    """Credentials may not be sent to this endpoint."""
 
 
 class AuthenticationKind(StrEnum):
@@ -133,13 +133,13 @@ class AuthenticationKind(StrEnum):
 
 
 class AuthenticationError(BatchError):
-    """The service does not accept who we say we are, or no token could be had."""
+    """The service does not accept the credential, or no token is available."""
 
     kind: AuthenticationKind = AuthenticationKind.UNKNOWN
 
 
 class ForbiddenError(BatchError):
-    """The caller is known and lacks the permission, or the account is disabled."""
+    """The caller lacks the permission, or the account is disabled."""
 
 
 class NotFoundError(BatchError):
@@ -147,19 +147,19 @@ class NotFoundError(BatchError):
 
 
 class InvalidRequestError(BatchError):
-    """The request is wrong and stays wrong; `values` names the property or parameter."""
+    """The request is permanently invalid; `values` names the property or parameter."""
 
 
 class RetiredError(InvalidRequestError):
-    """The service has retired what was asked for."""
+    """The service has retired the feature."""
 
 
 class TooLargeError(BatchError):
-    """The request's body is larger than the service takes."""
+    """The body of the request is larger than the service accepts."""
 
 
 class PreconditionFailedError(BatchError):
-    """The object is not, or no longer, what the conditional header asked for."""
+    """The object does not, or no longer, meet the condition in the header."""
 
 
 class NotModifiedError(BatchError):
@@ -191,7 +191,7 @@ class CompletedError(ConflictError):
 
 
 class QuotaError(ConflictError):
-    """A quota of the account is used up; it may be free again later."""
+    """A quota of the account is exhausted; it may be available later."""
 
     default_retryable = True
 
@@ -219,7 +219,7 @@ class DeadlineError(TransientError):
 
 
 class NotSentError(DeadlineError):
-    """The call did not get its turn in the account's own queue in time. It never left, so it says nothing about the service."""
+    """The rate limit of the account did not admit the call in time. It was not sent, so it says nothing about the service."""
 
 
 class ConnectionKind(StrEnum):
@@ -263,7 +263,7 @@ def unanswered(error: BatchError) -> bool:
         case NotSentError() | ThrottledError():
             return False
         case ServerBusyError():
-            # With a code it is the service's own refusal; without one somebody on the way has given up waiting.
+            # With a code, the service refused; without one, an intermediary gave up waiting.
             return error.code is None
         case ConnectionFailedError():
             return error.kind not in NEVER_SENT

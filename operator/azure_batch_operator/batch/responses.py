@@ -1,7 +1,7 @@
 """Parses responses: pure functions from status, headers and bytes to values or to an error.
 
-The shapes of headers, pages, errors and task collections are those of docs/azure-batch.md. Whatever
-else a proxy, a captive portal or a broken connection delivers becomes a `MalformedResponseError`, never a KeyError.
+The shapes of headers, pages, errors and task collections are those of docs/azure-batch.md. Anything
+else, such as from a proxy, a captive portal or a broken connection, becomes a `MalformedResponseError`, never a KeyError.
 """
 
 import logging
@@ -32,13 +32,13 @@ logger = logging.getLogger(__name__)
 
 JsonObject = dict[str, Any]
 
-# The service refuses a date that is off by more than 15 minutes; a little less already explains a refusal.
+# The service refuses dates that are off by more than 15 minutes; slightly less already explains a refusal.
 _SKEW_SECONDS = 14 * 60
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came back: status, headers (names in lower case), body (decompressed)."""
+    """A response: status, headers (names in lower case), body (decompressed)."""
 
     status: int
     headers: Mapping[str, str]
@@ -46,7 +46,7 @@ class Response:
 
     @property
     def request_id(self) -> str | None:
-        """The service's id of the request, as it may be shown."""
+        """The service's ID of the request, safe to show."""
         id = self.headers.get("request-id")
         return None if id is None else safe_text(id)
 
@@ -80,10 +80,10 @@ class FileProperties:
 class TaskAddResult(NamedTuple):
     """The result for one task of a collection; `error` is None exactly if the task is in the job.
 
-    `existed` tells one that was there before (see `BatchClient.add_tasks`) from one that was added now.
+    `existed` is True if the task existed before (see `BatchClient.add_tasks`).
 
     `last_modified` is the service's own text, which has up to seven fractional digits. A tuple, because there are as
-    many of them as there are tasks.
+    many as tasks.
     """
 
     task_id: str
@@ -112,7 +112,7 @@ def parse_http_date(text: str | None) -> datetime | None:
 
 
 LONGEST_RETRY_AFTER = 300.0
-"""Seconds. A longer Retry-After counts as this: one wrong header must not silence an account for a day."""
+"""Seconds. Cap of Retry-After: one wrong header must not stop an account for a day."""
 
 
 def parse_retry_after(text: str | None, now: datetime) -> float | None:
@@ -190,7 +190,7 @@ _MAX_TOLD = 1000
 def identity(operation: str, select: Sequence[str] | None = None) -> str | None:
     """The required member of each item of a response; None if there is none, or it was not selected."""
     model = RESULTS.get(operation)
-    # Whoever gets one resource has named it.
+    # The caller of a single resource knows its ID.
     listed = "_List" in operation and model is not None and model.__name__ in _IDENTIFIED
     name = _IDENTITY.get(operation) or ("id" if listed else None)
     return name if select is None or name in select else None
@@ -224,10 +224,10 @@ def shaped(value: JsonObject, response: Response, operation: str, needed: str | 
 def page(
     body: JsonObject, response: Response, operation: str, needed: str | None = None
 ) -> tuple[list[JsonObject], str | None]:
-    """Items and next link of one page of a list; the link may be there without items, and the other way round.
+    """Items and next link of one page of a list. A page may have a link without items, and items without a link.
 
     Raises:
-        MalformedResponseError: it is no page, or an item lacks the `needed` member.
+        MalformedResponseError: the body is not a page, or an item lacks the `needed` member.
     """
     items = body.get("value", [])
     link = body.get("odata.nextLink")
@@ -271,7 +271,7 @@ def error_of(
 def authentication_kind(
     code: str | None, values: Mapping[str, str], message: str, headers: Mapping[str, str], now: datetime
 ) -> AuthenticationKind:
-    """Why a credential was refused: by the service's detail, else by comparing clocks.
+    """Why a credential was refused: by the detail of the service, otherwise by comparing clocks.
 
     The order matters: with a wrong clock the service may complain about the signature or about the date.
     """
@@ -297,7 +297,7 @@ _DETAILS: Sequence[tuple[tuple[str, ...], AuthenticationKind]] = (
 
 
 def task_add_results(body: JsonObject, response: Response, operation: str) -> list[TaskAddResult]:
-    """The results of a task collection, in the service's order (docs/azure-batch.md#task-collections).
+    """The results of a task collection, in the order of the service (docs/azure-batch.md#task-collections).
 
     Raises:
         MalformedResponseError: an item has no id or a status that this version does not know: it must not pass for an
@@ -348,18 +348,18 @@ def _error_body(body: bytes) -> tuple[str | None, str, dict[str, str]]:
 
 
 def _error_fields(body: JsonObject) -> tuple[str | None, str, dict[str, str]]:
-    """Code, message and values of the service's error object; anything of an unexpected type is left out."""
+    """Code, message and values of the service's error object; values of an unexpected type are omitted."""
     code = body.get("code")
     message = body.get("message")
     text = message.get("value") if isinstance(message, dict) else message
     values = body.get("values")
-    # Made safe before it is written out: behind the escapes of a list's representation no filter sees a secret.
+    # Sanitized before it is converted to text: no filter finds a secret behind the escapes of a list.
     pairs = {
         str(safe(pair["key"])): str(safe(pair.get("value", "")))
         for pair in (values if isinstance(values, list) else ())
         if isinstance(pair, dict) and "key" in pair
     }
-    # It becomes a condition's reason and a metric's label, where no other text fits.
+    # It becomes the reason of a condition and the label of a metric, which allow no other text.
     known = isinstance(code, str) and _CODE.fullmatch(code)
     return code if known else None, _plain_message(text), redact_values(pairs)
 

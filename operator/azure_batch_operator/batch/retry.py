@@ -1,8 +1,8 @@
 """Decides whether and when a failed attempt is retried. Pure: the caller passes the time and the random number.
 
-Full jitter (a random part of an exponentially growing span) keeps many clients from coming back at the same moment;
-what the service says in Retry-After is a lower bound. Repeating stops at the deadline: a wait that would reach over it
-is not begun, so that the caller learns early, with `retry_after` in the error.
+Full jitter (a random part of an exponentially growing span) spreads the retries of many clients. Retry-After of the service
+is a lower bound. Retries stop at the deadline: a wait beyond it is not begun, so the caller gets the error early, with
+`retry_after`.
 """
 
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ from azure_batch_operator.batch.operations import Operation
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How patient a client is; all times in seconds.
+    """The retry policy of a client; all times in seconds.
 
-    attempts: tries in all. base, cap: the span of the n-th wait is `min(cap, base * 2**(n-1))`.
-    deadline: for the whole call, waiting for the limiter included, unless the call says otherwise.
+    attempts: total number of attempts. base, cap: the span of the n-th wait is `min(cap, base * 2**(n-1))`.
+    deadline: for the whole call, including the wait for the limiter, unless the call sets another.
     attempt_deadline: for one attempt, from sending to the last byte of the response (streams of files excepted).
     """
 
@@ -37,7 +37,7 @@ class RetryPolicy:
     def delay(
         self, error: BatchError, operation: Operation, *, attempt: int, remaining: float, chance: float
     ) -> float | None:
-        """Seconds to wait before the next attempt, or None if there is to be none.
+        """Seconds to wait before the next attempt, or None if there is none.
 
         Args:
             error: how the attempt ended.
@@ -53,7 +53,7 @@ class RetryPolicy:
 
 
 def may_repeat(error: BatchError, operation: Operation) -> bool:
-    """Whether a repetition is safe and has a chance.
+    """Whether a retry is safe and can succeed.
 
     A call that was refused (429, 503) or never sent had no effect. After any other error the service may have acted: then
     a call is only repeated if a second delivery is harmless. That is so for a create: the second one is refused with Exists,

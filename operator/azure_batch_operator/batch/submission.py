@@ -1,18 +1,19 @@
 """Adds any number of tasks to a job: `BatchClient.add_tasks`.
 
-Tasks are taken from an iterable as they are needed and packed into collections of at most 100 tasks and 1 MiB
-(docs/azure-batch.md#task-collections). Several collections are under way at once; they bound the memory. Each task has one result:
+Tasks are read from an iterable as needed, and packed into collections of at most 100 tasks and 1 MiB
+(docs/azure-batch.md#task-collections). Several collections are sent concurrently; only those are in memory. Each task has one
+result:
 
     the service added it                       a success
     it exists                                  `compare` decides: a success, or AlreadyExistsError
     it cannot be added (ClientError)           a failure with the service's error
-    the service failed (ServerError)           sent again, with backoff; a failure after the last attempt
+    the service failed (ServerError)           retried with backoff; a failure after the last attempt
     the service did not mention it             the same
     it alone is too large for a call           a failure with TooLargeError
 
-A collection that the service finds too large is halved, and those after it are made smaller. A call that fails as a
-whole, because the job is completed, say, ends the submission with its error. It can be taken up again: tasks that were
-added before return that they exist.
+A collection that is too large for the service is halved, and later ones are smaller. If a whole call fails, for example because
+the job is completed, the submission ends with its error. It can be repeated: tasks that were added before are reported as
+existing.
 """
 
 import asyncio
@@ -48,24 +49,22 @@ Compare = Callable[[Json], Awaitable[bool]]
 
 
 _Chunk = dict[str, Json]
-"""Tasks of one call by id. No class of its own: there are as many as there are tasks."""
+"""Tasks of one call by id. A plain dict, because there are as many as tasks."""
 
 
 @dataclass(slots=True)
 class _Outcome:
-    """What one round of calls came to: settled results, and tasks to send again with the service's last word on
-    each.
-    """
+    """The outcome of one round of calls: final results, and tasks to send again with the last error of each."""
 
     settled: list[TaskAddResult] = field(default_factory=list)
     again: dict[str, BatchError | None] = field(default_factory=dict)
 
 
 def _sort(sent: Iterable[str], results: Iterable[TaskAddResult]) -> _Outcome:
-    """Tell what is settled from what has to be sent again: failures of the service, and tasks without a result."""
+    """Separate final results from tasks to send again: failures of the service, and tasks without a result."""
     results = list(results)
     missing = set(sent)
-    # What happens nearly always, and all at once: every task was added.
+    # Fast path for the usual case: every task was added.
     all_added = len(results) == len(missing) and set(map(_STATUS_OF, results)) == {TaskAddStatus.SUCCESS}
     if all_added and set(map(_ID_OF, results)) == missing:
         return _Outcome(results)
@@ -113,7 +112,7 @@ class Submission:
         """Submit, and yield the results as they come.
 
         Raises:
-            BatchError: a call failed as a whole; calls under way are cancelled.
+            BatchError: a whole call failed; calls in progress are cancelled.
         """
         done: asyncio.Queue[list[TaskAddResult] | Exception | None] = asyncio.Queue(1)
         workers = [asyncio.create_task(self._work(done)) for _ in range(self._concurrency)]
@@ -134,7 +133,7 @@ class Submission:
             await asyncio.gather(*workers, return_exceptions=True)
 
     async def _work(self, done: "asyncio.Queue[list[TaskAddResult] | Exception | None]") -> None:
-        """Take tasks and submit them until there are no more; one of several that do so."""
+        """One of several workers: take tasks and submit them until there are no more."""
         try:
             while True:
                 async with self._taking:
@@ -143,7 +142,7 @@ class Submission:
                     break
                 await done.put(await self._submit(chunk))
         except Exception as error:
-            # Whatever the source or a call raised belongs to who asked for the results.
+            # The consumer of the results gets errors of the source and of calls.
             await done.put(error)
         else:
             await done.put(None)
@@ -182,7 +181,7 @@ class Submission:
         return _Outcome(first.settled + second.settled, first.again | second.again)
 
     async def _compared(self, chunk: _Chunk, results: list[TaskAddResult]) -> list[TaskAddResult]:
-        """Ask about the tasks that exist already whether they are the same."""
+        """Compare tasks that exist already."""
         return [
             result._replace(status=TaskAddStatus.SUCCESS, error=None, existed=True)
             if isinstance(result.error, AlreadyExistsError) and await self._is_same(chunk[result.task_id])
@@ -194,7 +193,7 @@ class Submission:
         return self._compare is not None and await self._compare(task)
 
     def _next_size(self) -> int:
-        """How many tasks to put into the next call, if they are like the last ones."""
+        """Number of tasks for the next call, estimated from the last ones."""
         return min(self._max_tasks, max(1, int(MAX_BYTES / self._average_bytes)))
 
 
@@ -208,10 +207,10 @@ class _Source:
         self._ended = False
 
     async def take(self, count: int) -> _Chunk:
-        """The next tasks, at most `count`, no id twice; none at the end.
+        """The next tasks, at most `count`, each ID once; empty at the end.
 
         Raises:
-            UsageError: a task has no id, or one object came twice, changed in between: that would be one task, twice.
+            UsageError: a task has no ID, or the same object was passed twice, changed in between.
         """
         tasks, self._held = self._held[:count], self._held[count:]
         if len(tasks) < count and not self._ended:

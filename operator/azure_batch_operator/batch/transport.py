@@ -1,8 +1,8 @@
 """Sends requests. Only this module and `network_errors` use the HTTP library.
 
-One aiohttp session per client. A call is a loop of attempts, each of which waits for its turn at the limiter, is signed
-again and has its own time limit; the whole call has another. Everything that can go wrong leaves as a `BatchError`;
-cancelling a call closes its connection and frees its place.
+One aiohttp session per client. A call is a loop of attempts. Each attempt waits for the limiter, is signed again, and has
+its own time limit; the whole call has another one. All failures are raised as `BatchError`. Cancelling a call closes its
+connection and releases its slot.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ USER_AGENT = f"azure-batch-operator/{version('azure-batch-operator')}"
 _CONNECT_SECONDS = 10.0
 _IDLE_CONNECTION_SECONDS = 30.0
 _CHUNK_BYTES = 1 << 16
-# What an error's body may weigh where a file of any size was asked for.
+# Maximum size of an error body in response to a request for a file, which has no limit.
 _ERROR_BYTES = 1 << 20
 # A 503 about one pool, not about the account.
 _NOT_ABOUT_THE_ACCOUNT = frozenset({"toomanyenableautoscalerequests"})
@@ -54,7 +54,7 @@ class Call:
     """One attempt, for metrics.
 
     `status` is None where there was no response, `error` the class of the failure or None; `seconds` begin after the
-    limiter's queue; `throttled` is whether the service asked the whole account for patience.
+    limiter's queue; `throttled` is whether the service throttled the whole account.
     """
 
     operation: str
@@ -69,7 +69,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of one call: its place in the queue, and seconds for the whole of it (None: the policy's).
+    """Limits of one call: its priority in the queue, and its deadline in seconds (None: that of the policy).
 
     `on_unanswered` is called for each attempt without a response.
     """
@@ -98,10 +98,10 @@ class FileStream:
         self.properties: FileProperties = file_properties(_headers(response))
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Chunks of bytes, as they come in.
+        """Chunks of bytes as they arrive.
 
         Raises:
-            DeadlineError: nothing came for too long.
+            DeadlineError: no data arrived for too long.
             ConnectionFailedError: the connection broke before the end.
         """
         operation = self._request.operation.id
@@ -124,7 +124,7 @@ class FileStream:
 
 
 def _asking(permit: Callable[[], None]) -> aiohttp.TraceConfig:
-    """Asks for permission when a request has its connection: nothing is between that and its first byte."""
+    """Checks permission when a request has its connection, immediately before its first byte is sent."""
 
     async def ask(*_: object) -> None:
         permit()
@@ -136,8 +136,8 @@ def _asking(permit: Callable[[], None]) -> aiohttp.TraceConfig:
 
 
 def new_connector(tls: ssl.SSLContext | None) -> aiohttp.BaseConnector:
-    """What a session connects by; tests of the whole operator put a network within the process in its place."""
-    # The limiter bounds the number of connections; here a second bound could only make calls wait out of order.
+    """The connector of a session; tests of the whole operator replace it with a network in the process."""
+    # The limiter limits the number of connections; another limit here could only reorder calls.
     return aiohttp.TCPConnector(limit=0, ssl=tls or True, keepalive_timeout=_IDLE_CONNECTION_SECONDS, ttl_dns_cache=60)
 
 
@@ -176,16 +176,16 @@ class Transport:
         await self._credential.aclose()
 
     def use(self, credential: Credential) -> Credential:
-        """Sign what goes out from now on with another credential; what is under way is retried with it if refused.
+        """Use another credential from now on; calls in progress are retried with it if they are refused.
 
         Returns:
-            The one that was in use, for the caller to close.
+            The former credential, which the caller must close.
         """
         before, self._credential = self._credential, credential
         return before
 
     async def send(self, request: Request, limits: Limits, read: Callable[[Response], T]) -> T:
-        """Send until there is a success, a final error, or no time left; return what `read` makes of the success.
+        """Send until there is a success, a final error, or no time left; return the result of `read`.
 
         Reading is part of an attempt: a response that cannot be read is a transient failure like others.
 
@@ -204,7 +204,7 @@ class Transport:
 
     @asynccontextmanager
     async def stream(self, request: Request, limits: Limits) -> AsyncIterator[FileStream]:
-        """Open a file. Attempts are repeated until it is open, never later; a deadline covers the reading as well."""
+        """Open a file. Attempts are repeated only until it is open; the deadline includes reading."""
 
         async def exchange(seen: _Seen) -> aiohttp.ClientResponse:
             response = await self._open(request, seen)
@@ -220,7 +220,7 @@ class Transport:
                 response.close()
 
     async def _repeat(self, request: Request, limits: Limits, exchange: Callable[[_Seen], Awaitable[T]]) -> T:
-        """Make attempts as the retry policy says."""
+        """Make attempts according to the retry policy."""
         now = asyncio.get_running_loop().time
         until = now() + (self._retry.deadline if limits.deadline is None else limits.deadline)
         signed_in_anew = False
@@ -279,7 +279,7 @@ class Transport:
             return result
         finally:
             self._limiter.release()
-            # An attempt that was cancelled is on its way as well.
+            # A cancelled attempt may take effect, too.
             if not answered and limits.on_unanswered is not None:
                 limits.on_unanswered()
             self._report(request, seen, failure, now() - started, attempt)
@@ -316,7 +316,7 @@ class Transport:
                         retryable=False,
                     )
         finally:
-            # Back to the pool if the response was read to its end, closed otherwise.
+            # Returned to the pool if the response was read completely, otherwise closed.
             response.release()
         return Response(response.status, _headers(response), bytes(body))
 
@@ -375,7 +375,7 @@ def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
 async def _time_limit(
     seconds: float | None, operation: str, what: str, error: type[DeadlineError] = DeadlineError
 ) -> AsyncIterator[None]:
-    """Turn the end of our own patience, and nothing else, into an error."""
+    """Convert only our own timeout into an error."""
     scope: asyncio.Timeout | None = None
     try:
         async with asyncio.timeout(seconds) as scope:

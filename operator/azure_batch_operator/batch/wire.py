@@ -27,7 +27,7 @@ _ZONE = r"(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
 
 Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Moment = Annotated[str, Meta(pattern=rf"\A{_DATE}T{_CLOCK}{_ZONE}\Z")]
-"""A time as the service writes it, with up to seven digits; statuses show the very text."""
+"""A time as the service writes it, with up to seven digits; statuses show the text unchanged."""
 Duration = Annotated[
     str,
     Meta(
@@ -44,7 +44,7 @@ class Prose(str):
 
 
 class Wire(Struct, frozen=True, kw_only=True, gc=False, rename="camel", omit_defaults=True):
-    """A JSON object of the API. What is absent is None: null means the same as leaving out."""
+    """A JSON object of the API. Absent members are None, as are null ones."""
 
 
 class NameValue(Wire, frozen=True, gc=False):
@@ -64,7 +64,7 @@ class TaskFailure(Wire, frozen=True, gc=False):
 
 
 class TaskExecution(Wire, frozen=True, gc=False):
-    """How the last run of a task went; retries and requeues are counted apart."""
+    """The last run of a task; retries and requeues are counted separately."""
 
     start_time: Moment | None = None
     end_time: Moment | None = None
@@ -76,12 +76,12 @@ class TaskExecution(Wire, frozen=True, gc=False):
 
     @property
     def has_started(self) -> bool:
-        """Whether a task that has ended was ever run; one that never was has neither member (docs/azure-batch.md#tasks)."""
+        """Whether a task that has ended was ever run; otherwise it has neither member (docs/azure-batch.md#tasks)."""
         return self.start_time is not None or self.exit_code is not None
 
     @property
     def failure(self) -> TaskFailure:
-        """Why it failed; without members if the service does not say."""
+        """Why it failed; empty if unknown."""
         return self.failure_info or _NO_FAILURE
 
 
@@ -122,12 +122,12 @@ class Task(Wire, frozen=True, gc=False):
 
     @property
     def execution(self) -> TaskExecution:
-        """How its last run went; without members if the service does not say."""
+        """Its last run; empty if unknown."""
         return self.execution_info or NO_EXECUTION
 
 
 class NodeError(Wire, frozen=True, gc=False):
-    """What is wrong with a node."""
+    """An error of a node."""
 
     code: str | None = None
     message: Prose | None = None
@@ -135,7 +135,7 @@ class NodeError(Wire, frozen=True, gc=False):
 
 
 class StartTaskInfo(Wire, frozen=True, gc=False):
-    """How the start task went on a node."""
+    """The run of the start task on a node."""
 
     exit_code: Whole | None = None
     failure_info: TaskFailure | None = None
@@ -154,7 +154,7 @@ class Node(Wire, frozen=True, gc=False):
 
     @property
     def since(self) -> str:
-        """When it came into its state; empty if the service does not say."""
+        """When it entered its state; empty if unknown."""
         return self.state_transition_time or ""
 
 
@@ -195,7 +195,7 @@ def _decoder(struct: type[W]) -> msgspec.json.Decoder[Page[W]]:
 
 
 def decode_page(struct: type[W], body: bytes) -> Page[W] | None:
-    """The items of a page; None if any of it is not what the API says."""
+    """The items of a page; None if it does not match the API."""
     try:
         return _decoder(struct).decode(body)
     except (msgspec.DecodeError, RecursionError):
@@ -226,7 +226,7 @@ def _members(struct: type[Wire]) -> tuple[tuple[str, str, Callable[[Any], Any] |
 
 
 def _reader(hint: Any) -> Callable[[Any], Any] | None:
-    """How the value of a member is made of JSON; None where JSON has it already."""
+    """Conversion of a member from JSON; None if none is needed."""
     if get_origin(hint) is tuple:
         item: type[Wire] = get_args(hint)[0]
         return lambda values: tuple(build(item, each) for each in values)
