@@ -176,10 +176,13 @@ async def _fetch_picture(emulator: Emulator) -> None:
 def _tell_how_to_look_around(cluster: LocalCluster, heading: str) -> None:
     console.print()
     console.print(heading)
+    # The plugin of kubectl is beside the Python of `make setup`.
+    path = f"{cluster.programs.kubectl.parent}:{Path(sys.executable).parent}"
     for line in (
-        f"export KUBECONFIG={cluster.kubeconfig} PATH={cluster.programs.kubectl.parent}:$PATH",
+        f"export KUBECONFIG={cluster.kubeconfig} PATH={path}:$PATH",
         "kubectl get azurebatch -o wide               # everything",
         "kubectl describe batchjob/checks             # why it failed, with the end of stderr",
+        "kubectl azure-batch why bj/checks            # the cause in a paragraph",
         "kubectl scale batchpool/cpu --replicas=6     # more nodes",
         "kubectl delete azurebatch --all              # gone, in Kubernetes and in Batch",
     ):

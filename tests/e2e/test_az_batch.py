@@ -319,18 +319,11 @@ def prepare(stage: Stage) -> Mapping[str, Any]:
         (stage.folder / name).write_text(text)
     (stage.folder / "key.pub").write_text("ssh-ed25519 AAAA ann\n")
     (stage.folder / "run.sh").write_text('sleep 600; echo "$1"\n')
-    secrets = {"ann": {"password": "hush-hush"}, "logs": {"url": "https://a.blob.core.windows.net/logs?sig=hush"}}
     stage.kubectl("create", "configmap", "prices", "--from-literal=p={standard_d4ads_v6: 0.5}")
     prices = {"name": "prices", "key": "p", "currency": "EUR"}
     stage.emulator.admin("PUT", "applications/blender", {"versions": ["4.2"]})
     stage.apply(
-        *(
-            {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}
-            for name, data in secrets.items()
-        ),
         *stage.account(),
-        pool("old", targetDedicatedNodes=0),
-        pool("auto", targetDedicatedNodes=0),
         pool("mpi", taskSlotsPerNode=1, enableInterNodeCommunication=True, pricesFrom=prices),
     )
     several = {"numberOfInstances": 2, "coordinationCommandLine": "/bin/sh -c true"}
@@ -381,6 +374,10 @@ def test_each_line_of_the_page_does_what_the_command_beside_it_does(
 ) -> None:
     shell, later = Shell(stage, monkeypatch), prepare(stage)
     faults: list[str] = []
+    [more] = re.findall(r"(?ms)^```bash\n(.*?)^```", TEXT)
+    shell.variables = {"PASSWORD": "hush-hush", "LOGS_URL": "https://a.blob.core.windows.net/logs?sig=hush"}
+    made = shell.bash(f"set -e\n{more}")
+    assert made.returncode == 0, made.stderr
     shell.variables = {"KEY": stage.emulator.key, "NODE": ""}
     for expected in EXPECTED:
         if "$NODE" in expected.line:

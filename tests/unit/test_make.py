@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from click.testing import CliRunner
 
 import demo.__main__ as demo
 from azure_batch_operator.generate import ROOT
+from localcluster.cluster import LocalCluster
 
 _WRITTEN = {"site", "dist", "build", "__pycache__"}
 """Folders that commands of the repository make."""
@@ -47,6 +51,18 @@ def test_help_lists_every_documented_target() -> None:
     listed = [line.split("\x1b[0m")[0].split("m", 1)[1].strip() for line in done.stdout.splitlines()]
     assert "e2e" in documented
     assert listed == documented
+
+
+def test_the_path_that_the_demo_prints_has_kubectl_and_the_plugin(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "kubectl").write_text("#!/bin/sh\n")
+    (tmp_path / "kubectl").chmod(0o755)
+    cluster = SimpleNamespace(kubeconfig="k", programs=SimpleNamespace(kubectl=tmp_path / "kubectl"))
+    demo._tell_how_to_look_around(cast("LocalCluster", cluster), "More")
+    [printed] = re.findall(r"PATH=(\S+):\$PATH", capsys.readouterr().out)
+    assert shutil.which("kubectl", path=printed) == str(tmp_path / "kubectl")
+    assert shutil.which("kubectl-azure_batch", path=printed) is not None
 
 
 def test_no_demo_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
