@@ -107,6 +107,20 @@ def test_a_job_that_still_runs(policy: str | None, made: int, removed: int) -> N
         assert created(plan(nightly(**options, status=dict(decision.status or {})), [ended], NOW)), "it is made up for"
 
 
+@pytest.mark.parametrize("phase", ["Succeeded", "Deleting"])
+def test_a_run_that_has_ended_and_is_being_deleted_is_not_active(phase: str) -> None:
+    """Nor does a run wait for it: its deletion in Azure Batch may take long."""
+    condition = {"type": "Complete", "status": "True", "reason": "Succeeded", "message": ""}
+    ended = child("2026-03-09T02:00:00Z", phase)
+    ended = replace(ended, deleting=True, status={**ended.status, "conditions": [condition]})
+    unended = replace(child("2026-03-08T02:00:00Z", "Deleting"), deleting=True)
+    decision = plan(nightly(concurrencyPolicy="Forbid"), [ended], NOW)
+    assert len(created(decision)) == 1
+    assert (decision.status or {})["active"] == 1
+    assert (plan(nightly(suspend=True), [ended, unended], NOW).status or {})["active"] == 1
+    assert not created(plan(nightly(concurrencyPolicy="Forbid"), [unended], NOW)), "its tasks may still run"
+
+
 def held_up(when: str, reason: str, *, stalled: bool = False, state: str = "") -> Resource:
     found = [{"type": "Ready", "status": "False", "reason": reason, "message": f"{reason} has a remedy"}]
     if stalled:

@@ -22,7 +22,15 @@ from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile.job import lifecycle as jobs
 from azure_batch_operator.reconcile.plan import Event, ObjectChange, Plan, Unconfirmed
 from azure_batch_operator.reconcile.standard_plans import with_event
-from azure_batch_operator.reconcile.status import ENDED_PHASES, Verdict, carry_over, seconds_since, status, timestamp
+from azure_batch_operator.reconcile.status import (
+    ENDED_PHASES,
+    Verdict,
+    carry_over,
+    ended_as,
+    seconds_since,
+    status,
+    timestamp,
+)
 from azure_batch_operator.shapes import whole_number
 from azure_batch_operator.words import counted
 
@@ -110,7 +118,7 @@ def plan(resource: Resource, children: Sequence[Resource], now: float, kept: Col
         verdict = _with_hindrance(verdict, children)
         plan = Plan(objects=old, status=_status(resource, verdict, children, None, last, now))
         return with_event(resource, plan, verdict)
-    active = [child for child in children if jobs.is_active(child)]
+    active = [child for child in children if _is_active(child)]
     run = _run_due(resource, cron, due.last, active, now)
     running = len(active) + len(run.started)
     message = run.message or f"{running} active" + (
@@ -150,7 +158,7 @@ def hindrance(child: Resource) -> Hindrance | None:
 
     A BatchJob without a job in Azure Batch waits, for example for its pool or quota, unless it is just being created.
     """
-    if child.deleting or not jobs.is_active(child):
+    if child.deleting or not _is_active(child):
         return None
     if (stalled := child.condition("Stalled")) is not None and stalled.get("status") == "True":
         return Hindrance(True, str(stalled.get("reason", "")), str(stalled.get("message", "")))
@@ -247,6 +255,11 @@ def _run_due(
     return _Run(changes=(*replaced, change), events=(event,), started=(Resource.parse(_as_shown(child)),))
 
 
+def _is_active(child: Resource) -> bool:
+    """Whether the work of a run is not over; that of a run which has ended is, even while the run is being deleted."""
+    return jobs.is_active(child) and ended_as(child) is None
+
+
 def _collided(child: Resource) -> bool:
     """Whether a run cannot be created in Azure Batch, because its ID belongs to another owner."""
     why = hindrance(child)
@@ -335,7 +348,7 @@ def _status(
         nextRunTime=timestamp(next_run) if next_run else None,
         lastScheduleTime=None if last is None else timestamp(last),
         recentJob={"id": recent} if recent else None,
-        active=sum(jobs.is_active(child) for child in children),
+        active=sum(_is_active(child) for child in children),
         history=[_run(child) for child in newest[:HISTORY_SHOWN]] or None,
     )
 
