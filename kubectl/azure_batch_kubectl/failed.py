@@ -54,7 +54,8 @@ def what_to_do(thing: Object, pool: Object | None) -> str | None:
     Args:
         pool: the BatchPool on which it ran, if it can be read.
     """
-    parts = [*dict.fromkeys(_hints(thing, pool))]
+    told = str(objects.condition(thing, "Failed").get("message") or "")
+    parts = [hint for hint in dict.fromkeys(_hints(thing, pool)) if hint not in told]
     if (again := _run_again(thing)) is not None:
         parts.append(again)
     return "; ".join(parts) or None

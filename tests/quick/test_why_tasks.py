@@ -192,12 +192,12 @@ TROUBLES = {
         ("What to do: add containerConfiguration to virtualMachineConfiguration of the pool",),
     ),
     "task with a pipe": Trouble(
-        task_with_a_pipe, "failed", (f"What to do: {SHELL} the program gets '|' as an argument",), **TASKS
+        task_with_a_pipe, "failed", (f"Hint: {SHELL} the program gets '|' as an argument",), **TASKS
     ),
     "task with a variable": Trouble(
         task_with_a_variable,
         "failed (CommandProgramNotFound)",
-        (f"What to do: {SHELL} the program gets '$AZ_BATCH_APP_PACKAGE_blender' as an argument",),
+        (f"Hint: {SHELL} the program gets '$AZ_BATCH_APP_PACKAGE_blender' as an argument",),
         **TASKS,
     ),
     "task with a failed download": Trouble(
@@ -266,6 +266,16 @@ TROUBLES = {
         **TASKS,
     ),
 }  # fmt: skip
+
+
+async def test_the_status_of_a_failed_task_has_the_hint_as_well(stage: Stage) -> None:
+    await task_with_a_pipe(stage)
+    said = stage.condition("bt", "own", "Failed")["message"]
+    assert said.startswith("exit code 1: ")
+    assert said.endswith(f"Hint: {SHELL} the program gets '|' as an argument")
+    stage.apply(task("plain", "jobs", FAILS))
+    await stage.until(lambda: stage.phase("bt", "plain") == "Failed", 300)
+    assert "Hint" not in stage.condition("bt", "plain", "Failed")["message"]
 
 
 @pytest.mark.parametrize("name", TROUBLES)

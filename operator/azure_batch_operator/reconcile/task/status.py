@@ -10,6 +10,7 @@ from typing import Any
 
 from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
 from azure_batch_operator.batch.wire import TaskExecution, TaskFailure, TaskNode
+from azure_batch_operator.causes.commands import without_shell
 from azure_batch_operator.reconcile.annotations import handled, pending_request
 from azure_batch_operator.reconcile.job.failures import explained
 from azure_batch_operator.reconcile.observed import NO_OUTPUT, ObservedTask
@@ -17,6 +18,8 @@ from azure_batch_operator.reconcile.status import Verdict, shortened, status
 from azure_batch_operator.reconcile.task.scope import LiveTask, TaskScope
 
 _FAILURE_BYTES = 2000
+_OF_THE_COMMAND = frozenset({"FailureExitCode", "CommandProgramNotFound", "CommandLaunchFailed"})
+"""Codes of failures that a command line can be the cause of."""
 
 
 def status_of(task: LiveTask) -> dict[str, Any] | None:
@@ -24,7 +27,7 @@ def status_of(task: LiveTask) -> dict[str, Any] | None:
     resource, remote, state = task.resource, task.remote, task.state
     acted = pending_request(resource, TERMINATE) or pending_request(resource, RETRY_FAILED)
     if state == "completed":
-        verdict = _verdict_of_end(remote.execution)
+        verdict = _verdict_of_end(remote.execution, str(resource.spec.get("commandLine") or ""))
     elif state == "running":
         verdict = Verdict("Running", "Running", "the task runs", ready=True)
     elif resource.status.get("observedGeneration", -1) == -1 and not acted and not task.job.former:
@@ -74,7 +77,7 @@ def _failure(failure: TaskFailure) -> dict[str, str]:
     return {name: value for name, value in said.items() if value is not None}
 
 
-def _verdict_of_end(info: TaskExecution) -> Verdict:
+def _verdict_of_end(info: TaskExecution, command: str) -> Verdict:
     if info.result == "success":
         message = f"exit code {info.exit_code or 0}"
         return Verdict("Succeeded", "Succeeded", message, ready=True, more={"Complete": (True, "Succeeded", message)})
@@ -82,4 +85,6 @@ def _verdict_of_end(info: TaskExecution) -> Verdict:
     message = explained(info.failure) or "the task failed"
     if info.exit_code is not None:
         message = f"exit code {info.exit_code}: {message}"
+    if info.exit_code != 0 and info.failure.code in _OF_THE_COMMAND and (hint := without_shell(command)) is not None:
+        message = f"{message}. Hint: {hint}"
     return Verdict("Failed", reason, message, ready=False, trend="Stalled", more={"Failed": (True, reason, message)})
