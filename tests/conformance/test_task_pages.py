@@ -104,6 +104,7 @@ def test_the_text_is_that_of_the_objects(version: Any, *, windows: bool) -> None
 COMMANDS: dict[str, Callable[[int], str]] = {
     "one command": lambda number: "true",
     "a command for each": lambda number: f"true {'x' * (number % 40)} \u00fc",
+    "commands that differ much": lambda number: f"true {'x' * (number % 7 * 40)}",
     "two ways to end": lambda number: f"exit {int(number % 7 == 3)}",
 }
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from azure_batch_emulator.engine.entities import Task
 from azure_batch_emulator.schema.versions import Version
@@ -75,7 +76,7 @@ class TaskRecords:
             for first in range(0, len(self._order), self._at_once):
                 yield only.some(first, first + self._at_once).replace(b"\0", b"")
             return
-        texts = [kind.texts(self._at_once) for kind in self._kinds]
+        texts = [chain.from_iterable(kind.texts(self._at_once)) for kind in self._kinds]
         for first in range(0, len(self._order), self._at_once):
             part = self._order[first : first + self._at_once]
             yield bytearray().join([next(texts[number]) for number in part]).replace(b"\0", b"")
@@ -121,7 +122,11 @@ class _Many:
                 return None
             made.append((ticks, columns))
             values[blank] = columns
-        return cls(some, nodes, [task.command_line for task in tasks], values)
+        commands = [task.command_line for task in tasks]
+        differs = commands.count(commands[0]) < len(commands)
+        if differs and (columns := value_columns.of_texts(commands)) is not None:
+            values[templates.COMMAND] = columns
+        return cls(some, nodes, commands, values)
 
 
 class _Records:
@@ -129,13 +134,14 @@ class _Records:
 
     Attributes:
         size: of a record.
-        is_complete: whether records have the command; otherwise tasks differ in it.
+        is_complete: whether records have the command; otherwise tasks differ much in it.
     """
 
     def __init__(self, tasks: _Many, text: str) -> None:
         self._tasks = tasks
         self._width = max(len(node or "") for node in set(tasks.nodes))
-        self.is_complete = tasks.commands.count(tasks.commands[0]) == len(tasks.commands)
+        self._one_command = tasks.commands.count(tasks.commands[0]) == len(tasks.commands)
+        self.is_complete = self._one_command or templates.COMMAND in tasks.values
         self._place_of_command = 0
         self._nodes: list[int] = []
         self._on_nodes: dict[str | None, bytes] = {}
@@ -153,9 +159,9 @@ class _Records:
         if blank in templates.NODES:
             self._nodes.append(len(self._parts))
             return bytes(self._width)
-        if blank == templates.COMMAND:
+        if blank == templates.COMMAND and blank not in self._tasks.values:
             self._place_of_command = self.size
-            return templates.inside(self._tasks.commands[0]).encode() if self.is_complete else b""
+            return templates.inside(self._tasks.commands[0]).encode() if self._one_command else b""
         columns = self._tasks.values[blank]
         self._fills.setdefault(id(columns), (columns, []))[1].append(self.size)
         return columns.first
@@ -183,17 +189,22 @@ class _Records:
             self._parts[index] = padded
         return b"".join(self._parts)
 
-    def texts(self, at_once: int) -> Iterator[bytes]:
-        """The text of each task, with zeros in it."""
+    def texts(self, at_once: int) -> Iterator[list[bytes]]:
+        """The text of each task, with zeros in it, some at a time."""
+        size = self.size
         for first in range(0, len(self._tasks.nodes), at_once):
-            records = self.some(first, first + at_once)
-            starts = range(0, len(records), self.size)
+            records = bytes(self.some(first, first + at_once))
+            starts = range(0, len(records), size)
             if self.is_complete:
-                yield from [bytes(records[start : start + self.size]) for start in starts]
-                continue
-            commands = self._tasks.commands[first : first + at_once]
-            # Those of some tasks only: a page of long ones may have 32 MB of them.
-            known = {command: templates.inside(command).encode() for command in set(commands)}
-            for start, command in zip(starts, commands, strict=True):
-                place = start + self._place_of_command
-                yield b"".join((records[start:place], known[command], records[place : start + self.size]))
+                yield [records[start : start + size] for start in starts]
+            else:
+                yield self._with_commands(records, starts, self._tasks.commands[first : first + at_once])
+
+    def _with_commands(self, records: bytes, starts: range, commands: Sequence[str]) -> list[bytes]:
+        # Those of some tasks only: a page of long ones may have 32 MB of them.
+        known = {command: templates.inside(command).encode() for command in set(commands)}
+        place = self._place_of_command
+        return [
+            b"".join((records[start : start + place], known[command], records[start + place : start + self.size]))
+            for start, command in zip(starts, commands, strict=True)
+        ]

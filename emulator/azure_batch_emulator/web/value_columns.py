@@ -22,6 +22,9 @@ _FEWEST, _BEYOND = 10**17, 10**18
 _ROW = 19
 _FRACTION = slice(11, 18)
 _NO_ZEROS = bytes.maketrans(b"0", b"\0")
+# Of texts: in the mean, and of the longest.
+_MAX_LENGTH, _MAX_PADDING = 256, 16
+_MAX_DIFFERING = 64
 _SECOND_WIDTH = len("2024-10-24T01:15:21")
 _TIME_WIDTH = _SECOND_WIDTH + 8
 
@@ -46,6 +49,22 @@ def of_ids(values: Sequence[str]) -> Columns:
     if len(text) < width * len(values):
         text = "".join([value.ljust(width, "\0") for value in values])
     return _of_rows(bytearray(text.encode()), width, _same(min(values), max(values)))
+
+
+def of_texts(values: Sequence[str]) -> Columns | None:
+    """Columns of texts as they stand between the quotes of JSON strings; None if columns would be dear.
+
+    They are if there is much text, if texts differ at many places, or if their lengths do.
+    """
+    if sum(map(len, values)) > _MAX_LENGTH * len(values):
+        return None
+    # Each text is in a line of its own; line feeds within texts are escaped.
+    texts = orjson.dumps(values, option=orjson.OPT_INDENT_2)[len('[\n  "') : -len('"\n]')].split(b'",\n  "')
+    width = max(map(len, texts))
+    same = _same(min(texts), max(texts))
+    if width - same > _MAX_DIFFERING or width * len(texts) - sum(map(len, texts)) > _MAX_PADDING * len(texts):
+        return None
+    return _of_rows(bytearray().join([text.ljust(width, b"\0") for text in texts]), width, same)
 
 
 def of_etags(ticks: Sequence[int]) -> Columns:

@@ -56,6 +56,22 @@ def test_ids(ids: list[str]) -> None:
     assert rows(value_columns.of_ids(ids), len(ids)) == ids
 
 
+@given(st.lists(st.text('ab",\\\\\n ü', min_size=1, max_size=20), min_size=1))
+def test_texts_of_json(texts: list[str]) -> None:
+    columns = value_columns.of_texts(texts)
+    if columns is not None:
+        assert rows(columns, len(texts)) == [orjson.dumps(text).decode()[1:-1] for text in texts]
+
+
+def test_texts_that_differ_little_have_columns_and_others_have_none() -> None:
+    assert value_columns.of_texts([f"render --frame {number}" for number in range(1000)]) is not None
+    assert value_columns.of_texts(["a", *["b" * 30] * 9]) is not None
+    assert value_columns.of_texts(["a" * 30, *["b"] * 9]) is None, "one is long"
+    assert value_columns.of_texts([*["a"] * 9, "b" * 65]) is None, "at 65 places"
+    assert value_columns.of_texts([*["a"] * 4, *["a" * 60] * 4]) is None, "much is left over"
+    assert value_columns.of_texts(["a" * 257, "a" * 257]) is None, "long"
+
+
 @pytest.mark.parametrize("ticks", [[None], [TODAY, None], [None, TODAY, TODAY]])
 def test_a_column_with_a_gap_has_no_timestamps(ticks: list[int | None]) -> None:
     assert value_columns.of_timestamps(ticks) is None
