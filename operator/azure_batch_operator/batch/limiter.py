@@ -1,13 +1,13 @@
 """Limits the rate of calls to an account: one `Limiter` per account, shared by all callers.
 
-Four things in one place, because they decide together who goes next and when: a token bucket (calls per second), a cap
-on calls in flight, an order of urgency, and the reaction to throttling (AIMD: the rate is halved when the service says
-429 or 503, and grows back by a little each second; nothing goes out before Retry-After is over).
+Four mechanisms together decide which call is sent next, and when: a token bucket (calls per second), a cap on calls in
+flight, priorities, and the reaction to throttling (AIMD: 429 or 503 halves the rate, which then grows a little each
+second; nothing is sent before Retry-After is over).
 
-Order: a call waits in line at the time it came plus `patience` for each step its priority is below the most urgent. So
-a delete overtakes the polling that came a few seconds before it. Age alone does not keep polling alive: a poll that
-gives up at its deadline starts to age again, so a flood that outlasts the deadline would starve it forever. Therefore
-no priority is passed over more than `MAX_PASSED` times in a row while it has a call waiting
+Order: the place of a call is its arrival time plus `patience` for each step that its priority is below the highest. So
+a delete overtakes polls that arrived a few seconds before it. Age alone does not prevent starvation: a poll that gives up
+at its deadline starts to age again, so a flood that outlasts the deadline would starve it forever. Therefore no priority
+is passed over more than `MAX_PASSED` times in a row while it has a call waiting
 (tests/unit/batch/test_limiter.py, `test_polls_with_deadlines_are_not_starved_by_a_flood_of_updates`).
 
 No task and no thread: waiting calls are futures, and one timer of the event loop grants them.
@@ -24,25 +24,25 @@ from typing import Protocol
 from azure_batch_operator.batch.requests import Priority
 
 MAX_PASSED = 8
-"""Calls of other priorities that may go out in a row while one of a priority waits."""
+"""Maximum number of consecutive calls of other priorities while one of a priority waits."""
 
 _Entry = tuple[float, int, asyncio.Future[None]]
-"""Place in line, order of arrival, and what is granted."""
+"""Place in the queue, order of arrival, and the future to grant."""
 
 
 class Handle(Protocol):
     """A timer that can be cancelled."""
 
     def cancel(self) -> None:
-        """Forget the timer."""
+        """Cancel the timer."""
         ...
 
 
 class Clock(Protocol):
-    """Time, for which tests have their own."""
+    """The clock, which tests replace."""
 
     def now(self) -> float:
-        """Seconds of a clock that never goes back."""
+        """Seconds of a monotonic clock."""
         ...
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Handle:
@@ -63,7 +63,7 @@ class LoopClock:
 
 
 class Limiter:
-    """Who may call when. Not to be shared between event loops."""
+    """Decides when calls may be sent. Must not be shared between event loops."""
 
     def __init__(
         self,
@@ -74,13 +74,13 @@ class Limiter:
         patience: float = 5.0,
         clock: Clock | None = None,
     ) -> None:
-        """Make a limiter.
+        """Create a limiter.
 
         Args:
-            calls_per_second: the highest rate; by default there is none until the service says "too many".
-            burst: calls that may go out at once after a pause; by default one second's worth.
-            max_in_flight: calls under way at the same time.
-            patience: seconds that one step of priority is worth.
+            calls_per_second: the highest rate; unlimited by default until the service throttles calls.
+            burst: calls that may be sent together after a pause; by default those of one second.
+            max_in_flight: maximum number of concurrent calls.
+            patience: seconds that a step of priority counts in the queue.
         """
         if calls_per_second <= 0 or max_in_flight < 1:
             raise ValueError("calls_per_second must be greater than 0, and max_in_flight at least 1")
@@ -103,7 +103,7 @@ class Limiter:
         self._cancelled = 0
         self._growth = calls_per_second / 20
         self._free_at = math.inf
-        # Calls that went out in the last whole second and in this one, which began at that time.
+        # Calls that were sent in the last whole second and in this one, and the start of this one.
         self._granted = (0, 0)
         self._second = 0.0
 
@@ -114,27 +114,27 @@ class Limiter:
 
     @property
     def in_flight(self) -> int:
-        """Calls under way."""
+        """Calls in flight."""
         return self._in_flight
 
     @property
     def throttled_total(self) -> int:
-        """Times that the service said "too many" or "too busy"."""
+        """Number of throttled calls (429 and 503)."""
         return self._throttled_total
 
     @property
     def paused_until(self) -> float | None:
-        """Time of the clock until which nothing goes out, or None."""
+        """Time of the clock until which nothing is sent, or None."""
         return self._paused_until if self._paused_until > self._clock.now() else None
 
     @property
     def rate(self) -> float:
-        """Calls per second that are allowed at present."""
+        """Current limit in calls per second."""
         return self._rate
 
     @asynccontextmanager
     async def slot(self, priority: Priority = Priority.USER) -> AsyncIterator[None]:
-        """Wait for one's turn and hold a place in flight while inside."""
+        """Wait for a slot, and hold it inside of the block."""
         await self.acquire(priority)
         try:
             yield
@@ -142,7 +142,7 @@ class Limiter:
             self.release()
 
     def acquire_now(self) -> bool:
-        """Take a place if one is free; it must be given back with `release`."""
+        """Take a slot if one is free; return it with `release`."""
         if any(self._lines.values()):
             return False
         now = self._clock.now()
@@ -153,11 +153,11 @@ class Limiter:
         return True
 
     async def acquire(self, priority: Priority = Priority.USER) -> None:
-        """Wait for one's turn; the place must be given back with `release`."""
+        """Wait for a slot; return it with `release`."""
         if self.acquire_now():
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        # Within a priority calls come in the order of their places, so each line is sorted.
+        # Calls of one priority arrive in the order of their places, so each queue is sorted.
         self._lines[priority].append((self._clock.now() + priority * self._patience, next(self._order), turn))
         self._dispatch()
         try:
@@ -170,19 +170,19 @@ class Limiter:
             raise
 
     def release(self) -> None:
-        """Give a place back."""
+        """Return a slot."""
         self._in_flight -= 1
         self._dispatch()
 
     def throttled(self, retry_after: float | None) -> None:
-        """Take note that the service refused a call; without a time of its own it gets a second's rest."""
+        """Record that the service throttled a call; without Retry-After, pause for a second."""
         now = self._clock.now()
         self._refill(now)
         self._throttled_total += 1
         self._paused_until = max(self._paused_until, now + (1.0 if retry_after is None else retry_after))
         # The responses to one burst arrive together: they count once.
         if now - self._halved_at >= 1.0:
-            # Without a rate so far, the one that was too much is what went out of late.
+            # If there was no limit, the rate that was too high is the recent one.
             too_much = max(self._granted) if math.isinf(self._rate) else self._rate
             self._growth = (too_much if math.isinf(self._ceiling) else self._ceiling) / 20
             self._free_at = 4 * too_much if math.isinf(self._ceiling) else math.inf
@@ -192,7 +192,7 @@ class Limiter:
         self._dispatch()
 
     def _forget_cancelled(self) -> None:
-        """Clear the queue of calls that gave up, once they are the most of it: a pause may be long."""
+        """Remove cancelled calls from the queue once they are the majority: a pause may be long."""
         self._cancelled += 1
         if self._cancelled * 2 > sum(len(line) for line in self._lines.values()):
             for priority, line in self._lines.items():
@@ -200,7 +200,7 @@ class Limiter:
             self._cancelled = 0
 
     def _next(self) -> Priority | None:
-        """Whose turn it is: the first in line, unless a priority was passed over too often."""
+        """The next call: the first in the queue, unless a priority was passed over too often."""
         for priority, line in self._lines.items():
             while line and line[0][2].done():
                 line.popleft()
@@ -215,7 +215,7 @@ class Limiter:
         return min(waiting, key=lambda candidate: self._lines[candidate][0][:2])
 
     def _dispatch(self) -> None:
-        """Grant turns as long as there are calls, places and tokens; set the timer for the next token."""
+        """Grant slots while there are calls, slots and tokens; set the timer for the next token."""
         now = self._clock.now()
         self._refill(now)
         while self._in_flight < self._max_in_flight and (priority := self._next()) is not None:
@@ -239,7 +239,7 @@ class Limiter:
 
     def _ready_at(self, now: float) -> float:
         missing = max(0.0, 1.0 - self._tokens)
-        # A hair more than needed, lest rounding make the timer come too early forever.
+        # Slightly more than needed, so that rounding cannot make the timer fire too early forever.
         return max(self._paused_until, now + missing / self._rate + 1e-6 if missing else now)
 
     def _wake_at(self, when: float) -> None:
@@ -252,10 +252,10 @@ class Limiter:
         self._dispatch()
 
     def _refill(self, now: float) -> None:
-        """Add the tokens of the time that went by, and to a rate that was cut a twentieth per second of what it was.
+        """Add the tokens for the elapsed time, and increase a reduced rate by a twentieth of the former one per second.
 
-        Time spent in a pause adds nothing, so that its end is not greeted with a burst. Where no rate was asked for, there
-        is none again when four times what was too much has been borne.
+        A pause adds no tokens, so no burst follows it. If no rate was configured, the limit is removed when four times the rate
+        that was too high has been reached.
         """
         passed = 0.0 if self._filled_at is None else max(0.0, now - max(self._filled_at, self._paused_until))
         self._filled_at = now

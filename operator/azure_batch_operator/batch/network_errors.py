@@ -1,8 +1,7 @@
 """Converts exceptions of the HTTP library to our errors.
 
-aiohttp reports one and the same cut connection by four different exceptions, depending on when it is cut; what a caller
-needs to know is whether the request can have reached the service, and what to look at: DNS, the port, the certificate,
-the network.
+aiohttp reports a closed connection by four different exceptions, depending on the time. A caller must know whether the
+request can have reached the service, and what to check: DNS, the port, the certificate, or the network.
 """
 
 import errno
@@ -39,15 +38,15 @@ _EXPLANATIONS = {
 
 
 async def translated(awaitable: Awaitable[T], operation: str) -> T:
-    """Await something; let nothing but a BatchError, a cancellation or our own time limit out of it.
+    """Await something; raise only BatchErrors, cancellation and our own timeout.
 
-    The original exception is not kept as cause or context, so the new one is raised after it was dealt with: aiohttp's
-    hold the request's headers, signature included.
+    The original exception must not be the cause or context, because aiohttp's exceptions contain the headers of the request
+    with the signature. So the new one is raised after its handling.
     """
     try:
         return await awaitable
     except (aiohttp.ClientError, ssl.SSLError, OSError) as error:
-        # A plain TimeoutError is the time limit around us, on its way out.
+        # A plain TimeoutError comes from the surrounding time limit.
         if type(error) is TimeoutError:
             raise
         failure = translate(error, operation)
@@ -55,7 +54,7 @@ async def translated(awaitable: Awaitable[T], operation: str) -> T:
 
 
 def translate(error: Exception, operation: str) -> BatchError:
-    """The error of this package for one of the HTTP library's."""
+    """The error of this package for an exception of the HTTP library."""
     if _is_malformed(error):
         return MalformedResponseError(f"the response is not valid HTTP ({_brief(error)})", operation=operation)
     kind = connection_kind(error)
@@ -64,7 +63,7 @@ def translate(error: Exception, operation: str) -> BatchError:
         detail = f" ({_brief(error)})"
     failure = ConnectionFailedError(_EXPLANATIONS[kind] + detail, operation=operation)
     failure.kind = kind
-    # A certificate that is wrong stays wrong.
+    # A wrong certificate is permanent.
     failure.retryable = not isinstance(error, aiohttp.ClientConnectorCertificateError)
     return failure
 
@@ -91,14 +90,14 @@ def connection_kind(error: Exception) -> ConnectionKind:
 
 
 def _of_payload(error: Exception) -> ConnectionKind:
-    # In the middle of a body aiohttp tells a reset from an early end only in its text.
+    # Within a body, aiohttp distinguishes a reset from an early end only by the text.
     causes = (error, error.__cause__, error.__context__)
     reset = any(isinstance(cause, ConnectionResetError | BrokenPipeError) for cause in causes)
     return ConnectionKind.RESET if reset or "ConnectionResetError" in str(error) else ConnectionKind.CLOSED
 
 
 def _is_malformed(error: Exception) -> bool:
-    """Whether bytes came that make no sense, as opposed to too few."""
+    """Whether invalid bytes arrived, in contrast to too few."""
     if isinstance(error, aiohttp.ClientPayloadError):
         cause = error.__cause__ or error.__context__
         incomplete = (http_exceptions.ContentLengthError, http_exceptions.TransferEncodingError)

@@ -1,8 +1,8 @@
 """The 77 operations of the Batch data plane as one table.
 
-Everything that tells one operation from another is data in this module: verb, path, success codes, conditional headers,
-query parameters, paging, and what happens if a call is repeated. `requests` builds requests from it, `retry` reads from
-it whether a repetition is safe, the groups in `groups/` only name their arguments, and tests compare it with the API
+All differences between operations are data in this module: verb, path, success codes, conditional headers,
+query parameters, paging, and what happens if a call is repeated. `requests` builds requests from it, `retry` reads
+whether a retry is safe, the groups in `groups/` only name their arguments, and tests compare it with the API
 description.
 
 Names of operations, parameters and paths are those of api-version 2024-07-01.20.0.
@@ -15,12 +15,12 @@ from types import MappingProxyType
 
 API_VERSION = "2024-07-01.20.0"
 
-# Query parameters that every operation takes; `api-version` is added to each request by `requests`.
+# Query parameters that every operation accepts; `api-version` is added to each request by `requests`.
 COMMON_QUERY = ("timeOut",)
 
 
 class Conditions(Enum):
-    """Which conditional headers an operation understands (docs/azure-batch.md#conditional-requests)."""
+    """Conditional headers that an operation supports (docs/azure-batch.md#conditional-requests)."""
 
     NONE = ()
     TIMES = ("If-Modified-Since", "If-Unmodified-Since")
@@ -28,7 +28,7 @@ class Conditions(Enum):
 
 
 class ResponseKind(Enum):
-    """What a success carries."""
+    """What a successful response contains."""
 
     RECEIPT = "headers only"
     OBJECT = "one JSON object"
@@ -79,7 +79,7 @@ class Operation:
 
     @property
     def idempotent(self) -> bool:
-        """Whether the call may be sent again without asking what happened to the first one."""
+        """Whether the call may be repeated without checking the effect of the first one."""
         return self.repeat is not Repeat.TWICE
 
 
@@ -196,7 +196,7 @@ _TABLE = (
     _file(
         "Tasks_GetTaskFileProperties", "task_files", "properties", "HEAD", _TASK_FILE, ResponseKind.PROPERTIES, False
     ),
-    # A task that was reactivated, ran and failed again in the meantime would be reactivated a second time.
+    # A task that ran and failed again after its reactivation would be reactivated a second time.
     _write("Tasks_ReactivateTask", "tasks", "reactivate", "POST", f"{_TASK}/reactivate", 204, repeat=Repeat.TWICE),
     # The only list without maxresults and nextLink.
     _page("Tasks_ListSubTasks", "tasks", "list_subtasks", f"{_TASK}/subtasksinfo", ("$select",)),
@@ -302,7 +302,7 @@ _TABLE = (
     ),
     _get("Nodes_GetNodeRemoteLoginSettings", "nodes", "get_remote_login_settings", f"{_NODE}/remoteloginsettings"),
     _write("Nodes_StartNode", "nodes", "start", "POST", f"{_NODE}/start", 202, _NO_IFS),
-    # Each call makes a directory of its own in the container.
+    # Each call creates its own directory in the container.
     Operation(
         "Nodes_UploadNodeLogs",
         "nodes",

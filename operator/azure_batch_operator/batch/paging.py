@@ -1,7 +1,7 @@
 """Lists as asynchronous iterators.
 
 A page may be empty and still have a successor, so only the absence of a link ends a list (docs/azure-batch.md#pages).
-Nothing is fetched before it is asked for, and a list that is left early holds no connection.
+Pages are fetched on demand, and a list that is abandoned early holds no connection.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -25,7 +25,7 @@ def read_page(response: Response, operation: str, needed: str | None = None) -> 
 def read_typed(
     struct: type[W], response: Response, operation: str, needed: str | None = None
 ) -> tuple[list[W], str | None]:
-    """The same with items as structs; only a page that is not as the API says takes the way over JSON objects."""
+    """The same with items as structs; only a page that does not match the API is read as JSON objects."""
     if is_json(response) and (found := decode_page(struct, response.body)) is not None:
         return found.value, found.link or None
     items, link = read_page(response, operation, needed)
@@ -38,7 +38,7 @@ async def pages(
     """The pages of a list, in the service's order.
 
     Raises:
-        MalformedResponseError: a page is not one, or its link leads to another host or back to where it came from.
+        MalformedResponseError: a page is malformed, or its link leads to another host or back to itself.
     """
     seen: set[str] = set()
     while True:

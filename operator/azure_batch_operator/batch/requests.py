@@ -1,7 +1,7 @@
 """Builds requests as values: pure code between the operation table and the transport.
 
-A `Request` is final: path and query are percent-encoded, so that what a credential signs is byte for byte what goes
-out.
+A `Request` is final: path and query are percent-encoded, so a credential signs exactly the bytes that are
+sent.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ CONTENT_TYPE = "application/json; odata=minimalmetadata"
 
 
 class Priority(IntEnum):
-    """Who goes first when calls have to wait; the lower number."""
+    """Priority of calls that wait; lower numbers first."""
 
     DELETE = 0
     USER = 1
@@ -35,9 +35,9 @@ class Priority(IntEnum):
 class CallOptions(TypedDict, total=False):
     """Options of every call.
 
-    priority: place in the account's queue. timeout: seconds that the service may take (`timeOut`, at most 30 count).
-    deadline: seconds that the whole call may take here, waiting and retries included.
-    client_request_id: our id of the call, by default a new one. return_client_request_id: have the service repeat it.
+    priority: place in the account's queue. timeout: seconds that the service may take (`timeOut`, at most 30).
+    deadline: seconds that the whole call may take, including waits and retries.
+    client_request_id: our ID of the call, by default a new one. return_client_request_id: whether the service returns it.
     on_unanswered: called for each attempt that ends without a response (see `errors.unanswered`), however the call ends
     later: such an attempt may take effect long after a repetition has succeeded.
     """
@@ -82,7 +82,7 @@ _CONDITIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request, ready to be signed and sent. The body is kept out of the repr: it may hold passwords."""
+    """One request, ready to be signed and sent. The repr omits the body, which may contain passwords."""
 
     operation: Operation
     method: str
@@ -93,7 +93,7 @@ class Request:
 
     @property
     def target(self) -> str:
-        """Path and query as they go out."""
+        """Path and query as they are sent."""
         return f"{self.path}?{self.query}" if self.query else self.path
 
 
@@ -117,7 +117,7 @@ def build(
         byte_range: first and last byte of a file, both included.
 
     Raises:
-        UsageError: a value that cannot be meant (an empty id, two conditions, a naive datetime, …).
+        UsageError: an invalid value (an empty ID, two conditions, a naive datetime, …).
     """
     options = options or {}
     method_body = _body(operation, body)
@@ -143,7 +143,7 @@ def next_page(request: Request, link: str, origin: URL) -> Request:
     """The request for the page behind a nextLink; the link is taken verbatim, as its token is opaque.
 
     Raises:
-        MalformedResponseError: the link leads to another host, where our credentials have no business.
+        MalformedResponseError: the link leads to another host, which must not get our credentials.
     """
     try:
         url = URL(quote(link, safe="%/:?#[]@!$&'()*+,;=-._~^|"), encoded=True)
@@ -232,7 +232,7 @@ def http_date(moment: datetime) -> str:
     return _http_second(moment.astimezone(UTC).replace(microsecond=0))
 
 
-# Many calls go out within the same second.
+# Many calls are sent within the same second.
 @lru_cache(maxsize=64)
 def _http_second(second: datetime) -> str:
     return format_datetime(second, usegmt=True)
@@ -268,7 +268,7 @@ def encode(value: object) -> bytes:
     """Write JSON; models and mappings of any kind may be anywhere in it.
 
     Raises:
-        TypeError: something in it has no form in JSON.
+        TypeError: a value cannot be encoded as JSON.
     """
     return orjson.dumps(value, default=_plain, option=orjson.OPT_UTC_Z)
 
