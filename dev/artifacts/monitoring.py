@@ -179,7 +179,7 @@ OPERATOR = [
         },
     ),
     Panel(
-        "Longest pass under way",
+        "Longest pass in progress",
         {
             "longest": "max(azurebatch_workqueue_longest_active_seconds)",
             "sum": "sum(azurebatch_workqueue_unfinished_seconds)",
@@ -226,7 +226,7 @@ OPERATOR = [
         {"{{kind}} {{property}}": "sum by (kind, property) (rate(azurebatch_drift_corrections_total[1h])) * 3600"},
     ),
     Panel("Objects being deleted", {"{{kind}}": "azurebatch_objects_deleting"}),
-    Panel("Longest deletion under way", {"{{kind}}": "azurebatch_objects_deleting_longest_seconds"}, "s"),
+    Panel("Longest deletion in progress", {"{{kind}}": "azurebatch_objects_deleting_longest_seconds"}, "s"),
     Panel("Lag of the event loop", {"{{pod}}": "azurebatch_event_loop_lag_seconds"}, "s"),
     Panel("Memory", {"{{pod}}": 'process_resident_memory_bytes{job=~".*azure-batch-operator.*"}'}, "bytes"),
     Panel("CPU", {"{{pod}}": 'rate(process_cpu_seconds_total{job=~".*azure-batch-operator.*"}[5m])'}, "percentunit"),

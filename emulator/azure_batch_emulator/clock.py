@@ -188,7 +188,7 @@ def _nothing() -> None:
 
 
 class ManualClock:
-    """A clock that stands still until `advance`; service time and real time are the same."""
+    """A clock that is stopped until `advance`; service time and real time are the same."""
 
     scale = 1.0
 
@@ -236,7 +236,7 @@ class ManualClock:
             self.advance(self._heap[0][0] - self._seconds)
 
     def pause(self) -> None:
-        """Nothing to do: it stands still anyway."""
+        """Nothing to do: it is stopped anyway."""
 
     def resume(self) -> None:
         """Nothing to do."""

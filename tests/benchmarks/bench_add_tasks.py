@@ -3,7 +3,7 @@
 The sink is an aiohttp server in a process of its own that answers each task of a collection with a success. Each
 contestant runs in a process of its own, so that its memory is its own as well. The bare loop posts the same bodies,
 made and signed in advance, one after the other, and throws the answers away; the second bare loop has as many calls
-under way as `add_tasks`, which also makes the tasks, writes their JSON, signs, and reads the results. Times begin after
+in progress as `add_tasks`, which also makes the tasks, writes their JSON, signs, and reads the results. Times begin after
 imports.
 """
 
@@ -163,7 +163,7 @@ def run() -> list[Measurement]:
     return [
         Measurement("add_tasks", rate("ours"), "tasks/s"),
         Measurement("bare loop", rate("bare"), "tasks/s"),
-        Measurement(f"bare loop, {CONCURRENCY} calls under way", rate("parallel"), "tasks/s"),
+        Measurement(f"bare loop, {CONCURRENCY} calls in progress", rate("parallel"), "tasks/s"),
         Measurement("official client", rate("official"), "tasks/s"),
         Measurement("add_tasks / bare loop", ratio("bare"), "×", goal=0.5),
         Measurement("add_tasks / bare parallel loop", ratio("parallel"), "×"),

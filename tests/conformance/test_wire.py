@@ -233,7 +233,7 @@ def test_progress_does_not_change_etags(client: BatchClient) -> None:
         ({"Authorization": "nonsense"}, 400, "InvalidAuthenticationInfo"),
         ({"Authorization": "SharedKey devaccount"}, 400, "InvalidAuthenticationInfo"),
         ({"Authorization": "SharedKey devaccount:AAAA"}, 403, "AuthenticationFailed"),
-        ({"Authorization": "SharedKey stranger:AAAA"}, 403, "AuthenticationFailed"),
+        ({"Authorization": "SharedKey other:AAAA"}, 403, "AuthenticationFailed"),
     ],
 )
 def test_wrong_credentials(emulator: EmulatorThread, headers: dict[str, str], status: int, code: str) -> None:

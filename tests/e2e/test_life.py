@@ -32,7 +32,7 @@ def test_a_pool_becomes_ready_and_scales(stage: Stage) -> None:
 
 
 def test_a_resize_during_a_resize_is_stopped_first(stage: Stage) -> None:
-    """The second resize meets the first one under way (docs/azure-batch.md#pools)."""
+    """The second resize meets the first one in progress (docs/azure-batch.md#pools)."""
     stage.ready_pool()
     stage.kubectl("scale", "batchpool/cpu", "--replicas=4")
     stage.kubectl("scale", "batchpool/cpu", "--replicas=5")

@@ -305,7 +305,7 @@ class _Player:
         self._later(seconds, up)
 
     def expire_pages(self) -> None:
-        """Lists that are under way get a 410."""
+        """Lists that are in progress get a 410."""
         self.stage.api.expire_pages()
 
     def watch_hold(self, seconds: float, plural: str = "", name: str = "") -> None:

@@ -89,7 +89,7 @@ class Effect:
 
 @dataclass(frozen=True)
 class Call:
-    """One call of the operator as the emulator's log has it; `status` is 0 without an answer."""
+    """One call of the operator as the emulator's log has it; `status` is 0 without a response."""
 
     time: float
     operation: str

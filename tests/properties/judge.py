@@ -99,7 +99,7 @@ def _named(step: str, text: str, names: set[str]) -> Iterator[Violation]:
 
 
 def told(status: Mapping[str, Any]) -> str:
-    """What a status says of the spec not being what is; empty if it says that all is well, or under way."""
+    """What a status says of the spec not being what is; empty if it says that all is well, or in progress."""
     conditions = {each["type"]: each for each in status.get("conditions", ())}
     texts = [
         str(conditions[name]["message"])

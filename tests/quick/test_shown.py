@@ -1,6 +1,6 @@
 """No object of the operator shows a secret that it holds, whoever prints it: a log line, an exception, a debugger's dump.
 
-All that live while calls are under way are asked for their representation, so that no class can be forgotten.
+All that live while calls are in progress are asked for their representation, so that no class can be forgotten.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is under way for a namespace when its account lets it in no more: nothing more of it is done with that account's rights."""
+"""Work in progress for a namespace that its account no longer allows: nothing more is done with the rights of that account."""
 
 from __future__ import annotations
 

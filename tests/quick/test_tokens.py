@@ -46,7 +46,7 @@ async def test_calls_whose_tokens_are_refused_together_share_a_new_one(stage: St
     stage.apply(*(pool(f"cpu-{number}") for number in range(8)))
     await stage.run_for(20)
     refused = [each for each in stage.azure.log if each.status in {401, 403}]
-    assert len(refused) > 1, "several calls were under way with the token that was revoked"
+    assert len(refused) > 1, "several calls were in progress with the token that was revoked"
     assert len(stage.authority.issued) == 2
 
 

@@ -72,7 +72,7 @@ def from_list(name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("how", ["replace", "skip", "typo", "suspend", "terminate", "delete"])
 async def test_no_more_tasks_are_added_while_the_new_ones_cannot_be_read(stage: Stage, how: str) -> None:
-    """Stopping what is under way takes no value of a Secret or ConfigMap, no list and no call that may be refused."""
+    """Stopping what is in progress takes no value of a Secret or ConfigMap, no list and no call that may be refused."""
     await stage.ready_pool()
     stage.apply(listed("long", FEW + MANY), from_list("long"))
     hold = stage.azure.hold("Tasks_CreateTaskCollection")

@@ -1,4 +1,4 @@
-"""The emulator's operations on a clock that stands still, in one process.
+"""The emulator's operations on a clock that is stopped, in one process.
 
 What lasts milliseconds with a running emulator lasts here until a test lets time pass. Everything between the matching of the
 path and the body of the answer is the emulator's own; only HTTP and signatures are left out.

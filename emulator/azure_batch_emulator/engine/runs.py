@@ -1,4 +1,4 @@
-"""Commands under way on nodes: they take slots, have a wall-clock limit, and report to whoever owns them."""
+"""Commands in progress on nodes: they take slots, have a wall-clock limit, and report to whoever owns them."""
 
 from __future__ import annotations
 

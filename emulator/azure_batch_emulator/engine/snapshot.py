@@ -1,6 +1,6 @@
 """An account as JSON, and back: what the optional state file holds.
 
-What was under way when the picture was taken is settled on the way back, as the service would after a breakdown of its
+What was in progress when the picture was taken is settled on the way back, as the service would after a breakdown of its
 own: running tasks are requeued, nodes that were starting start again, deletions and terminations are finished. What was still to
 come is done: a resize goes on or is stopped, nodes that waited for their tasks or data act, jobs end that a failed task has ended.
 """
@@ -92,7 +92,7 @@ def _node(node: Node, now: float) -> dict[str, Any]:
 
 def _task(service: BatchService, task: Task) -> dict[str, Any]:
     left = service.files.left(task)
-    # Those of a try that is under way go with it.
+    # Those of a try that is in progress go with it.
     subtasks = [asdict(subtask) for subtask in task.subtasks or ()] if task.run is None else []
     more = ({"left": left} if left is not None else {}) | ({"subtasks": subtasks} if subtasks else {})
     return _take(task, _TASK) | {"spec": task.body} | more

@@ -311,7 +311,7 @@ class Tasks:
     # -- ends that do not come from the command --
 
     def _drop_run(self, task: Task) -> None:
-        """Let go of the present try; its slots are free when the last process is gone."""
+        """Release the present try; its slots are free when the last process is gone."""
         run, task.run = task.run, None
         if run is None:
             return

@@ -80,7 +80,7 @@ class RunObserver(Protocol):
 
 
 class RunHandle(Protocol):
-    """A run under way."""
+    """A run in progress."""
 
     def kill(self) -> None:
         """End it with everything it started; `on_finished` follows."""

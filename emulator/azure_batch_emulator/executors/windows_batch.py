@@ -1,4 +1,4 @@
-"""One batch file under way: its lines, its arguments, and what ``setlocal`` keeps."""
+"""One batch file in progress: its lines, its arguments, and what ``setlocal`` keeps."""
 
 from __future__ import annotations
 

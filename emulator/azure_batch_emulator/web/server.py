@@ -103,7 +103,7 @@ class Server:
         return DoorServer(handle, lambda request, error: self._failure(request, error, str(uuid.uuid4())))
 
     def close(self) -> None:
-        """Let go of calls that hang on purpose or are held."""
+        """Release calls that hang on purpose or are held."""
         self._closing.set()
         for go_on in self._held:
             go_on.set()

@@ -30,7 +30,7 @@ _LONGEST_MESSAGE = 1024
 _BACKLOG = 1000
 """Events that wait to be posted, of all namespaces together; beyond it the namespace with the most loses its newest one."""
 _AT_ONCE = 4
-"""Requests under way. A namespace has one at a time, so that its Events stay in order."""
+"""Requests in progress. A namespace has one at a time, so that its Events stay in order."""
 _REPEATED_AFTER, _LONGEST_PAUSE = 1.0, 30.0
 """Seconds before an Event that may not have been posted is posted again."""
 _SIMILAR, _WITHIN = 10, 600.0

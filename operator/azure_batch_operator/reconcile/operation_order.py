@@ -194,7 +194,7 @@ class Progress:
     """What this process knows of an operation beyond its status.
 
     Attributes:
-        busy: whether something of it is under way.
+        busy: whether something of it is in progress.
         chosen: its targets, once they were looked for.
         looks: targets that may be attempted next, as they were seen.
         results: what happened to the targets that were attempted last.

@@ -307,10 +307,10 @@ class Plan:
         retry: value of the annotation that asks for the failed tasks of a job to run again.
         retry_until: time of the last failure that it is about; None before the first look at them.
         incarnation: `creationTime` of the job that `retry` and `feeds_only` are about.
-        feeds_only: fingerprint of the sources that may continue to be brought in, where that is under way; None if the plan says
+        feeds_only: fingerprint of the sources that may continue to be brought in, where that is in progress; None if the plan says
             nothing of it. A job without tasks of its own has an empty one.
         operate: what is to be done next for a BatchOperation, once `first` is stored.
-        halts: whether nothing continues that is under way for the object, since what it works in is somebody else's by now.
+        halts: whether nothing continues that is in progress for the object, since what it works in is somebody else's by now.
         ended: a job that a GET must show as one that accepts no more tasks before the status is true.
         left_active: a task that a list of its job's tasks must show as active before the status is true.
         confirm: what must be absent before the finalizer is taken off or, where it stays, before the status is shown.

@@ -109,7 +109,7 @@ def deleting(resource: Resource, what: str, call: Call, now: float) -> Plan:
 
 
 def still_there(resource: Resource, what: str, now: float) -> Plan:
-    """Deletion is under way in Azure Batch."""
+    """Deletion is in progress in Azure Batch."""
     verdict = Verdict(
         "Deleting", "Deleting", f"waiting for Azure Batch to delete {what}", ready=False, trend="Reconciling"
     )

@@ -175,7 +175,7 @@ class Session:
         self._traffic = Traffic(asyncio.get_running_loop().time)
 
     async def sign_in_as(self, credential: Credential, auth: Auth) -> None:
-        """Take up a rotated credential; calls that are under way continue."""
+        """Take up a rotated credential; calls that are in progress continue."""
         self._auth = auth
         await self.client.use(credential)
         self.poller.request_poll()

@@ -122,7 +122,7 @@ class Decider:
             if plan.feed is not None and session is not None:
                 job = Incarnation(resource.key, resource.uid, plan.feed.created)
                 if session.feeder.is_busy(job, plan.feed.fingerprint):
-                    # What is under way needs no values; to put them into all tasks with every pass would hold up everybody.
+                    # What is in progress needs no values; to put them into all tasks with every pass would hold up everybody.
                     plan = replace(plan, feed=None, tasks_of=None)
             return resource, await self._inputs.completed(resource, plan), session
         except ResolutionError as error:

@@ -112,7 +112,7 @@ class Told:
 
 
 def halt(resource: Resource, session: Session) -> None:
-    """Let nothing go on that is under way for the object; `carry_out` of a plan that wants it begins again."""
+    """Let nothing go on that is in progress for the object; `carry_out` of a plan that wants it begins again."""
     session.feeder.stop(Incarnation(resource.key, resource.uid), None)
     session.retrier.stop(resource.key)
     session.operations.stop(resource.key)

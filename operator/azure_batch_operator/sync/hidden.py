@@ -137,7 +137,7 @@ class _Sent:
         return is_new
 
     def trim(self) -> None:
-        """Let go of the values whose last use is longest ago, so that memory is bounded."""
+        """Release the values whose last use is longest ago, so that memory is bounded."""
         while len(self._used) > _MAX_KNOWN:
             (_, value), _ = self._used.popitem(last=False)
             self._sources[value] -= 1

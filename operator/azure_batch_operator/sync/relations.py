@@ -87,7 +87,7 @@ class Relations:
     def is_let_in(self, resource: Resource) -> bool:
         """Whether the account of an object exists and allows its namespace; `account` says why not.
 
-        Without that nothing continues that is under way for the object, in a session that `account` no longer returns
+        Without that nothing continues that is in progress for the object, in a session that `account` no longer returns
         (tests/quick/test_shut_out.py).
         """
         key = self.account_key(resource)

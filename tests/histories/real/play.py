@@ -220,7 +220,7 @@ class _Player:
         self.record.starts.append(self.now)
 
     def _advance(self, to: float) -> None:
-        """Let time pass up to a moment of the history, whose time stands still while an operator starts: on the stage that is
+        """Let time pass up to a moment of the history, whose time is paused while an operator starts: on the stage that is
         done at once, and here it takes as long as the machine is slow."""
         while True:
             for at, undo in sorted(self.undo, key=lambda each: each[0]):

@@ -47,7 +47,7 @@ class Gate:
         self._snapshots: dict[str, list[Body]] = {}
 
     def expire_pages(self) -> None:
-        """Make lists that are under way begin again: their tokens are too old (410)."""
+        """Make lists that are in progress begin again: their tokens are too old (410)."""
         self._snapshots.clear()
 
     def writes(self, resource: str = "", namespace: str = "", name: str = "", *, ok: bool = True) -> int:

@@ -91,7 +91,7 @@ class Hold:
         await go_on.wait()
 
     def release(self) -> None:
-        """Let go of all, in their order."""
+        """Release all, in their order."""
         self._released = True
         kept, self._kept = self._kept, []
         for let_go in kept:

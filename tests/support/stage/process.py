@@ -104,7 +104,7 @@ class Process:
 
     @property
     def tasks(self) -> int:
-        """Tasks that are under way."""
+        """Tasks that are in progress."""
         return len(self._tasks)
 
 

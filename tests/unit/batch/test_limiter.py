@@ -11,7 +11,7 @@ from azure_batch_operator.batch import Limiter, Priority
 
 
 class FakeClock:
-    """Time that stands still until it is moved."""
+    """Time that is stopped until it is moved."""
 
     def __init__(self) -> None:
         self.time = 1000.0

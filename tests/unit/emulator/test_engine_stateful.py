@@ -1,6 +1,6 @@
 """Random sequences of operations on the engine: no illegal transition, no lost task, counts that always add up.
 
-The clock stands still until told to move, and tasks are simulated, so hours of service time take milliseconds. An illegal
+The clock is stopped until told to move, and tasks are simulated, so hours of service time take milliseconds. An illegal
 transition raises by itself (`engine.transitions`).
 """
 

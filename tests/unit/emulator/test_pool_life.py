@@ -23,7 +23,7 @@ MINUTE = 60.0
 
 
 class Account:
-    """An account whose time stands still."""
+    """An account whose time is stopped."""
 
     def __init__(self, cores: int = 500) -> None:
         self.clock = ManualClock()

@@ -74,7 +74,7 @@ def test_an_unusable_node_is_not_asked_to_restart_since_the_service_always_refus
     healthy = one.resource.condition("NodesHealthy")
     assert healthy is not None
     assert "set spec.nodeRemediation.unusable to Remove" in healthy["message"]
-    assert one.resource.condition("Stalled") is not None, "nothing is under way that would bring the nodes back"
+    assert one.resource.condition("Stalled") is not None, "nothing is in progress that would bring the nodes back"
 
 
 def test_a_refused_node_action_is_not_recorded_and_retried_at_growing_intervals(

@@ -173,7 +173,7 @@ def test_only_the_tasks_that_are_wanted_are_made() -> None:
 
 def test_tasks_of_others_are_left_out_and_what_waits_for_them_is_refused() -> None:
     spec = {"tasks": [{"id": "a", "commandLine": "x"}, {"id": "b", "commandLine": "x"}]}
-    assert list(chosen(spec, "a", "stranger", others=("b",))) == ["a"]
+    assert list(chosen(spec, "a", "foreign", others=("b",))) == ["a"]
     waits = {"tasks": [{"id": "a", "commandLine": "x", "dependsOn": {"taskIds": ["theirs"]}}]}
     with pytest.raises(ResolutionError, match="task 'a' depends on task 'theirs', which has not succeeded") as caught:
         chosen(waits, "a", others=("theirs",))

@@ -71,7 +71,7 @@ class Pools(Group):
         return await self._caller.receipt("Pools_ResizePool", {"poolId": pool_id}, options, body=body)
 
     async def stop_resize(self, pool_id: str, **options: Unpack[AllConditions]) -> Receipt:
-        """Stop a resize that is under way."""
+        """Stop a resize that is in progress."""
         return await self._caller.receipt("Pools_StopPoolResize", {"poolId": pool_id}, options)
 
     async def remove_nodes(self, pool_id: str, body: JsonBody, **options: Unpack[AllConditions]) -> Receipt:

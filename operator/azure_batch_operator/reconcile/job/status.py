@@ -100,7 +100,7 @@ def _suspended(state: str) -> Verdict:
 
 
 def suspended(message: str) -> Verdict:
-    """The verdict on a job that stands still because the spec says so."""
+    """The verdict on a job that is disabled because the spec says so."""
     return Verdict("Suspended", "Suspended", message, ready=True, more={"Suspended": (True, "JobSuspended", message)})
 
 

@@ -19,7 +19,7 @@ from azure_batch_operator.reconcile.target_pool import IN_OTHER_ACCOUNT, NO_POOL
 from azure_batch_operator.shapes import whole_number
 
 Why = Literal["suspend", "pool", "flee"]
-"""Why a job stands still: the spec says so, it goes to another pool of the spec, or to the fallback pool."""
+"""Why a job is disabled: the spec says so, it goes to another pool of the spec, or to the fallback pool."""
 _STANDS = frozenset({"disabling", "disabled"})
 
 
@@ -115,7 +115,7 @@ def cannot_move(pool: TargetPoolView) -> dict[str, tuple[bool, str, str]]:
 
 
 def move(remote: Mapping[str, Any], moves_to: str | None) -> dict[str, Any]:
-    """The new pool for the PATCH of a job that stands still."""
+    """The new pool for the PATCH of a disabled job."""
     if moves_to is None or remote.get("state") != "disabled":
         return {}
     return {"poolInfo": {"poolId": moves_to}}

@@ -162,7 +162,7 @@ def _known(progress: Progress, targets: Iterable[str]) -> dict[str, Result]:
 
 
 def _slow(resource: Resource, progress: Progress, now: float) -> Plan:
-    """Something is under way; that it waits for Azure Batch is said."""
+    """Something is in progress; that it waits for Azure Batch is said."""
     if progress.problem is None:
         return Plan()
     return failed(resource, classify_error(progress.problem), now)

@@ -184,7 +184,7 @@ def _step(
         and resource.status.get("observedGeneration") == resource.generation
     )
     if leaving and not pool.is_steady:
-        # What is under way is the leaving of nodes that were removed: it is not stopped to bring others.
+        # What is in progress is the leaving of nodes that were removed: it is not stopped to bring others.
         return Step((), "Resizing", "Resizing", "removing nodes"), found
     options = pick(spec, ("resizeTimeout", "nodeDeallocationOption"))
     step = scale(pool.id, size_of(spec), options, view, pool, now)

@@ -187,9 +187,9 @@ class _Adjustment:
 
 
 def _when_steady(adjustment: _Adjustment, view: PoolView, pool: Pool, now: float) -> Step | None:
-    """Make the call, or first stop the resize that is under way, or let that end.
+    """Make the call, or first stop the resize that is in progress, or let that end.
 
-    What is under way can take long: until the timeout of a resize where capacity is missing, for hours where nodes wait for their
+    What is in progress can take long: until the timeout of a resize where capacity is missing, for hours where nodes wait for their
     tasks. Who asks for fewer nodes, or for another formula, no longer wants it, so it is stopped, although that leaves the error
     `ResizeStopped` until the next resize. Nodes that are on their way and still wanted are let come: else an autoscaler that
     raises a number every minute would stop each allocation, and the pool would never get a node. Two stops are ten minutes apart.

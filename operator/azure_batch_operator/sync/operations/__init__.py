@@ -69,7 +69,7 @@ class Operations:
         )
 
     def obey(self, key: Key, uid: str, order: Operate) -> float | None:
-        """Do what a plan orders, unless something is under way; seconds to wait if it was refused lately."""
+        """Do what a plan orders, unless something is in progress; seconds to wait if it was refused lately."""
         run = self._runs.get(key)
         if run is None or run.uid != uid:
             self.forget(key)

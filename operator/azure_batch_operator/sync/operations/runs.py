@@ -57,7 +57,7 @@ class Run:
     Attributes:
         secrets: values that no text about it may show.
         chosen_at, looked_at: times of the loop of what was chosen, and of what was seen of targets.
-        tries: the targets of the batch that is under way, or was stopped.
+        tries: the targets of the batch that is in progress, or was stopped.
         stopped: whether no further call is to be made for now. What is ordered with an `ending` makes none and is not stopped.
         acted: whether calls were made lately that may have changed something.
         job: ID of the job that it is about; empty if it is about something else.

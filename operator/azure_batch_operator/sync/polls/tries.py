@@ -51,7 +51,7 @@ class Tries:
         self._counts: TaskCounts | None = None
 
     def due(self, counts: TaskCounts, *, shown: bool = False) -> bool:
-        """Whether it is time for a list: one is under way, or the job's counts have changed since the last one.
+        """Whether it is time for a list: one is in progress, or the job's counts have changed since the last one.
 
         Args:
             shown: whether the status shows tries from before this process, so that nothing is due before something changes.
