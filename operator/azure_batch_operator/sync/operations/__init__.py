@@ -137,7 +137,8 @@ class Operations:
         if run.acted and run.job:
             # No list shows what becomes of tasks that wait.
             self._stirred(run.job)
-        (self._settled if run.acted else self._waiting)([key])
+        acted, run.acted = run.acted, False
+        (self._settled if acted else self._waiting)([key])
 
     def _not_done(self, key: Key, run: Run, error: BatchError) -> None:
         run.waits_for(error)

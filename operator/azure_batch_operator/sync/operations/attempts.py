@@ -16,7 +16,6 @@ from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import (
     BatchClient,
     BatchError,
-    NotFoundError,
     PreconditionFailedError,
     Priority,
     Receipt,
@@ -28,7 +27,6 @@ from azure_batch_operator.reconcile.operation_order import (
     FAILED,
     SKIPPED,
     SUCCEEDED,
-    UNKNOWN,
     Look,
     Operate,
     Request,
@@ -38,7 +36,7 @@ from azure_batch_operator.reconcile.operation_verbs import Spot, created_anew, e
 from azure_batch_operator.sync.landing import LANDING_SECONDS
 from azure_batch_operator.sync.operations import doubts
 from azure_batch_operator.sync.operations.results import failure, kept, listed, refused
-from azure_batch_operator.sync.operations.runs import Run, Try
+from azure_batch_operator.sync.operations.runs import Lost, Run, Try
 from azure_batch_operator.sync.operations.sending import SEND
 from azure_batch_operator.sync.operations.targets import Targets, looked, together
 
@@ -85,6 +83,7 @@ class Attempts:
                 return
             else:
                 problem = await self._round(key, run, order.request, left)
+            problem = problem or doubts.unanswered(run, left)
             if all(target in run.results for target in left):
                 break
             waits, rounds = (waits + 1, 0) if problem is not None else (0, rounds + 1)
@@ -110,15 +109,11 @@ class Attempts:
                 await self._look_again(run, request, left, changed)
                 ready = [target for target in ready if target not in run.results]
             return await self._make(key, run, request, left, ready) if ready else None
-        except NotFoundError as error:
-            # The pool or the job is gone, so nothing can be done to what was in it.
-            for target, attempt in left.items():
-                outcome = UNKNOWN if attempt.doubted and attempt.taken is None else FAILED
-                if target not in run.results:
-                    run.settle(request.verb, target, Result(outcome, str(error), error.request_id))
-            return None
         except BatchError as error:
-            return error
+            problem = await doubts.unreadable(self._targets, run, request, left, error)
+            for target in left.keys() - run.results.keys() if problem is None else ():
+                run.settle(request.verb, target, Result(FAILED, str(error), error.request_id))
+            return problem
 
     async def _look_again(self, run: Run, request: Request, tries: Mapping[str, Try], changed: Sequence[str]) -> None:
         """Take in the versions of tasks that have changed, unless others have made them again.
@@ -148,7 +143,6 @@ class Attempts:
             return None
         if run.stopped:
             return None
-        run.acted = run.acted or request.how.changes
         inputs = {**request.how.defaults(found), **request.inputs}
         landed = asyncio.get_running_loop().time() + LANDING_SECONDS
         for target in ready:
@@ -156,7 +150,7 @@ class Attempts:
             tries[target].doubt = landed
         place, etag = request.place, found.get("eTag")
         where = Spot(place.pool, place.job, place.schedule, place.task, place.node, etag=etag)
-        answers: dict[str, Result | BatchError | None] = {}
+        answers: dict[str, Result | BatchError | Lost] = {}
         if request.how.group:
             at = replace(where, targets=tuple(ready))
             doubted = tries[ready[0]].doubted
@@ -186,8 +180,8 @@ class Attempts:
 
     async def _call(
         self, key: Key, run: Run, request: Request, inputs: Mapping[str, Any], at: Spot, doubted: bool
-    ) -> Result | BatchError | None:
-        """One call: its outcome, or the error that it is to wait for; None if nobody knows what happened to it."""
+    ) -> Result | BatchError | Lost:
+        """One call: its outcome, the error that it is to wait for, or that nobody knows what happened to it."""
         verb, lost = request.how, False
 
         def note() -> None:
@@ -205,7 +199,7 @@ class Attempts:
         except BatchError as error:
             if lost and verb.changes and error.code not in verb.already:
                 # The client has repeated it by itself, and the refusal is about what the first attempt has done, or is not.
-                return None
+                return Lost(error)
             return refused(request, error, lost=lost or doubted)
         if (problem := verb.problem(answer)) is not None:
             return Result(FAILED, problem)

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from azure_batch_operator.batch import BatchError, NotFoundError
+from azure_batch_operator.batch import BatchError
 from azure_batch_operator.reconcile.operation_order import FAILED, SKIPPED, SUCCEEDED, UNKNOWN, Request, Result
 from azure_batch_operator.reconcile.operation_verbs import Doubt
 from azure_batch_operator.sync.operations.runs import LOST, Run, Try
@@ -19,6 +19,8 @@ _REPEATED_WITHIN = 300.0
 """Seconds after a call without a response within which it is repeated; later, others may have undone it and rely on that."""
 _BACK_WITHIN = 1800.0
 """Seconds that a node has to come back."""
+_MAX_LOSSES = 30
+"""Calls without a response, at least a minute apart, after which a call is not repeated, also where the target tells its effect."""
 
 
 async def resolve(targets: Targets, run: Run, request: Request, left: Mapping[str, Try]) -> None:
@@ -36,7 +38,7 @@ async def resolve(targets: Targets, run: Run, request: Request, left: Mapping[st
             attempt = left[target]
             if verb.doubt is Doubt.NEVER:
                 text = f"{LOST}, so its effect is unknown: it is not repeated, because it may have been done"
-                run.settle(request.verb, target, Result(UNKNOWN, text))
+                run.settle(request.verb, target, _unknown(attempt, text))
             elif attempt.doubt is not None and (now >= attempt.doubt or not verb.changes):
                 attempt.doubt = None
         return
@@ -61,22 +63,21 @@ async def end(
     try:
         await resolve(targets, run, request, left)
     except BatchError as error:
-        problem = error
-    gone = isinstance(problem, NotFoundError)
+        problem = await unreadable(targets, run, request, left, error)
     for target, attempt in left.items():
         if target in run.results:
             continue
         if attempt.taken is not None:
-            if gone or (problem is not None and now >= attempt.since + _BACK_WITHIN):
+            if problem is not None and now >= attempt.since + _BACK_WITHIN:
                 text = f"Azure Batch accepted the call, but {target} cannot be read: {problem}"
-                run.settle(request.verb, target, Result(FAILED if gone else UNKNOWN, text))
+                run.settle(request.verb, target, Result(UNKNOWN, text))
         elif attempt.doubt is not None:
-            if gone or (problem is not None and now >= attempt.doubt):
+            if problem is not None and now >= attempt.doubt:
                 text = f"{LOST}, and {target} cannot be read: {problem}"
                 run.settle(request.verb, target, Result(UNKNOWN, text))
         elif attempt.doubted and verb.changes and verb.doubt is not Doubt.READ:
             text = f"{LOST}: it may have been done, and is not repeated, because {ending[1]}"
-            run.settle(request.verb, target, Result(UNKNOWN, text))
+            run.settle(request.verb, target, _unknown(attempt, text))
         else:
             run.settle(request.verb, target, Result(SKIPPED, f"not done, because {ending[1]}", given_up=True))
     return problem
@@ -94,7 +95,7 @@ def _judge(run: Run, request: Request, target: str, attempt: Try, seen: Mapping[
         return
     elif done is None:
         text = f"{LOST}, and the state of {target} does not show whether it was done: it may have been, and is not repeated"
-        run.settle(request.verb, target, Result(UNKNOWN, text))
+        run.settle(request.verb, target, _unknown(attempt, text))
     else:
         attempt.doubt = None
 
@@ -114,11 +115,53 @@ def _follow(run: Run, request: Request, target: str, attempt: Try, node: Mapping
 
 
 def give_up(run: Run, request: Request, left: Mapping[str, Try], now: float) -> None:
-    """Do not repeat a call whose response was lost long ago."""
-    if request.how.lasts or not request.how.changes:
+    """Do not repeat a call whose response was lost long ago, or that has no response however often it is made."""
+    if not request.how.changes:
         return
     for target, attempt in left.items():
-        waits = attempt.doubt is None and attempt.taken is None and target not in run.results
-        if waits and attempt.lost is not None and now - attempt.lost > _REPEATED_WITHIN:
-            text = f"{LOST} and it is too late to repeat it: other clients may have undone it. Check {target}"
-            run.settle(request.verb, target, Result(UNKNOWN, f"{text}, and create a new BatchOperation if needed"))
+        if attempt.lost is None or attempt.doubt is not None or attempt.taken is not None or target in run.results:
+            continue
+        if attempt.losses >= _MAX_LOSSES:
+            text = f"{LOST} {attempt.losses} times, so it is not repeated"
+        elif not request.how.lasts and now - attempt.lost > _REPEATED_WITHIN:
+            text = f"{LOST} and it is too late to repeat it: other clients may have undone it"
+        else:
+            continue
+        text = f"{text}. Check {target}, and create a new BatchOperation if needed"
+        run.settle(request.verb, target, _unknown(attempt, text))
+
+
+def unanswered(run: Run, left: Mapping[str, Try]) -> BatchError | None:
+    """What a call that has no response yet has failed with: it stands in the way like a refusal that passes."""
+    waiting = (attempt for target, attempt in left.items() if target not in run.results and attempt.taken is None)
+    return next((attempt.error for attempt in waiting if attempt.error is not None), None)
+
+
+async def unreadable(
+    targets: Targets, run: Run, request: Request, left: Mapping[str, Try], error: BatchError
+) -> BatchError | None:
+    """What stands in the way, if targets cannot be read; None if that is because their pool or job is gone.
+
+    Then those of which a call may have been made have their outcome.
+    """
+    try:
+        if not await targets.is_gone(request, error):
+            return error
+    except BatchError as other:
+        return other
+    for target, attempt in left.items():
+        if target in run.results:
+            continue
+        if attempt.taken is not None:
+            text = f"Azure Batch accepted the call, but {target} cannot be read: {error}"
+            run.settle(request.verb, target, Result(UNKNOWN, text, attempt.taken.request_id))
+        elif attempt.doubted or attempt.doubt is not None:
+            run.settle(request.verb, target, Result(UNKNOWN, f"{LOST}, and {target} cannot be read: {error}"))
+    return None
+
+
+def _unknown(attempt: Try, text: str) -> Result:
+    """The outcome of a call of which nobody knows what became, with what it has failed with."""
+    if attempt.error is None:
+        return Result(UNKNOWN, text)
+    return Result(UNKNOWN, f"{text}. The error was {attempt.error}", attempt.error.request_id)

@@ -21,7 +21,7 @@ from azure_batch_operator.kube import files
 from azure_batch_operator.kube.api import Busy, KubeApi, KubeError
 from azure_batch_operator.reconcile.operation_order import FAILED, SKIPPED, SUCCEEDED, UNKNOWN, Request, Result
 from azure_batch_operator.reconcile.operation_verbs import Doubt
-from azure_batch_operator.sync.operations.runs import LOST
+from azure_batch_operator.sync.operations.runs import LOST, Lost
 
 _MAX_ITEMS = 10_000
 _FILES = {
@@ -44,8 +44,8 @@ def failure(request: Request, text: str, *, lost: bool, request_id: str | None =
     return Result(FAILED, text, request_id)
 
 
-def refused(request: Request, error: BatchError, *, lost: bool) -> Result | BatchError | None:
-    """What an error means for a target: its outcome, a wait (the error itself), or doubt (None)."""
+def refused(request: Request, error: BatchError, *, lost: bool) -> Result | BatchError | Lost:
+    """What an error means for a target: its outcome, a wait (the error itself), or doubt."""
     verb = request.how
     if error.code in verb.already:
         if lost and verb.only_in_doubt:
@@ -56,7 +56,7 @@ def refused(request: Request, error: BatchError, *, lost: bool) -> Result | Batc
             return Result(SUCCEEDED, f"{LOST}, but there is nothing left to do: {error.code}", error.request_id)
         return Result(FAILED if verb.only_in_doubt else SKIPPED, str(error), error.request_id)
     if unanswered(error):
-        return None if verb.changes else error
+        return Lost(error) if verb.changes else error
     if request.on is On.FILES and error.code == "FileNotFound":
         text = f"there is no file {request.inputs.get('path')!r}; listFiles shows the files that exist: {error}"
         return failure(request, text, lost=lost, request_id=error.request_id)
@@ -64,8 +64,9 @@ def refused(request: Request, error: BatchError, *, lost: bool) -> Result | Batc
         text = f"{cause.format(path=request.inputs.get('path'))}: {error}"
         return failure(request, text, lost=lost, request_id=error.request_id)
     if isinstance(error, PreconditionFailedError) and request.on is On.TASKS and not verb.any_version:
+        # After a call without a response, that call may have changed the task, or somebody else: the task is read.
         text = f"the task has changed since it was read: {error}"
-        return Result(SUCCEEDED if lost else SKIPPED, text, error.request_id)
+        return Lost(error) if lost else Result(SKIPPED, text, error.request_id)
     passing = TransientError | AuthenticationError | EndpointRefusedError | BeingResizedError | PreconditionFailedError
     if isinstance(error, passing):
         return error

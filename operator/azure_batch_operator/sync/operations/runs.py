@@ -14,6 +14,7 @@ from prometheus_client import Counter
 from azure_batch_operator.batch import BatchError
 from azure_batch_operator.batch.redaction import SecretValues, without
 from azure_batch_operator.reconcile.operation_order import SUCCEEDED, Chosen, Look, Request, Result
+from azure_batch_operator.reconcile.operation_verbs import VERBS
 from azure_batch_operator.sync.landing import LANDING_SECONDS
 
 TARGETS = Counter(
@@ -24,6 +25,17 @@ _FRESH = 60.0
 """Seconds for which what was seen of targets counts: others may change them while the operation waits, such as for a Secret."""
 
 
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A call may have taken effect, although it failed.
+
+    Attributes:
+        error: what the call has failed with.
+    """
+
+    error: BatchError
+
+
 @dataclass(slots=True)
 class Try:
     """One target of a batch.
@@ -32,6 +44,8 @@ class Try:
         before: what was seen of it.
         doubt: time of the loop until which a call without a response may still take effect; None if there is none.
         lost: time of the loop at which the first call without a response was made; None if there was none.
+        losses: calls of this process without a response.
+        error: what the last of them has failed with; None if there was none.
         taken: what the service has answered, while the target is on its way.
         since: time of the loop of that answer.
         changed: whether the call was refused because the task is not as it was seen.
@@ -40,6 +54,8 @@ class Try:
     before: str
     doubt: float | None = None
     lost: float | None = None
+    losses: int = 0
+    error: BatchError | None = None
     taken: Result | None = None
     since: float = 0.0
     changed: bool = False
@@ -59,7 +75,7 @@ class Run:
         chosen_at, looked_at: times of the loop of what was chosen, and of what was seen of targets.
         tries: the targets of the batch that is in progress, or was stopped.
         stopped: whether no further call is to be made for now. What is ordered with an `ending` makes none and is not stopped.
-        acted: whether calls were made lately that may have changed something.
+        acted: whether calls have, or may have, changed something that nobody was told of yet.
         job: ID of the job that it is about; empty if it is about something else.
         ending: what has ended it for good.
     """
@@ -100,16 +116,21 @@ class Run:
         """The outcome of a target is known."""
         values = tuple((name, without(text, self.secrets)) for name, text in result.values)
         self.results[target] = replace(result, message=without(result.message, self.secrets), values=values)
+        self.acted = self.acted or (result.outcome == SUCCEEDED and VERBS[verb].changes)
         TARGETS.labels(verb, result.outcome).inc()
 
-    def answered(self, request: Request, target: str, answer: Result | None) -> None:
-        """Take in what happened to a call; None if nobody knows."""
+    def answered(self, request: Request, target: str, answer: Result | Lost) -> None:
+        """Take in what happened to a call."""
         now, attempt = asyncio.get_running_loop().time(), self.tries[target]
-        if answer is None:
+        if isinstance(answer, Lost):
+            answer.error.hide(self.secrets)
+            # Once per target: what a repetition has done is seen when the target is read.
+            self.acted = self.acted or (attempt.lost is None and request.how.changes)
             attempt.doubt = now + LANDING_SECONDS
             attempt.lost = now if attempt.lost is None else attempt.lost
+            attempt.losses, attempt.error = attempt.losses + 1, answer.error
         elif answer.outcome == SUCCEEDED and request.how.busy and request.how.tells(request.inputs):
-            attempt.taken, attempt.since = answer, now
+            attempt.taken, attempt.since, self.acted = answer, now, True
         else:
             self.settle(request.verb, target, answer)
 

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from azure_batch_operator.api.operation import MAX_TARGETS, On
-from azure_batch_operator.batch import BatchClient, NotFoundError
+from azure_batch_operator.batch import BatchClient, BatchError, NotFoundError
 from azure_batch_operator.batch.caller import Listing
-from azure_batch_operator.reconcile.operation_order import FAILED, SKIPPED, Chosen, Look, Request, Result
+from azure_batch_operator.reconcile.operation_order import FAILED, SKIPPED, Chosen, Look, Place, Request, Result
 from azure_batch_operator.reconcile.operation_verbs import before_of
 from azure_batch_operator.reconcile.ownership import claimed
 from azure_batch_operator.sync.operations.runs import Run
@@ -24,6 +23,11 @@ _NODE = ("id", "state", "schedulingState", "lastBootTime")
 _POOL = ("id", "allocationState", "allocationStateTransitionTime", "resizeErrors")
 _TASK = ("id", "state", "eTag", "creationTime", "environmentSettings")
 _ACCOUNT = "account"
+_GONE = frozenset({"poolnotfound", "jobnotfound", "jobschedulenotfound"})
+"""Codes of a 404 that say that what the targets are in does not exist. One without such a code says nothing of it."""
+_TARGET_GONE = frozenset({"nodenotfound", "tasknotfound"})
+_READ_AGAIN_AFTER = 5.0
+"""Seconds after which a resource that seems to be gone is read once more."""
 _RUNS_AGAIN = "reactivateTasks"
 """The verb that has tasks run on the pool of their job."""
 
@@ -45,26 +49,53 @@ class Targets:
             BatchError: the service does not show it.
         """
         place, schedule = request.place, None
-        if place.pool:
-            found = await self._client.pools.get(place.pool)
-        elif place.job:
-            found = await self._client.jobs.get(place.job)
-            made_by, colon, _ = place.job.partition(":")
-            if colon and request.reach.owner is None:
-                # A job that a schedule has made carries no marker of its own.
-                schedule = await self._client.job_schedules.get(made_by)
-        elif place.schedule:
-            found = await self._client.job_schedules.get(place.schedule)
-        else:
+        if not (place.pool or place.job or place.schedule):
             return {}
+        found = await self._resource(place)
+        made_by, colon, _ = place.job.partition(":")
+        if colon and request.reach.owner is None:
+            # A job that a schedule has made carries no marker of its own.
+            schedule = await self._client.job_schedules.get(made_by)
         run.refused = request.reach.refusal(found, schedule)
         if run.refused is None and place.pool and request.reach.needs_makers(found):
             run.refused = request.reach.refusal_of_auto_pool(found, await self._makers(str(found["id"])))
         pool = (found.get("poolInfo") or {}).get("poolId") if request.verb == _RUNS_AGAIN else None
         if run.refused is None and pool:
-            with suppress(NotFoundError):
+            try:
                 run.refused = request.reach.refusal_of_pool(str(pool), await self._client.pools.get(str(pool)))
+            except NotFoundError as error:
+                if not _says(error, _GONE):
+                    raise
         return found
+
+    async def _resource(self, place: Place) -> Mapping[str, Any]:
+        """The pool, job or schedule that it is about.
+
+        Raises:
+            BatchError: the service does not show it.
+        """
+        if place.pool:
+            return await self._client.pools.get(place.pool)
+        if place.job:
+            return await self._client.jobs.get(place.job)
+        return await self._client.job_schedules.get(place.schedule)
+
+    async def is_gone(self, request: Request, error: BatchError) -> bool:
+        """Whether an error says that the resource that it is about no longer exists, and a later read says so, too.
+
+        That ends a batch for good, and one response may be wrong, or be about something else.
+
+        Raises:
+            BatchError: the later read has failed in another way.
+        """
+        if not _says(error, _GONE):
+            return False
+        await asyncio.sleep(_READ_AGAIN_AFTER)
+        try:
+            await self._resource(request.place)
+        except NotFoundError as again:
+            return _says(again, _GONE)
+        return False
 
     async def _makers(self, pool: str) -> list[tuple[Mapping[str, Any], Mapping[str, Any] | None]]:
         """The jobs that a pool was made for, each with the schedule that has made it.
@@ -117,7 +148,9 @@ class Targets:
         try:
             found = await self.current(request, targets)
         except NotFoundError as error:
-            # The pool or the job is gone, and with it all that was in it.
+            if not await self.is_gone(request, error):
+                raise
+            # With the pool or the job, all that was in it is gone.
             return {target: Look(result=Result(FAILED, str(error), error.request_id)) for target in targets}
         return {target: looked(request, target, found[target]) for target in targets}
 
@@ -147,15 +180,21 @@ class Targets:
                 get = self._client.job_schedules.get
 
         async def one(target: str) -> tuple[str, Mapping[str, Any] | None]:
-            async with self._places:
-                try:
+            try:
+                async with self._places:
                     return target, await get(target)
-                except NotFoundError as error:
-                    if (error.code or "").startswith(("Node", "Task")) or request.on not in {On.NODES, On.TASKS}:
-                        return target, None
-                    raise
+            except NotFoundError as error:
+                inner = request.on in {On.NODES, On.TASKS}
+                if _says(error, _TARGET_GONE) if inner else await self.is_gone(request, error):
+                    return target, None
+                raise
 
         return known | dict(await together(one(target) for target in targets if target not in known))
+
+
+def _says(error: BatchError, codes: frozenset[str]) -> bool:
+    """Whether an error has one of these codes."""
+    return (error.code or "").lower() in codes
 
 
 async def together(calls: Iterable[Any]) -> list[Any]:
