@@ -66,6 +66,20 @@ async def test_jobs_whose_result_is_known_keep_no_other_from_being_counted() -> 
     assert [step.scope.id for step in steps][:10] == ids[110:]
 
 
+async def test_open_jobs_do_not_keep_the_last_retries_of_ended_ones_from_being_read() -> None:
+    """An account may have more open jobs to count in each poll than one poll counts."""
+    mirror, interest = Mirror(), Interest()
+    ids = [f"j{number:03}" for number in range(130)]
+    for id in ids:
+        interest.add(Key(Kind.JOB, "n", id), id)
+    mirror.jobs.replace(0.0, [entry(id, "completed" if id < "j003" else "active") for id in ids])
+    mirror.results |= {id: JobResults(unfinished=0, tries_left=True) for id in ids if id < "j003"}
+    read = [step.scope.id for step in JobPoll(Scene().service, mirror, interest).steps()]  # type: ignore[arg-type]
+    assert len(read) == 100
+    assert read[:97] == ids[3:100], "open jobs come first, and have all places that the others do not need"
+    assert read[97:] == ids[:3]
+
+
 @pytest.fixture
 def without_spread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs at rest are counted together, and so not in the moments that a test looks at."""

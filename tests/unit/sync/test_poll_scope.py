@@ -330,3 +330,65 @@ def test_the_end_of_one_trouble_leaves_what_another_one_has_to_say() -> None:
     assert "the failed tasks of job 'j0'" in troubles.problems[key]
     assert troubles.ended(failed.scope) == {key}
     assert troubles.problems == {}
+
+
+# --- a 404 ---
+
+
+def watched() -> Scene:
+    """Jobs, one with a BatchTask, and a pool with a node in trouble."""
+    scene = scene_of_jobs()
+    scene.interest.add(Key(Kind.TASK, "n", "t"), "j4", "t")
+    scene.interest.add(Key(Kind.POOL, "n", "p"), "p")
+    scene.service.items["pools"] = [{"id": "p", "state": "active"}]
+    scene.service.items["counts"] = [{"poolId": "p", "dedicated": {"unusable": 1}}]
+    return scene
+
+
+@pytest.mark.parametrize(
+    ("what", "id", "asked", "code"),
+    [
+        (what, id, asked, code)
+        for what, id, asked, own in (
+            ("the task counts of job", "j0", "taskcounts j0", "JobNotFound"),
+            ("the tasks of job", "j4", "tasks tasks", "JobNotFound"),
+            ("the nodes of pool", "p", "nodes nodes", "PoolNotFound"),
+        )
+        for code in (own, "ResourceNotFound", None)
+    ],
+)
+def test_a_404_about_what_a_list_shows_is_no_silence(what: str, id: str, asked: str, code: str | None) -> None:
+    """The resource is there, and one of its calls says 404 for hours."""
+
+    async def run() -> None:
+        scene = watched()
+        scene.service.failing = {asked: NotFoundError("It does not exist", status=404, code=code)}
+        while asyncio.get_running_loop().time() < 600:
+            await scene.poll()
+            await asyncio.sleep(1)
+        problems = set(scene.mirror.problems.values())
+        said = f"{what} {id!r} cannot be read: {code or 'NotFound'}: It does not exist"
+        assert problems == {f"{said}. The operator retries this automatically"}
+        assert scene.health[-1] is None
+        scene.service.failing = {}
+        await asyncio.sleep(300)
+        await scene.settled()
+        assert not scene.mirror.problems
+
+    run_jumping(run())
+
+
+@jumping
+async def test_a_job_that_goes_between_the_list_and_its_count_is_no_trouble() -> None:
+    scene = scene_of_jobs()
+    scene.service.failing = {"taskcounts j0": NotFoundError("gone", status=404, code="JobNotFound")}
+    await scene.poll()
+    assert scene.mirror.jobs.get("j0") is Absent.UNKNOWN, "the next poll looks for it"
+    scene.service.items["jobs"] = scene.service.items["jobs"][1:]
+    await asyncio.sleep(1)
+    await scene.poll()
+    assert scene.mirror.jobs.get("j0") is Absent.NOT_FOUND
+    for _ in range(60):
+        await asyncio.sleep(1)
+        await scene.poll()
+    assert not scene.mirror.problems

@@ -27,7 +27,7 @@ _GONE = frozenset({"poolnotfound", "jobnotfound", "jobschedulenotfound"})
 """Codes of a 404 that say that what the targets are in does not exist. One without such a code says nothing of it."""
 _TARGET_GONE = frozenset({"nodenotfound", "tasknotfound"})
 _READ_AGAIN_AFTER = 5.0
-"""Seconds after which a resource that seems to be gone is read once more."""
+"""Seconds after which a resource that seems to be gone is read again."""
 _RUNS_AGAIN = "reactivateTasks"
 """The verb that has tasks run on the pool of their job."""
 

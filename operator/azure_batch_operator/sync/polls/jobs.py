@@ -9,11 +9,12 @@ from typing import Any
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
-from azure_batch_operator.batch import BatchClient, NotFoundError
+from azure_batch_operator.batch import BatchClient
 from azure_batch_operator.batch.wire import NO_COUNTS
 from azure_batch_operator.reconcile.ownership import marker_of
 from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.sync.mirror import Interest, JobResults, JobSubscription, Mirror
+from azure_batch_operator.sync.polls.absences import Absences
 from azure_batch_operator.sync.polls.base import News, Poll, clock, options
 from azure_batch_operator.sync.polls.job_results import JobReader
 from azure_batch_operator.sync.polls.motion import Load, Motion, is_alone, motion
@@ -33,6 +34,8 @@ _ENDED, _OPEN, _REST = range(3)
 """In this order: results, counts of open jobs, and what no result depends on."""
 MAX_COUNTED = 100
 """Jobs whose tasks one poll counts; the others are counted by the next ones, so that no poll takes long."""
+_FOR_REST = 10
+"""Of them, those that are kept for `_REST`: an account may always have as many open jobs to count as there are places."""
 
 
 class JobPoll(Poll):
@@ -44,6 +47,7 @@ class JobPoll(Poll):
         self._pools: dict[str, Any] = {}
         self._states: dict[str, Any] = {}
         self._reader = JobReader(client, mirror, interest)
+        self._absences = Absences(mirror.jobs, "jobnotfound")
         self._elsewhere: frozenset[str] | None = None
         """Pools with open jobs that nobody watches, by the list of all open jobs; None if that was not read."""
         self._wants_elsewhere = False
@@ -154,6 +158,7 @@ class JobPoll(Poll):
             del self._watches[id]
         for id in mirror.results.keys() - interest.jobs.keys():
             del mirror.results[id]
+        self._absences.keep(interest.jobs)
         due, loads = list[tuple[int, float, str]](), self._loads()
         # Whether only they could hide the end of a task; then the next poll lists all open jobs, instead of these by their ids.
         self._wants_elsewhere = any(
@@ -175,10 +180,7 @@ class JobPoll(Poll):
             motion = self._motion(job, results, loads)
             if (ended or watch.due(self._seen(id, job), now, motion)) and ready(Scope(COUNTS, id)):
                 due.append((_ENDED if ended else _OPEN, watch.counted_at, id))
-        counts = [
-            Step(Scope(COUNTS, id), self._counting(id, loads), keys_of(interest.jobs, id))
-            for _, _, id in sorted(due)[:MAX_COUNTED]
-        ]
+        counts = [Step(Scope(COUNTS, id), self._counting(id, loads), keys_of(interest.jobs, id)) for id in _first(due)]
         return [*self._roll.steps(JOB, self._told), *counts]
 
     def _told(self, id: str) -> frozenset[Key]:
@@ -228,14 +230,13 @@ class JobPoll(Poll):
             known, seen, began = self._mirror.results.get(id) or JobResults(), self._seen(id, job), clock()
             results, shown = replace(known), self._interest.wishes.get(id, JobSubscription()).counts
             try:
-                if known.unfinished is not None and job.get("state") == "completed":
-                    await self._reader.read_rest(id, results, watch)
-                    return
-                await self._reader.read(id, job, results, watch)
-                changed = results.counts != shown if known.counts is None else _differ(results, known)
-                watch.counted(seen, began, self._motion(job, results, loads), changed=changed)
-            except NotFoundError:
-                return
+                with self._absences.noted(Scope(COUNTS, id)):
+                    if known.unfinished is not None and job.get("state") == "completed":
+                        await self._reader.read_rest(id, results, watch)
+                        return
+                    await self._reader.read(id, job, results, watch)
+                    changed = results.counts != shown if known.counts is None else _differ(results, known)
+                    watch.counted(seen, began, self._motion(job, results, loads), changed=changed)
             finally:
                 # What was read before a failure counts; what is about an earlier job of this id does not.
                 if results != known and self._watches.get(id) is watch:
@@ -246,6 +247,15 @@ class JobPoll(Poll):
                         news.changed |= self._interest.pools.get(pool_of(job).lower(), set())
 
         return run
+
+
+def _first(due: Iterable[tuple[int, float, str]]) -> list[str]:
+    """The jobs whose turn it is: by their class, those that were not counted for longest first."""
+    urgent, rest = list[str](), list[str]()
+    for kind, _, id in sorted(due):
+        (rest if kind == _REST else urgent).append(id)
+    first = urgent[: MAX_COUNTED - min(len(rest), _FOR_REST)]
+    return first + rest[: MAX_COUNTED - len(first)]
 
 
 def _differ(results: JobResults, known: JobResults) -> bool:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from azure_batch_operator.batch import BatchClient, BatchError, NotFoundError
+from azure_batch_operator.batch import BatchClient, BatchError
 from azure_batch_operator.batch.pool_wire import NodeState
 from azure_batch_operator.batch.wire import Node, build
 from azure_batch_operator.reconcile.observed import ObservedNode
 from azure_batch_operator.reconcile.pool.scope import number_of
 from azure_batch_operator.reconcile.wire_equality import same
 from azure_batch_operator.sync.mirror import Interest, Mirror, PoolNotes
+from azure_batch_operator.sync.polls.absences import Absences
 from azure_batch_operator.sync.polls.base import TAIL_BYTES, TAIL_LINES, News, Poll, clock, options, tail_of
 from azure_batch_operator.sync.polls.steps import Scope, Step, keys_of
 
@@ -48,6 +49,7 @@ class NodePoll(Poll):
         super().__init__(client, mirror, interest)
         self._troubled: dict[str, _Looked] = {}
         self._outdated: dict[str, _Looked] = {}
+        self._absences = Absences(mirror.pools, "poolnotfound")
 
     def steps(self, news: News) -> list[Step]:
         """The lists that are due; `news` is told pools that no longer have such nodes."""
@@ -55,6 +57,7 @@ class NodePoll(Poll):
         for id in self._troubled.keys() - self._interest.pools.keys():
             self._troubled.pop(id, None)
             self._outdated.pop(id, None)
+        self._absences.keep(self._interest.pools)
         for id in self._interest.pools:
             notes, counts = self._mirror.notes[id], self._mirror.node_counts.get(id)
             if not number_of(counts, tuple(_TROUBLE)):
@@ -75,12 +78,15 @@ class NodePoll(Poll):
     def _step(
         self, what: str, id: str, looked: dict[str, _Looked], reason: Any, run: Callable[[News], Awaitable[None]]
     ) -> Step:
+        scope = Scope(what, id)
+
         async def read(news: News) -> None:
             began = clock()
-            await run(news)
-            looked[id] = _Looked(began, reason)
+            with self._absences.noted(scope):
+                await run(news)
+                looked[id] = _Looked(began, reason)
 
-        return Step(Scope(what, id), read, keys_of(self._interest.pools, id))
+        return Step(scope, read, keys_of(self._interest.pools, id))
 
     def _due(self, looked: dict[str, _Looked], id: str, reason: Any, *, requeue_after: bool = True) -> bool:
         last = looked.get(id)
@@ -92,27 +98,21 @@ class NodePoll(Poll):
         known = {(trouble.node.id, trouble.node.since): trouble.stderr_tail for trouble in notes.troubled}
         found: list[ObservedNode] = []
         tails = 0
-        try:
-            async for node in self._client.nodes.list(id, filter=condition, select=_MEMBERS, **options()).of(Node):
-                if len(found) >= _MAX_NODES:
-                    break
-                tail = known.get((node.id, node.since))
-                if tail is None and node.state == "starttaskfailed" and tails < _MAX_TAILS:
-                    tails += 1
-                    tail = await self._start_task_stderr(id, node.id)
-                found.append(ObservedNode(node, tail))
-        except NotFoundError:
-            return
+        async for node in self._client.nodes.list(id, filter=condition, select=_MEMBERS, **options()).of(Node):
+            if len(found) >= _MAX_NODES:
+                break
+            tail = known.get((node.id, node.since))
+            if tail is None and node.state == "starttaskfailed" and tails < _MAX_TAILS:
+                tails += 1
+                tail = await self._start_task_stderr(id, node.id)
+            found.append(ObservedNode(node, tail))
         self._set(id, notes, news, troubled=tuple(found))
 
     async def _start_tasks(self, id: str, notes: PoolNotes, wanted: Mapping[str, Any], news: News) -> None:
         outdated: list[Node] = []
-        try:
-            async for node in self._client.nodes.list(id, filter=_BOOTED, select=_WITH_START_TASK, **options()):
-                if len(outdated) < _MAX_NODES and not same("startTask", wanted, node.get("startTask")):
-                    outdated.append(build(Node, node))
-        except NotFoundError:
-            return
+        async for node in self._client.nodes.list(id, filter=_BOOTED, select=_WITH_START_TASK, **options()):
+            if len(outdated) < _MAX_NODES and not same("startTask", wanted, node.get("startTask")):
+                outdated.append(build(Node, node))
         notes.outdated_for = wanted
         self._set(id, notes, news, outdated=tuple(outdated))
 

@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import Any
 
-from azure_batch_operator.batch import BatchClient, NotFoundError
+from azure_batch_operator.batch import BatchClient
 from azure_batch_operator.reconcile.schedule.lifecycle import STATISTICS
 from azure_batch_operator.shapes import whole_number
 from azure_batch_operator.sync.mirror import Interest, Mirror
+from azure_batch_operator.sync.polls.absences import Absences
 from azure_batch_operator.sync.polls.base import News, Poll, clock, options
 from azure_batch_operator.sync.polls.roll import Roll, id_filter
 from azure_batch_operator.sync.polls.steps import Scope, Step, keys_of
@@ -49,6 +50,8 @@ class SchedulePoll(Poll):
     def __init__(self, client: BatchClient, mirror: Mirror, interest: Interest) -> None:
         super().__init__(client, mirror, interest)
         self._roll = Roll(mirror.schedules, self._listed, self._got)
+        # Jobs of a schedule go, too, between the list of them and the count of their tasks.
+        self._absences = Absences(mirror.schedules, "jobschedulenotfound", "jobnotfound")
         self._created: dict[str, str] = {}
         self._read: dict[str, str | None] = {}
         self._ended: dict[str, dict[str, float]] = {}
@@ -85,6 +88,7 @@ class SchedulePoll(Poll):
                 self._mirror.forget_schedule(id)
             self._created[id] = created or self._created.get(id, "")
         self._created = {id: self._created[id] for id in interest}
+        self._absences.keep(interest)
         jobs = [
             Step(Scope(JOBS, id), partial(self._jobs, id), keys_of(interest, id))
             for id in list(interest)
@@ -110,17 +114,15 @@ class SchedulePoll(Poll):
     async def _jobs(self, id: str, news: News) -> None:
         before = {job["id"]: job for job in self._mirror.schedule_jobs.get(id, ())}
         recent = _recent(self._mirror.schedules.latest(id) or {})
-        try:
+        with self._absences.noted(Scope(JOBS, id)):
             jobs = sorted(await self._last(id, recent), key=_serial, reverse=True)[:HISTORY]
             entries = [await self._entry(id, job, before.get(job["id"])) for job in jobs]
-        except NotFoundError:
-            return
-        kept, ended = {job["id"] for job in jobs}, self._ended.get(id, {})
-        self._ended[id] = {job: at for job, at in ended.items() if job in kept}
-        self._read[id] = recent
-        if entries != self._mirror.schedule_jobs.get(id):
-            self._mirror.schedule_jobs[id] = entries
-            news.changed |= self._interest.schedules.get(id, set())
+            kept, ended = {job["id"] for job in jobs}, self._ended.get(id, {})
+            self._ended[id] = {job: at for job, at in ended.items() if job in kept}
+            self._read[id] = recent
+            if entries != self._mirror.schedule_jobs.get(id):
+                self._mirror.schedule_jobs[id] = entries
+                news.changed |= self._interest.schedules.get(id, set())
 
     async def _last(self, id: str, recent: str | None) -> list[Mapping[str, Any]]:
         """The last jobs: by their ids, or all of them where those cannot be told from the most recent one."""

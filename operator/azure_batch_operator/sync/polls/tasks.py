@@ -23,6 +23,7 @@ from azure_batch_operator.reconcile.ownership import marker_of
 from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.sync.mirror import Interest, Mirror, RemoteTable
 from azure_batch_operator.sync.outputs import Owed
+from azure_batch_operator.sync.polls.absences import Absences
 from azure_batch_operator.sync.polls.base import (
     NEVER_STARTED,
     TAIL_LINES,
@@ -62,6 +63,7 @@ class TaskPoll(Poll):
     def __init__(self, client: BatchClient, mirror: Mirror, interest: Interest) -> None:
         super().__init__(client, mirror, interest)
         self._lists: dict[str, _TaskList] = {}
+        self._absences = Absences(mirror.jobs, "jobnotfound")
 
     def steps(self) -> list[Step]:
         """What has to be asked for each job by itself."""
@@ -69,6 +71,7 @@ class TaskPoll(Poll):
         for id in self._lists.keys() - interest.tasks.keys():
             del self._lists[id]
             self._mirror.tasks.pop(id, None)
+        self._absences.keep(interest.tasks)
         for id in list(interest.tasks):
             if self._mirror.jobs.alive(id):
                 # Thousands of BatchTasks do not repeat what their BatchJob says.
@@ -96,12 +99,11 @@ class TaskPoll(Poll):
         known = {id for id in wanted if table.get(id) is not Absent.UNKNOWN}
         different = set[str]()
         try:
-            if len(wanted) <= PER_LIST or listing.large > _worth(wanted):
-                await self._ask(job_id, listing, table, listing.turn(table, wanted), wanted, different)
-            else:
-                await self._read(job_id, listing, table, wanted, different)
-        except NotFoundError:
-            return
+            with self._absences.noted(Scope(TASKS, job_id)):
+                if len(wanted) <= PER_LIST or listing.large > _worth(wanted):
+                    await self._ask(job_id, listing, table, listing.turn(table, wanted), wanted, different)
+                else:
+                    await self._read(job_id, listing, table, wanted, different)
         finally:
             # Whoever has waited for news hears also that there is no such task, since a list shows nothing of it. That includes
             # those who began to wait while it was read, and what was learned before a call failed: the next list is no news of it.
@@ -143,9 +145,9 @@ class TaskPoll(Poll):
         try:
             return build(Task, await self._client.tasks.get(job_id, id, select=members, **options()))
         except NotFoundError as error:
-            if (error.code or "").lower() == "jobnotfound":
-                raise
-            return None
+            if (error.code or "").lower() == "tasknotfound":
+                return None
+            raise
 
     async def _read(
         self,
