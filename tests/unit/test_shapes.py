@@ -136,7 +136,7 @@ def test_a_property_of_another_type_is_omitted_and_named() -> None:
 
 def test_a_list_without_an_id_is_no_evidence_that_something_is_gone() -> None:
     with pytest.raises(MalformedResponseError, match="has no id"):
-        page({"value": [{"id": "a"}, {"state": "active"}]}, ANSWER, "Jobs_ListJobs", "id")
+        page({"value": [{"id": "a"}, {"state": "active"}]}, ANSWER, "Jobs_ListJobs", ("id",))
 
 
 def test_a_deeply_nested_response_is_malformed() -> None:

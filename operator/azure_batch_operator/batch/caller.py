@@ -20,9 +20,9 @@ from azure_batch_operator.batch.responses import (
     Response,
     TaskAddResult,
     file_properties,
-    identity,
     json_object,
     receipt,
+    required,
     shaped,
     task_add_results,
 )
@@ -41,7 +41,7 @@ JsonBody = Json | Model
 class Listing:
     """A list of the service: iterate over its items, or over `pages()`. Each iteration sends requests again."""
 
-    def __init__(self, transport: Transport, request: Request, limits: Limits, needed: str | None) -> None:
+    def __init__(self, transport: Transport, request: Request, limits: Limits, needed: tuple[str, ...]) -> None:
         self._transport = transport
         self._request = request
         self._limits = limits
@@ -51,7 +51,9 @@ class Listing:
         """The pages, as lists of objects; a page may be empty."""
         return self._pages(paging.read_page)
 
-    def _pages(self, read: Callable[[Response, str, str | None], tuple[list[T], str | None]]) -> AsyncIterator[list[T]]:
+    def _pages(
+        self, read: Callable[[Response, str, tuple[str, ...]], tuple[list[T], str | None]]
+    ) -> AsyncIterator[list[T]]:
         async def send(request: Request) -> tuple[list[T], str | None]:
             operation = request.operation.id
             return await self._transport.send(
@@ -103,7 +105,7 @@ class Caller:
     ) -> JsonObject:
         """Call an operation that returns a JSON object."""
         request, limits = self._request(operation, arguments, options, body=body, query=query)
-        needed = identity(operation, (query or {}).get("$select"))
+        needed = required(operation, (query or {}).get("$select"))
         return await self._transport.send(
             request, limits, lambda response: shaped(json_object(response, operation), response, operation, needed)
         )
@@ -142,7 +144,7 @@ class Caller:
         """Prepare a list; requests are sent during iteration."""
         query = {**(query or {}), "maxresults": options.get("max_results")}
         request, limits = self._request(operation, arguments, options, query=query)
-        return Listing(self._transport, request, limits, identity(operation, query.get("$select")))
+        return Listing(self._transport, request, limits, required(operation, query.get("$select")))
 
     def stream(
         self,

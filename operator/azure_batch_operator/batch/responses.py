@@ -181,30 +181,53 @@ def json_object(response: Response, operation: str) -> JsonObject:
     return value
 
 
-_IDENTITY = {"Jobs_GetJobTaskCounts": "taskCounts", "Pools_ListPoolNodeCounts": "poolId"}
-_IDENTIFIED = frozenset({"Application", "Job", "JobSchedule", "Node", "Pool", "Task"})
+_STATED: Mapping[str, tuple[str, ...]] = {
+    "Application": ("id",),
+    **dict.fromkeys(("Job", "JobSchedule", "Node", "Pool", "Task"), ("id", "state")),
+}
+_REQUIRED: Mapping[str, tuple[str, ...]] = {
+    "Jobs_GetJobTaskCounts": tuple(
+        f"taskCounts.{name}" for name in ("active", "running", "completed", "succeeded", "failed")
+    ),
+    "Pools_ListPoolNodeCounts": ("poolId",),
+    "Pools_EvaluatePoolAutoScale": ("timestamp",),
+}
 _TOLD: set[tuple[str, str]] = set()
 _MAX_TOLD = 1000
 
 
-def identity(operation: str, select: Sequence[str] | None = None) -> str | None:
-    """The required member of each item of a response; None if there is none, or it was not selected."""
+def required(operation: str, select: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Members that a resource, or each item of a list, must have, as far as they were selected: paths with `.` between names.
+
+    The service always sends them. Without them code would take a default for what the service says: no failed tasks, a node
+    that is not deallocated, a pool without an owner.
+    """
     model = RESULTS.get(operation)
-    # The caller of a single resource knows its ID.
-    listed = "_List" in operation and model is not None and model.__name__ in _IDENTIFIED
-    name = _IDENTITY.get(operation) or ("id" if listed else None)
-    return name if select is None or name in select else None
+    stated = () if model is None else _STATED.get(model.__name__, ())
+    names = _REQUIRED.get(operation, stated)
+    return tuple(name for name in names if select is None or name in select)
 
 
-def shaped(value: JsonObject, response: Response, operation: str, needed: str | None = None) -> JsonObject:
+def _missing(value: JsonObject, needed: Sequence[str]) -> str | None:
+    """The first of the needed members that is not there."""
+    for path in needed:
+        found: Any = value
+        for name in path.split("."):
+            found = found.get(name) if isinstance(found, dict) else None
+        if found is None or found == "":
+            return path
+    return None
+
+
+def shaped(value: JsonObject, response: Response, operation: str, needed: Sequence[str] = ()) -> JsonObject:
     """A resource of a response in the shape that the API documents; members of another type are left out.
 
     Args:
-        needed: a required member. One bad item makes the whole response malformed, since from a list without it somebody
-            would conclude that the resource is gone.
+        needed: members that must be there (`required`). One bad item makes the whole response malformed, since from a list without
+            it somebody would conclude that the resource is gone.
 
     Raises:
-        MalformedResponseError: the needed member is missing.
+        MalformedResponseError: a needed member is missing.
     """
     model = RESULTS.get(operation)
     if model is None:
@@ -216,20 +239,21 @@ def shaped(value: JsonObject, response: Response, operation: str, needed: str | 
             logger.warning(
                 "%s returned %s of an unknown kind; it is left out [%s]", operation, path, response.request_id
             )
-    if needed is not None and not value.get(needed):
-        raise malformed(f"the response has no {needed}", response, operation)
+    if (name := _missing(value, needed)) is not None:
+        raise malformed(f"the response has no {name}", response, operation)
     return value
 
 
 def page(
-    body: JsonObject, response: Response, operation: str, needed: str | None = None
+    body: JsonObject, response: Response, operation: str, needed: Sequence[str] = ()
 ) -> tuple[list[JsonObject], str | None]:
     """Items and next link of one page of a list. A page may have a link without items, and items without a link.
 
     Raises:
-        MalformedResponseError: the body is not a page, or an item lacks the `needed` member.
+        MalformedResponseError: the body is not a page, or an item lacks one of the `needed` members. An object without `value` is
+            not a page: a list that ends with it would look complete.
     """
-    items = body.get("value", [])
+    items = body.get("value")
     link = body.get("odata.nextLink")
     if not isinstance(items, list) or not set(map(type, items)) <= {dict}:
         raise malformed("the response has no list of objects under 'value'", response, operation)

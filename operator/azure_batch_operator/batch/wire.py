@@ -183,10 +183,18 @@ W = TypeVar("W", bound=Wire)
 
 
 class Page(Struct, Generic[W], frozen=True):
-    """A page of a list."""
+    """A page of a list. A response without `value` is none: by default it would be an empty one, and so the end of the list."""
 
-    value: list[W] = field(default_factory=list)
+    value: list[W]
     link: str | None = field(default=None, name="odata.nextLink")
+
+
+@cache
+def attributes(struct: type[Wire], members: tuple[str, ...]) -> tuple[str, ...]:
+    """Attributes of a struct that are None where a response lacks one of these members."""
+    return tuple(
+        item.name for item in msgspec.structs.fields(struct) if item.encode_name in members and item.default is None
+    )
 
 
 @cache

@@ -33,7 +33,7 @@ from azure_batch_emulator.web.routes import match
 from azure_batch_emulator.web.server import Server
 from azure_batch_emulator.web.storage import Storage
 from azure_batch_emulator.wire.errors import BatchError
-from support.stage.faults import Hold, Omission
+from support.stage.faults import Change, Hold, Omission
 from support.stage.wire import Network
 
 Body = dict[str, Any]
@@ -93,7 +93,7 @@ class Azure:
         self.effects: list[Callable[[str, str, bool], bool]] = []
         """Told each call that changes something before it is handled (False) and after (True); True drops it, or its answer."""
         self._holds: list[Hold] = []
-        self._omissions: list[Omission] = []
+        self._omissions: list[Omission | Change] = []
         self._runner: web.BaseRunner | None = None
 
     async def start(self) -> None:
@@ -234,6 +234,23 @@ class Azure:
         omission = Omission(collection, id, count)
         self._omissions.append(omission)
         return omission
+
+    def change(
+        self,
+        path: str,
+        change: Callable[[bytes], bytes],
+        *,
+        when: Callable[[], bool] = lambda: True,
+        count: int | None = None,
+    ) -> Change:
+        """Change responses to GETs of a path on their way, as a faulty proxy does, or a service with a fault."""
+        changed = Change(path, change, when, count)
+        self._omissions.append(changed)
+        return changed
+
+    def blank(self, path: str, *, when: Callable[[], bool] = lambda: True, count: int | None = None) -> Change:
+        """Answer GETs of a path with 200 and an empty JSON object."""
+        return self.change(path, lambda _: b"{}", when=when, count=count)
 
     def simulate(self, pattern: str, **rule: Any) -> None:
         """How tasks behave whose `job/task` or command line matches: `seconds`, `exitCode`, `attempts`, `stdout`, `stderr` …"""

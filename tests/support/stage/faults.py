@@ -129,3 +129,35 @@ class Omission:
     def end(self) -> None:
         """Lists show it again."""
         self.over = True
+
+
+@dataclass
+class Change:
+    """Responses to GETs of one path are changed on their way, until `end`.
+
+    Attributes:
+        path: without the query.
+        change: makes the new body from the one of the service.
+        when: whether a response is changed, so that a test can wait for a state of the service.
+        count: how many it changes; all if None.
+        hits: how many it has changed so far.
+    """
+
+    path: str
+    change: Callable[[bytes], bytes]
+    when: Callable[[], bool] = lambda: True
+    count: int | None = None
+    hits: int = 0
+    over: bool = False
+
+    def taken_out(self, path: str, answer: bytes) -> bytes:
+        """A response to a GET of `path` as the operator gets it."""
+        if self.over or path != self.path or (self.count is not None and self.hits >= self.count) or not self.when():
+            return answer
+        changed = self.change(answer)
+        self.hits += changed != answer
+        return changed
+
+    def end(self) -> None:
+        """Responses arrive as they are again."""
+        self.over = True

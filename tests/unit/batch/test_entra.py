@@ -410,7 +410,7 @@ async def test_a_call_carries_the_token_and_gets_a_new_one_when_it_is_refused(
 ) -> None:
     async def script(request: Received, connection: Connection) -> None:
         if request.headers["authorization"] == "Bearer token-2":
-            await connection.answer(200, {"id": "p"})
+            await connection.answer(200, {"id": "p", "state": "active"})
         else:
             await connection.error(401, "AuthenticationFailed", values={"AuthenticationErrorDetail": "It has expired."})
 
@@ -419,5 +419,5 @@ async def test_a_call_carries_the_token_and_gets_a_new_one_when_it_is_refused(
         scripted_server(script) as server,
         BatchClient(server.url, credential, retry=RetryPolicy(attempts=1)) as client,
     ):
-        assert await client.pools.get("p") == {"id": "p"}
+        assert await client.pools.get("p") == {"id": "p", "state": "active"}
         assert len(server.received) == 2

@@ -32,7 +32,7 @@ from support.scripted_server import JSON_TYPE, Connection, Received, scripted_se
 KEY = SharedKey("acc", "a2V5")
 ONCE = RetryPolicy(attempts=1, deadline=30.0, attempt_deadline=30.0)
 HEAD = f"HTTP/1.1 200 OK\r\nContent-Type: {JSON_TYPE}\r\nrequest-id: rid-1\r\n".encode()
-JSON = b'{"id": "p"}'
+JSON = b'{"id": "p", "state": "active"}'
 Script = Callable[[Received, Connection], Awaitable[None]]
 
 
@@ -173,7 +173,7 @@ async def test_one_hanging_attempt_does_not_use_up_the_whole_call(name: str) -> 
     # On a busy machine an attempt that nothing holds up may take longer too, so there are more than two.
     retry = RetryPolicy(attempts=50, base=0.001, cap=0.01, deadline=30.0, attempt_deadline=0.2)
     async with scripted_server(second_time_lucky) as server, BatchClient(server.url, KEY, retry=retry) as client:
-        assert await client.pools.get("p") == {"id": "p"}
+        assert await client.pools.get("p") == {"id": "p", "state": "active"}
 
 
 async def test_the_deadline_covers_waiting_for_ones_turn() -> None:
@@ -282,7 +282,7 @@ async def test_an_untrusted_certificate_is_a_permanent_error(tmp_path: Path) -> 
         assert server.received == []
         trusting = ssl.create_default_context(cafile=ca_file)
         async with BatchClient(server.url, KEY, tls=trusting) as client:
-            assert await client.pools.get("p") == {"id": "p"}
+            assert await client.pools.get("p") == {"id": "p", "state": "active"}
 
 
 async def test_no_error_shows_the_credential() -> None:

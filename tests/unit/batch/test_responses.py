@@ -14,6 +14,8 @@ from azure_batch_operator.batch.responses import (
     parse_http_date,
     parse_retry_after,
     receipt,
+    required,
+    shaped,
     task_add_results,
 )
 
@@ -62,10 +64,63 @@ def test_an_incomplete_json_object_is_malformed(body: bytes) -> None:
     assert caught.value.__cause__ is None
 
 
-@pytest.mark.parametrize("body", [{"value": {}}, {"value": ["a"]}, {"value": None}, {"value": [], "odata.nextLink": 7}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"code": "InternalError"},
+        {"value": {}},
+        {"value": ["a"]},
+        {"value": None},
+        {"value": [], "odata.nextLink": 7},
+    ],
+)
 def test_an_invalid_page_is_malformed(body: dict) -> None:
     with pytest.raises(MalformedResponseError):
         page(body, _answer(body), "Pools_ListPools")
+
+
+COUNTS = {"active": 0, "running": 0, "completed": 2, "succeeded": 1, "failed": 1}
+
+
+@pytest.mark.parametrize(
+    ("operation", "whole", "without"),
+    [
+        ("Jobs_GetJob", {"id": "j", "state": "active"}, ("id", "state")),
+        ("JobSchedules_GetJobSchedule", {"id": "s", "state": "active"}, ("id", "state")),
+        ("Pools_GetPool", {"id": "p", "state": "active"}, ("id", "state")),
+        ("Tasks_GetTask", {"id": "t", "state": "active"}, ("id", "state")),
+        ("Nodes_GetNode", {"id": "n", "state": "idle"}, ("id", "state")),
+        ("Applications_GetApplication", {"id": "a"}, ("id",)),
+        ("Pools_EvaluatePoolAutoScale", {"timestamp": "2026-01-01T00:00:00Z"}, ("timestamp",)),
+        ("Jobs_GetJobTaskCounts", {"taskCounts": COUNTS}, ("taskCounts",)),
+    ],
+)
+def test_a_response_without_what_it_is_about_is_malformed(
+    operation: str, whole: dict, without: tuple[str, ...]
+) -> None:
+    """Otherwise a default would pass for what the service says."""
+    needed = required(operation)
+    assert shaped(dict(whole), _answer(whole), operation, needed) == whole
+    for name in without:
+        for wrong in ({}, {name: None}, {name: 7}):
+            body = {key: value for key, value in whole.items() if key != name} | wrong
+            with pytest.raises(MalformedResponseError, match=f"has no {name}"):
+                shaped(body, _answer(body), operation, needed)
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_task_counts_must_be_complete(name: str) -> None:
+    body = {"taskCounts": {key: value for key, value in COUNTS.items() if key != name}}
+    with pytest.raises(MalformedResponseError, match=f"has no taskCounts.{name}"):
+        shaped(body, _answer(body), "Jobs_GetJobTaskCounts", required("Jobs_GetJobTaskCounts"))
+
+
+def test_what_was_not_selected_need_not_be_there() -> None:
+    assert required("Pools_ListPools", ("id",)) == ("id",)
+    assert required("Pools_ListPools", ("metadata",)) == ()
+    assert required("Pools_ListPools") == ("id", "state")
+    assert required("Tasks_ListTaskFiles") == required("Pools_CreatePool") == ()
 
 
 def test_task_results_are_read_in_any_casing() -> None:

@@ -70,7 +70,7 @@ def ok(body: dict):
 
 
 async def test_the_request_is_sent_exactly_as_signed(server: Server, client: BatchClient) -> None:
-    server.script = ok({"id": "x"})
+    server.script = ok({"id": "x", "state": "active"})
     await client.jobs.get("nightly:job-1(a),b;c=d&e@f!g$h*i'j k/ü", select=("id", "state"), if_match="0x1")
     (request,) = server.received
     assert request.target.startswith("/jobs/nightly%3Ajob-1%28a%29%2Cb%3Bc%3Dd%26e%40f%21g%24h%2Ai%27j%20k%2F%C3%BC?")
@@ -115,12 +115,16 @@ async def test_lists_follow_links_through_empty_pages(server: Server, client: Ba
         return script
 
     server.script = in_turn(
-        script_page({"value": [{"id": "a"}]}, "WATV2:1/x^y:1$1"),
+        script_page({"value": [{"id": "a", "state": "active"}]}, "WATV2:1/x^y:1$1"),
         script_page({"value": []}, "2"),
-        script_page({"value": [{"id": "b"}, {"id": "c"}]}, None),
+        script_page({"value": [{"id": "b", "state": "active"}, {"id": "c", "state": "active"}]}, None),
     )
     pages = [page async for page in client.pools.list_pages(filter="state eq 'active'", max_results=2)]
-    assert pages == [[{"id": "a"}], [], [{"id": "b"}, {"id": "c"}]]
+    assert pages == [
+        [{"id": "a", "state": "active"}],
+        [],
+        [{"id": "b", "state": "active"}, {"id": "c", "state": "active"}],
+    ]
     assert server.received[1].target == f"{server.received[0].target}&$skiptoken=WATV2:1/x^y:1$1"
     assert server.connections == 1
 
@@ -128,7 +132,7 @@ async def test_lists_follow_links_through_empty_pages(server: Server, client: Ba
 async def test_a_list_asks_only_for_the_pages_that_are_wanted(server: Server, client: BatchClient) -> None:
     async def script(request: Received, connection: Connection) -> None:
         link = f"{server.url}/pools?n={len(server.received)}"
-        await connection.answer(200, {"value": [{"id": "a"}], "odata.nextLink": link})
+        await connection.answer(200, {"value": [{"id": "a", "state": "active"}], "odata.nextLink": link})
 
     server.script = script
     listing = client.pools.list()
@@ -146,14 +150,14 @@ async def test_links_in_a_circle_end(server: Server, client: BatchClient) -> Non
 
 async def test_a_link_to_another_host_gets_no_credentials(server: Server, client: BatchClient) -> None:
     async with scripted_server(ok({"value": []})) as thief:
-        server.script = ok({"value": [{"id": "a"}], "odata.nextLink": f"{thief.url}/pools?x=1"})
+        server.script = ok({"value": [{"id": "a", "state": "active"}], "odata.nextLink": f"{thief.url}/pools?x=1"})
         with pytest.raises(MalformedResponseError, match="does not lead to"):
             await client.pools.list().all()
         assert thief.received == []
 
 
 async def test_redirects_get_no_credentials(server: Server, client: BatchClient) -> None:
-    async with scripted_server(ok({})) as thief:
+    async with scripted_server(ok({"id": "p", "state": "active"})) as thief:
 
         async def script(request: Received, connection: Connection) -> None:
             await connection.answer(307, headers={"Location": thief.url})
@@ -177,9 +181,9 @@ async def test_exists_is_true_or_false(server: Server, client: BatchClient) -> N
 
 async def test_passing_failures_are_retried_with_a_fresh_signature(server: Server, client: BatchClient) -> None:
     busy, failed, many = error(503, "ServerBusy"), error(500, "InternalError"), error(429, "TooManyRequests")
-    server.script = in_turn(busy, failed, many, ok({}))
+    server.script = in_turn(busy, failed, many, ok({"id": "p", "state": "active"}))
     client.limiter.throttled = lambda retry_after: None  # type: ignore[method-assign]
-    assert await client.pools.get("p") == {}
+    assert await client.pools.get("p") == {"id": "p", "state": "active"}
     assert len(server.received) == 4
     assert len({request.headers["client-request-id"] for request in server.received}) == 1
     assert all(request.headers["ocp-date"] for request in server.received)
@@ -189,10 +193,10 @@ async def test_a_response_that_cannot_be_read_is_requested_again(server: Server,
     async def damaged(request: Received, connection: Connection) -> None:
         await connection.answer(200, b'{"value": [', {"Content-Type": "application/json"})
 
-    server.script = in_turn(damaged, ok({"value": [{"id": "a"}]}))
-    assert await client.pools.list().all() == [{"id": "a"}]
-    server.script = in_turn(damaged, ok({"id": "p"}))
-    assert await client.pools.get("p") == {"id": "p"}
+    server.script = in_turn(damaged, ok({"value": [{"id": "a", "state": "active"}]}))
+    assert await client.pools.list().all() == [{"id": "a", "state": "active"}]
+    server.script = in_turn(damaged, ok({"id": "p", "state": "active"}))
+    assert await client.pools.get("p") == {"id": "p", "state": "active"}
     server.script = in_turn(damaged, ok({"virtualDirectoryName": "x"}))
     with pytest.raises(MalformedResponseError):
         await client.nodes.upload_logs("p", "n", {"containerUrl": "u"})
@@ -243,7 +247,7 @@ async def test_every_attempt_is_observed(server: Server) -> None:
         await connection.answer(404)
 
     calls: list[Call] = []
-    server.script = in_turn(error(500, "InternalError"), ok({}))
+    server.script = in_turn(error(500, "InternalError"), ok({"id": "p", "state": "active"}))
     async with BatchClient(server.url, KEY, retry=QUICK, observe=calls.append) as client:
         await client.pools.get("p")
         server.script = missing
@@ -328,14 +332,14 @@ class Token:
 async def test_a_refused_token_is_renewed_once(server: Server) -> None:
     async def script(request: Received, connection: Connection) -> None:
         if request.headers["authorization"] == "Bearer fresh" and "/pools/" in request.target:
-            await connection.answer(200, {})
+            await connection.answer(200, {"id": "p", "state": "active"})
         else:
             await connection.error(401, "AuthenticationFailed")
 
     server.script = script
     credential = Token()
     async with BatchClient(server.url, credential, retry=QUICK) as client:
-        assert await client.pools.get("p") == {}
+        assert await client.pools.get("p") == {"id": "p", "state": "active"}
         with pytest.raises(AuthenticationError):
             await client.jobs.get("j")
     assert len(server.received) == 4

@@ -34,11 +34,11 @@ def answer(*items: Any, **more: Any) -> Response:
 
 
 def tasks(*items: Any) -> list[wire.Task]:
-    return read_typed(wire.Task, answer(*items), "Tasks_ListTasks", "id")[0]
+    return read_typed(wire.Task, answer(*items), "Tasks_ListTasks", ("id",))[0]
 
 
 def over_json(*items: Any) -> list[wire.Task]:
-    return [wire.build(wire.Task, each) for each in read_page(answer(*items), "Tasks_ListTasks", "id")[0]]
+    return [wire.build(wire.Task, each) for each in read_page(answer(*items), "Tasks_ListTasks", ("id",))[0]]
 
 
 def is_decoded(*items: Any) -> bool:
@@ -68,7 +68,7 @@ def test_a_page_as_the_api_says_is_decoded_from_its_bytes() -> None:
 
 
 def test_the_link_to_the_next_page_is_read() -> None:
-    assert read_typed(wire.Task, answer(**{"odata.nextLink": "https://a/b"}), "Tasks_ListTasks", "id") == (
+    assert read_typed(wire.Task, answer(**{"odata.nextLink": "https://a/b"}), "Tasks_ListTasks", ("id",)) == (
         [],
         "https://a/b",
     )
@@ -105,6 +105,9 @@ def test_a_member_of_another_type_is_left_out(members: dict[str, Any], expected:
         (b'{"value":[{"id":"a"', "not valid JSON"),
         (b'{"value":{"id":"a"}}', "list of objects"),
         (b'{"value":null}', "list of objects"),
+        (b"{}", "list of objects"),
+        (b'{"odata.nextLink":"https://a/b"}', "list of objects"),
+        (b'{"code":"InternalError","message":{"value":"x"}}', "list of objects"),
         (b'{"value":[],"odata.nextLink":7}', "not a string"),
         (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "not valid JSON"),
         (b"[]", "JSON object"),
@@ -112,12 +115,23 @@ def test_a_member_of_another_type_is_left_out(members: dict[str, Any], expected:
 )
 def test_an_invalid_page_is_malformed(body: bytes, words: str) -> None:
     with pytest.raises(MalformedResponseError, match=words):
-        read_typed(wire.Task, Response(200, HEADERS, body), "Tasks_ListTasks", "id")
+        read_typed(wire.Task, Response(200, HEADERS, body), "Tasks_ListTasks", ("id",))
+
+
+def test_what_was_asked_for_must_be_there() -> None:
+    """Whoever has not selected the state does without it."""
+    body = b'{"value":[{"id":"a","state":"active"},{"id":"b","state":null}]}'
+    assert [task.id for task in read_typed(wire.Task, Response(200, HEADERS, body), "Tasks_ListTasks", ("id",))[0]] == [
+        "a",
+        "b",
+    ]
+    with pytest.raises(MalformedResponseError, match="has no state"):
+        read_typed(wire.Task, Response(200, HEADERS, body), "Tasks_ListTasks", ("id", "state"))
 
 
 def test_a_page_that_is_not_json_is_malformed() -> None:
     with pytest.raises(MalformedResponseError, match="text/html"):
-        read_typed(wire.Task, Response(200, {"content-type": "text/html"}, b'{"value":[]}'), "Tasks_ListTasks", "id")
+        read_typed(wire.Task, Response(200, {"content-type": "text/html"}, b'{"value":[]}'), "Tasks_ListTasks", ("id",))
 
 
 def test_texts_of_others_are_made_safe() -> None:
