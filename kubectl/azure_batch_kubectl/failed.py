@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from azure_batch_kubectl import objects
-from azure_batch_kubectl.objects import Object, command, status
+from azure_batch_kubectl.objects import Object, command, condition, status
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.causes.commands import without_shell
 from azure_batch_operator.causes.remedies import of_code
@@ -14,17 +14,18 @@ from azure_batch_operator.causes.remedies import of_code
 _TAIL = 400
 _SHOWN = 3
 _NO_SUCH_USER = "taskschedulingconstraintfailed"
+_NAMED = ("(first: {id}, {how})", "task {id!r} failed ({how})")
+"""How the verdict on a job names a task that failed."""
+_REMEDIES = ("delete this batchtask", "create a new batch")
+"""Words of a message that says itself what to do: another remedy would repeat or contradict it."""
 _NOT_LAUNCHED = frozenset({"commandprogramnotfound", "commandlaunchfailed"})
 
 
 def failures(thing: Object) -> Iterator[str]:
     """Tasks, nodes and targets that failed, by cause."""
-    found = status(thing)
+    found, told = status(thing), _told(thing)
     for group in found.get("failures") or ():
-        count, ids = int(group.get("count", 0)), ", ".join((group.get("taskIds") or ())[:_SHOWN])
-        tail = f"; the end of its stderr: {end_of(group['stderrTail'])}" if group.get("stderrTail") else ""
-        missing = f"; its stderr: {group['stderrProblem']}" if group.get("stderrProblem") else ""
-        yield f"{count} {'task' if count == 1 else 'tasks'} failed with {_how(group)} (first: {ids}){tail or missing}"
+        yield from _group(group, told)
     for node in found.get("nodeFailures") or ():
         yield f"The {node['task']} task of the job failed on node {node['nodeId']} with {_how(node)}"
     if thing["kind"] == Kind.TASK and found.get("result") == "failure":
@@ -33,7 +34,27 @@ def failures(thing: Object) -> Iterator[str]:
         yield f"It ended with {_how(info)}{tail}"
     wrong = [each for each in found.get("results") or () if each.get("outcome") in {"Failed", "Unknown"}]
     for each in wrong[:_SHOWN]:
-        yield f"{each['target']}: {each['outcome']}: {each.get('message', 'no message')}"
+        if f"{each['target']}: {each.get('message')}" not in told:
+            yield f"{each['target']}: {each['outcome']}: {each.get('message', 'no message')}"
+
+
+def _told(thing: Object) -> str:
+    """What the verdict on an object says already, which names what failed first."""
+    return str((condition(thing, "Failed") or condition(thing, "Ready")).get("message") or "")
+
+
+def _group(group: Mapping[str, Any], told: str) -> Iterator[str]:
+    """Tasks that failed in the same way; of a single one that the verdict has named, only its output."""
+    count, ids = int(group.get("count", 0)), (group.get("taskIds") or ())[:_SHOWN]
+    output = f"the end of its stderr: {end_of(group['stderrTail'])}" if group.get("stderrTail") else ""
+    if not output and group.get("stderrProblem"):
+        output = f"its stderr: {group['stderrProblem']}"
+    if count == 1 and ids and any(form.format(id=ids[0], how=_how(group)) in told for form in _NAMED):
+        if output:
+            yield output[0].upper() + output[1:]
+        return
+    tail = f"; {output}" if output else ""
+    yield f"{count} {'task' if count == 1 else 'tasks'} failed with {_how(group)} (first: {', '.join(ids)}){tail}"
 
 
 def _how(found: Object) -> str:
@@ -54,7 +75,9 @@ def what_to_do(thing: Object, pool: Object | None) -> str | None:
     Args:
         pool: the BatchPool on which it ran, if it can be read.
     """
-    told = str(objects.condition(thing, "Failed").get("message") or "")
+    told = _told(thing)
+    if any(remedy in told.lower() for remedy in _REMEDIES):
+        return None
     parts = [hint for hint in dict.fromkeys(_hints(thing, pool)) if hint not in told]
     if (again := _run_again(thing)) is not None:
         parts.append(again)

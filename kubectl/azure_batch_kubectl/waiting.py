@@ -11,6 +11,13 @@ from azure_batch_kubectl.objects import Object
 from azure_batch_operator.api.base import RETRY_FAILED
 from azure_batch_operator.api.kinds import Kind
 
+MOVING = frozenset(
+    {
+        "Creating", "Submitting", "Completing", "Suspending", "Enabling", "Disabling", "Terminating", "Updating", "Resizing",
+        "NodesStarting", "Running",
+    }
+)  # fmt: skip
+"""Reasons of Ready of an object that is on its way, without anything that it waits for but time."""
 KINDS = (Kind.JOB, Kind.TASK, Kind.SCHEDULE, Kind.OPERATION)
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
@@ -60,6 +67,19 @@ def summary(thing: Object) -> str:
     if found.get("waitingFor"):
         parts.append(str(found["waitingFor"]))
     return ", ".join(parts)
+
+
+def reason(thing: Object) -> str | None:
+    """What an object waits for that is no step of its own, in one line; None while it is on its way."""
+    if objects.holds(thing, "Complete") or objects.holds(thing, "Failed"):
+        return None
+    if waits := objects.status(thing).get("waitingFor"):
+        return " ".join(f"waits: {waits}".split())
+    ready = objects.condition(thing, "Ready")
+    if ready.get("status") != "False" or ready.get("reason") in MOVING or not ready.get("message"):
+        return None
+    how = "is stalled" if objects.holds(thing, "Stalled") else "waits"
+    return " ".join(f"{how} ({ready.get('reason')}): {ready['message']}".split())
 
 
 def seconds(text: str) -> float:

@@ -6,12 +6,14 @@ account, its pool and its job. A cause is named only where an object shows it; t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from azure_batch_kubectl import objects
 from azure_batch_kubectl.failed import end_of, failures, what_to_do
 from azure_batch_kubectl.objects import Object, command, condition, holds, status
+from azure_batch_kubectl.waiting import MOVING
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.causes import Cause
 from azure_batch_operator.causes.remedies import of_code, of_resize
@@ -22,13 +24,6 @@ _FINE_IF_TRUE = ("TasksInSync", "SecretKept", "NodesHealthy", "AutoScaleHealthy"
 """Those that say it when False."""
 _QUEUE = "kueue.x-k8s.io/queue-name"
 _SHOWN = 3
-_MOVING = frozenset(
-    {
-        "Creating", "Submitting", "Completing", "Suspending", "Enabling", "Disabling", "Terminating", "Updating", "Resizing",
-        "NodesStarting",
-    }
-)  # fmt: skip
-"""Reasons of Ready of an object that is on its way, without anything that it waits for but time."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +209,7 @@ def _open(thing: Object, around: Around, seen: Seen | None) -> Answer:
         return Answer(f"{who} waits: {waits}", (*_parents(around), *failures(thing)))
     if ready.get("status") != "True":
         wanted, wrong = _by_reason(thing, *_known(around)), [*_parents(around), *_trouble(thing)]
-        if ready.get("reason") in _MOVING and not wrong:
+        if ready.get("reason") in MOVING and not wrong:
             return Answer(
                 f"Nothing is wrong with {who}: it is {objects.phase(thing)}{_said(ready)}", tuple(failures(thing))
             )
@@ -279,10 +274,21 @@ def _trouble(thing: Object) -> Iterator[str]:
             yield f"{label(thing)} has {each['type']} {wrong}{_said(each)}"
     if until := (status(thing).get("throttling") or {}).get("until"):
         yield f"Azure Batch throttles {label(thing)} until {until}"
-    for node in (status(thing).get("nodesInTrouble") or ())[:_SHOWN]:
+    yield from _nodes(status(thing).get("nodesInTrouble") or ())
+
+
+def _nodes(troubled: Sequence[Object]) -> Iterator[str]:
+    """Nodes in trouble, those with the same cause in one line."""
+    groups: dict[tuple[str, str], list[Object]] = {}
+    for node in troubled:
         how = [f"exit code {node['exitCode']}"] if "exitCode" in node else []
-        text = "; ".join([*how, *(node.get("errors") or ())])
-        tail = (
-            f"; the end of the stderr of its start task: {end_of(node['stderrTail'])}" if node.get("stderrTail") else ""
-        )
-        yield f"Node {node['id']} is {node.get('state', 'in trouble')}{': ' if text else ''}{text}{tail}"
+        cause = "; ".join([*how, *(node.get("errors") or ())])
+        groups.setdefault((str(node.get("state", "in trouble")), cause), []).append(node)
+    for (state, cause), nodes in islice(groups.items(), _SHOWN):
+        ids = [str(node["id"]) for node in nodes]
+        first = ", ".join(ids[:_SHOWN])
+        who = f"Node {first} is" if len(nodes) == 1 else f"{len(nodes)} nodes (first: {first}) are"
+        where, end = next(((node["id"], node["stderrTail"]) for node in nodes if node.get("stderrTail")), ("", ""))
+        whose = "its start task" if len(nodes) == 1 else f"the start task on {where}"
+        tail = f"; the end of the stderr of {whose}: {end_of(end)}" if end else ""
+        yield f"{who} {state}{': ' if cause else ''}{cause}{tail}"

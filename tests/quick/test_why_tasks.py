@@ -171,7 +171,7 @@ TASKS: dict[str, Any] = {"kind": Kind.TASK}
 TROUBLES = {
     "command without a shell": Trouble(
         without_a_shell,
-        "failed (TasksFailed): task 'a' failed (exit code 1). 1 task failed with exit code 1 (first: a); the end of its stderr: ",
+        "failed (TasksFailed): task 'a' failed (exit code 1). The end of its stderr: ",
         (f"What to do: {SHELL} the program gets '&&' as an argument; correct the cause",),
     ),
     "node user missing": Trouble(

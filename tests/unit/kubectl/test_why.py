@@ -71,6 +71,65 @@ def test_nodes_in_trouble_are_shown_with_their_errors() -> None:
     )
 
 
+def test_nodes_with_the_same_cause_are_one_line() -> None:
+    def node(id: str, error: str, **more: Any) -> Body:
+        return {"id": id, "state": "starttaskfailed", "exitCode": 9, "errors": [error], **more}
+
+    troubled = [
+        node("n1", "A"), node("n2", "A", stderrTail="no disk"), node("n3", "B"), node("n4", "A"), node("n5", "A"),
+    ]  # fmt: skip
+    pool = thing("BatchPool", "cpu", ("Stalled", "True", "NoUsableNodes", "none"), nodesInTrouble=troubled)
+    assert explain(pool, Around()).evidence == (
+        "4 nodes (first: n1, n2, n4) are starttaskfailed: exit code 9; A; the end of the stderr of the start task on n2: 'no disk'",
+        "Node n3 is starttaskfailed: exit code 9; B",
+    )
+
+
+REMEDIES = {
+    "BatchTask": "job 'j' was deleted, so the task cannot run: delete this BatchTask, or create it again in another job",
+    "BatchOperation": "more than 10 targets match: nothing was done. Create a new BatchOperation with most: 10, or with fewer",
+}
+
+
+@pytest.mark.parametrize("kind", REMEDIES)
+def test_a_message_with_its_remedy_gets_no_second_one(kind: str) -> None:
+    assert explain(thing(kind, "x", ("Failed", "True", "R", REMEDIES[kind])), Around()).remedy is None
+    assert explain(thing(kind, "x", ("Failed", "True", "R", "it failed")), Around()).remedy is not None
+
+
+def test_what_the_verdict_has_named_is_not_said_again() -> None:
+    text = "1 target: 1 failed. First: render: X: not now"
+    results = [{"target": "render", "outcome": "Failed", "message": "X: not now"}]
+    operation = thing("BatchOperation", "o", ("Failed", "True", "TargetsFailed", text), results=results)
+    assert explain(operation, Around()).evidence == ()
+    results.append({"target": "other", "outcome": "Failed", "message": "X: not now"})
+    assert explain(operation, Around()).evidence == ("other: Failed: X: not now",)
+
+
+@pytest.mark.parametrize(
+    ("text", "group", "evidence"),
+    [
+        (
+            "1 of 3 tasks failed (first: licence, exit code 3)",
+            {"count": 1, "stderrTail": "no licence"},
+            ("The end of its stderr: 'no licence'",),
+        ),
+        ("task 'licence' failed (exit code 3)", {"count": 1, "stderrProblem": "it is gone"}, ("Its stderr: it is gone",)),
+        ("task 'licence' failed (exit code 3)", {"count": 1}, ()),
+        ("1 of 3 tasks failed (first: other, exit code 3)", {"count": 1}, ("1 task failed with exit code 3 (first: licence)",)),
+        ("2 of 3 tasks failed (first: licence, exit code 3)", {"count": 2}, ("2 tasks failed with exit code 3 (first: licence)",)),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("type_", ["Failed", "Ready"])
+def test_a_task_that_the_verdict_has_named_is_not_said_again(
+    type_: str, text: str, group: Body, evidence: tuple[str, ...]
+) -> None:
+    phase, reason = ("Failed", "TasksFailed") if type_ == "Failed" else ("Held", "Held")
+    group = {"exitCode": 3, "taskIds": ["licence"], **group}
+    job = thing("BatchJob", "checks", (type_, "True", reason, text), phase=phase, failures=[group])
+    assert explain(job, Around()).evidence == evidence
+
+
 def test_a_queued_task_shows_that_its_job_is_suspended() -> None:
     task = thing("BatchTask", "t1", ("Ready", "True", "Queued", "the task is queued in Azure Batch"), phase="Pending")
     job = thing("BatchJob", "render", ("Suspended", "True", "JobSuspended", "no task runs"), phase="Suspended")
