@@ -151,9 +151,15 @@ def _without_usable(evidence: Evidence) -> PoolEvidence | None:
 
 def _nodes_start(evidence: Evidence) -> Found:
     pool = _without_usable(evidence)
-    if pool is None or not any(pool.nodes.get(state) for state in STARTING):
+    if pool is None or not (any(pool.nodes.get(state) for state in STARTING) or _is_coming_up(pool)):
         return None
     return f"the nodes of pool {pool.id!r} are starting", None
+
+
+def _is_coming_up(pool: PoolEvidence) -> bool:
+    """Whether nodes were ordered that no count shows yet: counts and pool are read one after the other."""
+    allocated = pool.current or (pool.is_steady and not pool.resize_errors)
+    return bool(pool.target and allocated) and not any(pool.nodes.values())
 
 
 def _start_task_fails(evidence: Evidence) -> Found:

@@ -29,7 +29,8 @@ class TargetPoolView:
             to another namespace.
         foreign: why the pool that the job is on is not for this namespace; None if it is.
         remote: the pool that the job is on, as the last poll saw it.
-        nodes: its node counts, REST names (`idle`, `running`, `unusable`, …), dedicated and Spot together.
+        nodes: its node counts, REST names (`idle`, `running`, `unusable`, …), dedicated and Spot together; None
+            while it was not counted.
         troubled: its nodes that do not work, if a BatchPool has them listed.
         retried: errors of the resize that the operator retries at the moment; Azure Batch hides them meanwhile.
     """

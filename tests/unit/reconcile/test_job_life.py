@@ -260,6 +260,39 @@ QUOTA = [{"code": "AccountCoreQuotaReached", "message": "full"}]
 
 
 @pytest.mark.parametrize(
+    ("allocation", "target", "current", "nodes", "words"),
+    [
+        ("steady", 0, 0, {}, "has no nodes: scale it up"),
+        ("steady", 0, 0, None, "has no nodes: scale it up"),
+        # It was just created or resized, and no count shows its nodes yet.
+        ("steady", 4, 0, {}, "are starting"),
+        ("steady", 4, 0, None, "are starting"),
+        ("steady", 4, 4, {}, "are starting"),
+        ("steady", 4, 4, {"idle": 0}, "are starting"),
+        ("resizing", 4, 2, {}, "are starting"),
+        ("resizing", 4, 0, {}, "is being resized and has no nodes yet"),
+        ("resizing", 4, 0, None, "is being resized and has no nodes yet"),
+        ("resizing", 0, 2, {}, "is being resized and has no nodes yet"),
+        ("stopping", 4, 4, {"starting": 4}, "are starting"),
+        ("steady", 4, 4, {"unusable": 4}, "(unusable)"),
+        # Nodes that were not counted may run tasks of other jobs.
+        ("steady", 4, 4, None, None),
+        ("resizing", 4, 4, None, None),
+    ],
+)
+def test_a_pool_that_comes_up_is_not_to_be_scaled(
+    allocation: str, target: int, current: int, nodes: dict[str, int] | None, words: str | None
+) -> None:
+    for tier in ("Dedicated", "LowPriority"):
+        size = {f"target{tier}Nodes": target, f"current{tier}Nodes": current}
+        for formula in ({}, {"enableAutoScale": True}) if target else ({},):
+            view = TargetPoolView("cpu", remote={"allocationState": allocation, **size, **formula}, nodes=nodes)
+            there = {"state": "active", "poolInfo": {"poolId": "cpu"}}
+            said = waiting_for(JOB_SPEC, there, view, TasksView(counts=counted(active=1)), blocked=False)
+            assert (said is None) if words is None else words in (said or "")
+
+
+@pytest.mark.parametrize(
     ("pool", "nodes", "words"),
     [
         (Absent.UNKNOWN, {}, None),

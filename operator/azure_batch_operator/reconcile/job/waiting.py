@@ -77,7 +77,9 @@ def _pool(remote: Mapping[str, Any], pool: TargetPoolView) -> PoolEvidence | Non
         return None
     if pool.remote is Absent.NOT_FOUND:
         return PoolEvidence(name, is_missing=True)
-    return pool_evidence(name, pool.remote, pool.nodes or {}, pool.troubled, pool.retried)
+    evidence = pool_evidence(name, pool.remote, pool.nodes or {}, pool.troubled, pool.retried)
+    # What nodes do that were not counted yet is not known: they may run tasks of other jobs.
+    return None if pool.nodes is None and evidence.current and not evidence.is_deleting else evidence
 
 
 def _pool_field(spec: Mapping[str, Any]) -> str | None:

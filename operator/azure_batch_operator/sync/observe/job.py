@@ -165,9 +165,9 @@ def _pool(context: Context, job: Resource, session: Session | None, remote: Remo
     here = pool_of(remote) if isinstance(remote, Mapping) else ""
     if session is None or not here:
         return view
-    counts: Counter[str] = Counter()
+    counts: Counter[str] | None = None
     if (known := session.mirror.node_counts.get(here.lower())) is not None:
-        counts.update(known.dedicated.present)
+        counts = Counter(known.dedicated.present)
         counts.update(known.low_priority.present)
     named = pool_id(remote) if isinstance(remote, Mapping) else None
     other = foreign(context, job, session, named) if named else None
