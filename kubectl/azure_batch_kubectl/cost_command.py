@@ -37,4 +37,5 @@ async def run(cluster: Cluster, form: Output | None) -> None:
         click.echo(
             f"All pools: about {amount:.2f} {currency} in an hour, {amount * 24:.2f} {currency} in a day at the current size."
         )
-    click.echo("These are estimates from your prices and the current nodes, not a bill.", err=True)
+    if found.sums:
+        click.echo("These are estimates from your prices and the current nodes, not a bill.", err=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from functools import cache
 from typing import Any
@@ -184,6 +185,11 @@ def _operator(seen: Seen) -> Iterator[Finding]:
     for each in seen.deployments:
         who = f"Deployment {objects.namespace(each)}/{objects.name(each)}"
         if not status(each).get("availableReplicas"):
+            if (reached := _reached_without(each, seen.accounts or ())) is not None:
+                account, time = reached
+                remedy = f"an operator works from elsewhere, because BatchAccount {account} was reached at {time}"
+                yield Finding(Verdict.NOTE, f"{who} has no available replica", remedy)
+                continue
             remedy = f"check its pods: kubectl -n {objects.namespace(each)} describe pods"
             yield Finding(Verdict.FAULT, f"{who} has no available replica", remedy)
             continue
@@ -194,6 +200,25 @@ def _operator(seen: Seen) -> Iterator[Finding]:
             yield Finding(Verdict.NOTE, text, "use the same version of both")
         else:
             yield Finding(Verdict.OK, f"{who} is available")
+
+
+def _reached_without(deployment: Object, accounts: Sequence[Object]) -> tuple[str, str] | None:
+    """An account that was reached after a Deployment lost its last replica, and when: by an operator that is no pod of it.
+
+    As of the local cluster, which runs no pods: there, the operator is a process of the developer.
+    """
+    since = condition(deployment, "Available").get("lastTransitionTime") or deployment["metadata"].get(
+        "creationTimestamp"
+    )
+    if since is None:
+        return None
+    ready = (account for account in accounts if objects.holds(account, "Ready"))
+    times = ((objects.name(account), str(status(account).get("lastSuccessTime") or "")) for account in ready)
+    return next((found for found in times if found[1] and _moment(found[1]) > _moment(since)), None)
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 def _rights(seen: Seen) -> Iterator[Finding]:
@@ -212,7 +237,7 @@ def _no_accounts(seen: Seen) -> Iterator[Finding]:
     if seen.accounts is None:
         yield Finding(Verdict.NOTE, "you may not list BatchAccounts here, so they are not checked")
     elif not seen.accounts:
-        remedy = "create one (docs/accounts.md), unless you use one of another namespace"
+        remedy = "create one (docs/identity.md), unless you use one of another namespace"
         yield Finding(Verdict.NOTE, "there is no BatchAccount here", remedy)
 
 

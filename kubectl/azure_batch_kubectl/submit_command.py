@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,8 @@ async def run(cluster: Cluster, wanted: Order, *, dry_run: bool) -> None:
         await _hand_over(cluster, items, created)
         raise
     click.echo(f"batchjob.{GROUP}/{objects.name(created)} created")
+    if sys.stderr.isatty():
+        click.echo(f"To see its output: kubectl azure-batch logs -f {objects.name(created)}", err=True)
 
 
 async def _settle(cluster: Cluster, items: Sequence[Mapping[str, Any]], job: Mapping[str, Any]) -> None:

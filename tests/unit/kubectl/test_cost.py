@@ -57,6 +57,8 @@ def test_a_job_of_another_account_does_not_share() -> None:
 
 def test_the_command_says_that_it_estimates(fake: FakeCluster, run: Callable[..., Result]) -> None:
     assert run("cost").stderr == "No pools in namespace 'team'.\n"
+    fake.add(thing("BatchPool", "own"))
+    assert run("cost").stderr == ""
     fake.add(pool("cpu", "1.50 EUR", 2, 0))
     done = run("cost")
     assert "All pools: about 1.50 EUR in an hour, 36.00 EUR in a day at the current size." in done.stdout

@@ -117,7 +117,7 @@ def failing(**more: Any) -> Any:
         ({"accounts": None}, ["note: you may not list BatchAccounts here, so they are not checked"]),
         (
             {"accounts": []},
-            ["note: there is no BatchAccount here: create one (docs/accounts.md), unless you use one of another namespace"],
+            ["note: there is no BatchAccount here: create one (docs/identity.md), unless you use one of another namespace"],
         ),
         ({"accounts": [failing()]}, ["fault: BatchAccount main is not usable (KeyRefused): the value is not a key: correct it"]),
         (
@@ -137,6 +137,34 @@ def failing(**more: Any) -> Any:
 )  # fmt: skip
 def test_each_fault_is_named_with_its_remedy(change: dict[str, Any], says: list[str]) -> None:
     assert told(replace(GOOD, **change)) == says
+
+
+@pytest.mark.parametrize(
+    ("reached", "ready", "verdict"),
+    [
+        ("2026-05-01T10:00:01Z", "True", Verdict.NOTE),
+        ("2026-05-01T09:59:59Z", "True", Verdict.FAULT),
+        ("2026-05-01T10:00:01Z", "False", Verdict.FAULT),
+        (None, "True", Verdict.FAULT),
+    ],
+)
+@pytest.mark.parametrize("told", [True, False])
+def test_an_operator_that_works_elsewhere_needs_no_replica(
+    told: bool, reached: str | None, ready: str, verdict: Verdict
+) -> None:
+    account = thing("BatchAccount", "main", ("Ready", ready, "Connected", ""), lastSuccessTime=reached)
+    since = "2026-05-01T10:00:00Z"
+    available = {"type": "Available", "status": "False", "lastTransitionTime": since}
+    metadata = DEPLOYMENT["metadata"] | {"creationTimestamp": "2026-05-01T08:00:00Z" if told else since}
+    alone = {**DEPLOYMENT, "metadata": metadata, "status": {"conditions": [available] if told else []}}
+    found = findings(replace(GOOD, deployments=[alone], accounts=[account | {"spec": ACCOUNT["spec"]}]))
+    (of_operator,) = [finding for finding in found if "has no available replica" in finding.text]
+    assert of_operator.verdict is verdict
+    if verdict is Verdict.NOTE:
+        assert str(of_operator) == (
+            "Deployment system/operator has no available replica: an operator works from elsewhere, because BatchAccount main was "
+            "reached at 2026-05-01T10:00:01Z"
+        )
 
 
 def test_a_throttled_account_is_worth_a_word() -> None:

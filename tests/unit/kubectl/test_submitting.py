@@ -6,12 +6,13 @@ import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from click.testing import Result
 
-from azure_batch_kubectl import submitting
+from azure_batch_kubectl import submit_command, submitting
 from azure_batch_kubectl.failure import FailureError
 from azure_batch_kubectl.submitting import Order, over
 from azure_batch_operator.api.job import JobSpec
@@ -114,6 +115,19 @@ def test_a_countdown_is_a_range(tmp_path: Path) -> None:
     assert outputs(job["spec"], tmp_path) == ["['3']", "['1']", "['-1']"]
 
 
+def test_somebody_at_a_terminal_is_told_what_comes_next(
+    fake: FakeCluster, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "run.sh"
+    script.write_text("true\n")
+    monkeypatch.setattr(submit_command, "sys", SimpleNamespace(stderr=SimpleNamespace(isatty=lambda: True)))
+    done = run("submit", str(script), "--pool", "cpu", "--name", "mine")
+    assert (done.stdout, done.stderr) == (
+        "batchjob.azurebatch.io/mine created\n",
+        "To see its output: kubectl azure-batch logs -f mine\n",
+    )
+
+
 def test_the_command_takes_the_only_pool_and_leaves_nothing_behind(fake: FakeCluster, run: Run, tmp_path: Path) -> None:
     script, lines = tmp_path / "Run Me.sh", tmp_path / "lines.txt"
     script.write_text("echo $1\n")
@@ -128,6 +142,7 @@ def test_the_command_takes_the_only_pool_and_leaves_nothing_behind(fake: FakeClu
     made = run("submit", str(script), "--over", str(lines), "--retries", "2", "--max-parallel", "5")
     assert made.exit_code == 0, made.output
     assert made.stdout.startswith("batchjob.azurebatch.io/run-me-")
+    assert made.stderr == ""
     (job,) = fake.created
     assert job["spec"]["poolRef"] == {"name": "cpu"}
     assert job["spec"]["backoff"] == {"taskRetries": 2}
