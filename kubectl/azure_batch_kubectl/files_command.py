@@ -16,7 +16,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from azure_batch_kubectl import by_operation, objects, output, remote
+from azure_batch_kubectl import by_operation, missing, objects, output, remote
 from azure_batch_kubectl.account import NoCredentialsError
 from azure_batch_kubectl.choices import Output
 from azure_batch_kubectl.cluster import Cluster
@@ -24,7 +24,7 @@ from azure_batch_kubectl.failure import FailureError
 from azure_batch_kubectl.reading import Reader, changed
 from azure_batch_kubectl.remote import Place
 from azure_batch_operator.api.kinds import Kind
-from azure_batch_operator.batch import BatchClient, FileProperties
+from azure_batch_operator.batch import BatchClient, BatchError, FileProperties
 from azure_batch_operator.batch.errors import NotFoundError
 
 
@@ -189,11 +189,15 @@ def _local_problems(path: Path) -> Iterator[None]:
 
 
 async def _properties(client: BatchClient, owner: str, where: Place) -> FileProperties:
+    file, place = remote.file_of(client, where, owner), f"{where.name}/{where.member}:{where.path}"
     try:
-        return await remote.file_of(client, where, owner).properties()
-    except NotFoundError:
-        place = f"{where.name}/{where.member}:{where.path}"
-        raise FailureError(f"{place!r} does not exist: kubectl azure-batch files ls lists files") from None
+        return await file.properties()
+    except BatchError as error:
+        told = await missing.reason(file, error) or error
+        if isinstance(told, NotFoundError):
+            raise FailureError(f"{place!r} does not exist: kubectl azure-batch files ls lists files") from None
+        with missing.advised(place):
+            raise told from None
 
 
 async def _items(client: BatchClient, owner: str, where: Place) -> list[dict[str, Any]]:
@@ -202,7 +206,8 @@ async def _items(client: BatchClient, owner: str, where: Place) -> list[dict[str
     chosen = "startswith(name,'{}')".format(where.path.strip("/").replace("'", "''")) if where.path else None
     recursive = where.path != "" or where.kind is Kind.JOB
     found = group.list(owner, where.member, filter=chosen, recursive=recursive)
-    return [dict(each) async for each in found if below(each["name"], where.path)]
+    with missing.advised(f"{where.name}/{where.member}"):
+        return [dict(file) async for file in found if below(file["name"], where.path)]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from azure_batch_kubectl import by_operation, reading, remote
+from azure_batch_kubectl import by_operation, missing, reading, remote
 from azure_batch_kubectl.account import NoCredentialsError
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.failure import FailureError
@@ -21,7 +21,6 @@ from azure_batch_operator.batch import BatchClient, BatchError, JsonObject
 from azure_batch_operator.batch.errors import ConflictError, NotFoundError
 
 MAX_FOLLOWED = 10
-_OVER = frozenset({"completed", "deleting"})
 _LONGEST = 3e9
 """Seconds; older than Azure Batch, and not too long for a date."""
 _LISTS = 4
@@ -146,8 +145,8 @@ async def _single(file: TaskFile, wish: Wish) -> None:
     if wish.failed or wish.since is not None:
         try:
             task = await file.client.tasks.get(file.job, file.task, select=("id", "state", "executionInfo"))
-        except NotFoundError:
-            raise await _missing(file) from None
+        except NotFoundError as error:
+            raise await _missing(file, error) from None
         if why := left_out(task, wish):
             _note(why)
             return
@@ -177,11 +176,14 @@ async def _listed(client: BatchClient, job: str, filter_: str | None) -> AsyncIt
 async def _follow_all(client: BatchClient, job: str, wish: Wish) -> None:
     """The tasks of a job until all that were seen, at least one, have ended, or the job has."""
     followed: dict[str, asyncio.Task[None]] = {}
+    over = asyncio.Event()
     waits = False
     async with asyncio.TaskGroup() as group:
         while True:
             # Before the list, so that the last tasks are in it.
-            state = await _state(client, job)
+            state = await remote.job_state(client, job)
+            if state in remote.OVER or (state is None and followed):
+                over.set()
             if state is None and followed:
                 return
             if state is None:
@@ -198,18 +200,11 @@ async def _follow_all(client: BatchClient, job: str, wish: Wish) -> None:
                 if len(followed) == MAX_FOLLOWED:
                     text = f"job {job!r} has more than {MAX_FOLLOWED} tasks, too many to follow: give JOB/TASK"
                     raise FailureError(text)
-                followed[task] = group.create_task(_prefixed(TaskFile(client, job, task, wish.path), wish))
-            if state in _OVER or (followed and all(each.done() for each in followed.values())):
+                file = TaskFile(client, job, task, wish.path, over.is_set)
+                followed[task] = group.create_task(_prefixed(file, wish))
+            if over.is_set() or (followed and all(each.done() for each in followed.values())):
                 return
             await asyncio.sleep(_LISTS * reading.PAUSE)
-
-
-async def _state(client: BatchClient, job: str) -> str | None:
-    """The state of a job; None if it is not there."""
-    try:
-        return str((await client.jobs.get(job, select=("id", "state")))["state"])
-    except NotFoundError:
-        return None
 
 
 async def _prefixed(file: TaskFile, wish: Wish) -> None:
@@ -233,23 +228,22 @@ async def _one(file: TaskFile, wish: Wish, write: Callable[[bytes], object]) -> 
         if wish.tail is not None:
             await _to_tail(reader, wish.tail, follow=wish.follow)
         await (reader.follow(_note) if wish.follow else reader.whole(changed))
-    except (NotFoundError, ConflictError):
-        raise await _missing(file) from None
+    except (NotFoundError, ConflictError) as error:
+        raise await _missing(file, error) from None
 
 
-async def _missing(file: TaskFile) -> FailureError:
-    """Why a file is not there. The answer to a HEAD has no code, so this asks again in ways that have one."""
+async def _missing(file: TaskFile, error: BatchError) -> FailureError:
+    """Why a file is not there."""
     try:
         await file.writer()
     except NotFoundError:
         return FailureError(f"job {file.job!r} has no task {file.task!r}: give the ID of one of its tasks")
-    try:
-        async with file.part(0, 0):
-            return FailureError(f"{file.path} of task {file.task!r} has just appeared: try again")
-    except NotFoundError:
+    told = await missing.reason(file, error)
+    if told is None:
+        return FailureError(f"{file.path} of task {file.task!r} has just appeared: try again")
+    if isinstance(told, NotFoundError):
         return FailureError(f"task {file.task!r} has no {file.path}: it has not started, or wrote none")
-    except BatchError as error:
-        return FailureError(f"{file.path} of task {file.task!r} is not available: {error}")
+    return missing.refusal(f"{file.path} of task {file.task!r}", told)
 
 
 async def _to_tail(reader: Reader, number: int, *, follow: bool) -> None:

@@ -49,6 +49,10 @@ class Source(Protocol):
         """How what writes it stands."""
         ...
 
+    async def version(self, found: FileProperties) -> object:
+        """What differs after the file was replaced, but not after it has grown; None if that is not known."""
+        ...
+
 
 def start_of_last_lines(data: bytes, number: int) -> int | None:
     """Where the last lines of the end of a file begin; None if they begin before it."""
@@ -63,8 +67,8 @@ def start_of_last_lines(data: bytes, number: int) -> int | None:
 
 
 def changed() -> None:
-    """What to do when a file that is printed was changed while the connection was lost."""
-    raise FailureError("the file was changed while the connection was lost: show it again")
+    """What to do when a file that is printed was replaced while the connection was lost."""
+    raise FailureError("the file was replaced while the connection was lost: show it again")
 
 
 @dataclass
@@ -95,9 +99,13 @@ class Reader:
         async with self.source.part(first, end - 1) as stream:
             return await stream.read(end - first)
 
-    async def advance(self) -> bool:
-        """Pass on what is new; whether the file was made again from its beginning, as when its task runs again."""
-        length = (await self.source.properties()).content_length or 0
+    async def advance(self, found: FileProperties | None = None) -> bool:
+        """Pass on what is new; whether the file was made again from its beginning, as when its task runs again.
+
+        Args:
+            found: its properties, if they were just read.
+        """
+        length = (found or await self.source.properties()).content_length or 0
         again = length < self.offset
         if again:
             self.offset = 0
@@ -112,18 +120,20 @@ class Reader:
         """Pass on the rest of the file as it is now, over lost connections.
 
         Args:
-            start_over: is called when the file was changed while the connection was lost, so that what was passed on may not belong
-                to what follows; may raise.
+            start_over: is called when the file was replaced while the connection was lost, so that what was passed on does not
+                belong to what follows; may raise. A file that has only grown is continued.
         """
-        begun, changed = self.offset, None
+        begun, known = self.offset, None
         for attempt in range(_PATIENCE):
             try:
-                found = (await self.source.properties()).last_modified
-                if self.offset > begun and found != changed:
+                found = await self.source.properties()
+                version = await self.source.version(found)
+                is_other = known is not None and version not in {None, known}
+                if self.offset > begun and (is_other or (found.content_length or 0) < self.offset):
                     start_over()
                     self.offset = begun
-                changed = found
-                await self.advance()
+                known = version or known
+                await self.advance(found)
             except TransientError:
                 if attempt + 1 == _PATIENCE:
                     raise

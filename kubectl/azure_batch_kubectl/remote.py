@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -108,14 +108,32 @@ def check_owner(thing: objects.Object, id: str, found: JsonObject) -> None:
         )
 
 
+OVER = frozenset({"completed", "deleting"})
+"""States of a job in which no task starts any more."""
+
+
+async def job_state(client: BatchClient, job: str) -> str | None:
+    """The state of a job; None if it is not there."""
+    try:
+        return str((await client.jobs.get(job, select=("id", "state")))["state"])
+    except NotFoundError:
+        return None
+
+
 @dataclass(frozen=True)
 class TaskFile:
-    """A file of a task, as `reading` wants it."""
+    """A file of a task, as `reading` wants it.
+
+    Attributes:
+        is_over: whether the job of the task is over; None to ask Azure Batch. Who follows many tasks knows it without a call for
+            each.
+    """
 
     client: BatchClient
     job: str
     task: str
     path: str
+    is_over: Callable[[], bool] | None = None
 
     async def properties(self) -> FileProperties:
         """Its length."""
@@ -126,12 +144,34 @@ class TaskFile:
         return self.client.task_files.get(self.job, self.task, self.path, range=(first, last))
 
     async def writer(self) -> Writer:
-        """Whether the task has ended, and which of its runs it is: each starts its files again."""
-        task: JsonObject = await self.client.tasks.get(self.job, self.task, select=("id", "state", "executionInfo"))
-        # Between two runs it is not running, and its files are still those of the last one.
-        runs = task.get("state") in {"running", "completed"}
-        run = (task.get("executionInfo") or {}).get("startTime") if runs else None
-        return Writer(task.get("state") == "completed", run)
+        """Whether the task has ended, and which of its runs it is: each starts its files again.
+
+        A task that has not started when its job ends stays active forever, and counts as ended.
+        """
+        task = await self._task()
+        state = task.get("state")
+        if state not in {"running", "completed"} and await self._job_is_over():
+            return Writer(ended=True)
+        return Writer(state == "completed", _run(task))
+
+    async def version(self, found: FileProperties) -> object:
+        """The run of the task."""
+        return _run(await self._task())
+
+    async def _task(self) -> JsonObject:
+        return await self.client.tasks.get(self.job, self.task, select=("id", "state", "executionInfo"))
+
+    async def _job_is_over(self) -> bool:
+        if self.is_over is not None:
+            return self.is_over()
+        state = await job_state(self.client, self.job)
+        return state is None or state in OVER
+
+
+def _run(task: JsonObject) -> str | None:
+    """When its run has begun; None between two runs, when its files are still those of the last one."""
+    runs = task.get("state") in {"running", "completed"}
+    return (task.get("executionInfo") or {}).get("startTime") if runs else None
 
 
 @dataclass(frozen=True)
@@ -154,6 +194,10 @@ class NodeFile:
     async def writer(self) -> Writer:
         """Nobody knows what writes it, so it is read as it is."""
         return Writer(ended=True)
+
+    async def version(self, found: FileProperties) -> object:
+        """When it was changed, since nothing else tells whether it was replaced."""
+        return found.last_modified
 
 
 def plain(found: JsonObject) -> JsonObject:

@@ -117,6 +117,32 @@ def test_following_a_job_waits_for_it_and_for_tasks_that_come_later(run: Run, op
     assert "waiting until job 'j' is in Azure Batch" in done.stderr
 
 
+@pytest.mark.parametrize("state", ["completed", "deleting"])
+@pytest.mark.parametrize("target", ["j", "j/t"])
+def test_following_ends_with_the_job_although_a_task_never_started(
+    run: Run, opened: Callable[[Client], None], target: str, state: str
+) -> None:
+    class Never(Client):
+        looks = 0
+
+        async def _task(self) -> Body:
+            self.looks += 1
+            assert self.looks < 20, "it follows for ever"
+            return {"id": "t", "state": "active"}
+
+        async def properties(self, *_: str) -> FileProperties:
+            raise NotFoundError("no file", status=404)
+
+        @asynccontextmanager
+        async def _part(self) -> AsyncIterator[Stream]:
+            raise NotFoundError("no file", status=404, code="FileNotFound")
+            yield
+
+    opened(Never(["t"], jobs=["active", "active", state]))
+    done = run("logs", "-f", target)
+    assert "task 't' has no stdout.txt: it has not started, or wrote none" in done.stderr
+
+
 def test_a_reader_that_goes_away_ends_the_output_quietly(
     run: Run, opened: Callable[[Client], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from azure_batch_kubectl.logs_command import Lines
-from azure_batch_kubectl.reading import Reader, Writer, start_of_last_lines
+from azure_batch_kubectl.reading import Reader, Writer, changed, start_of_last_lines
+from azure_batch_kubectl.remote import NodeFile, TaskFile
 from azure_batch_operator.batch import FileProperties
 from azure_batch_operator.batch.errors import ConnectionFailedError, NotFoundError
 
@@ -48,6 +50,9 @@ class Script:
             raise NotFoundError("no file", code="FileNotFound")
         changed = datetime(2026, 5, 1, 0, 0, max(self.look, 0), tzinfo=UTC)
         return FileProperties(len(data), None, changed, None, is_directory=False, mode=None, url=None)
+
+    async def version(self, found: FileProperties) -> object:
+        return self.runs[max(self.look, 0)] if self.runs else None
 
     @asynccontextmanager
     async def part(self, first: int, last: int) -> Any:
@@ -108,17 +113,43 @@ async def test_a_new_run_is_shown_from_its_beginning_whatever_its_length(
     assert set(notes) == {AGAIN}
 
 
-async def test_a_file_that_is_replaced_while_the_connection_is_lost_is_copied_from_its_beginning() -> None:
-    class Replaced(Script):
-        async def properties(self) -> FileProperties:
-            self.look = min(self.look + 1, len(self.versions) - 1)
-            return await super().properties()
+class Changing(Script):
+    """Is another one at each look."""
 
-    for after in (b"BBB", b"BBBBBBBBBB", b"BBBBBBBBBBBBB"):
+    async def properties(self) -> FileProperties:
+        self.look = min(self.look + 1, len(self.versions) - 1)
+        return await super().properties()
+
+
+async def test_a_file_that_is_replaced_while_the_connection_is_lost_is_copied_from_its_beginning() -> None:
+    for after in (b"BB", b"BBBBBBBBBB", b"BBBBBBBBBBBBB"):
         out = bytearray()
-        # Two looks before each part that is read.
-        await Reader(Replaced(b"A" * 10, b"A" * 10, after, breaks=frozenset({1})), out.extend).whole(out.clear)
+        await Reader(Changing(b"A" * 10, after, breaks=frozenset({1}), runs="12"), out.extend).whole(out.clear)
         assert bytes(out) == after
+
+
+async def test_a_file_that_has_become_shorter_is_copied_from_its_beginning_whatever_is_known_of_its_run() -> None:
+    for runs in ("", "11"):
+        out = bytearray()
+        await Reader(Changing(b"A" * 10, b"BB", breaks=frozenset({1}), runs=runs), out.extend).whole(out.clear)
+        assert bytes(out) == b"BB"
+
+
+async def test_a_file_that_has_grown_while_the_connection_was_lost_is_continued() -> None:
+    out = bytearray()
+    await Reader(Changing(b"A" * 10, b"A" * 10 + b"BBB", breaks=frozenset({1}), runs="11"), out.extend).whole(changed)
+    assert bytes(out) == b"A" * 10 + b"BBB"
+
+
+async def test_what_shows_that_a_file_was_replaced() -> None:
+    class Tasks:
+        async def get(self, *_: str, **__: Any) -> dict[str, Any]:
+            return {"id": "t", "state": "running", "executionInfo": {"startTime": "2026-05-01T00:00:00Z"}}
+
+    client: Any = SimpleNamespace(tasks=Tasks())
+    found = FileProperties(1, None, datetime(2026, 5, 1, tzinfo=UTC), None, is_directory=False, mode=None, url=None)
+    assert await TaskFile(client, "j", "t", "stdout.txt").version(found) == "2026-05-01T00:00:00Z"
+    assert await NodeFile(client, "p", "n", "startup/stdout.txt").version(found) == found.last_modified
 
 
 async def test_a_file_that_is_gone_at_the_end_is_said() -> None:
