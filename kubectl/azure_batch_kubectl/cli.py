@@ -13,7 +13,7 @@ from azure_batch_kubectl.failure import Exit
 from azure_batch_kubectl.files_group import files
 from azure_batch_kubectl.later import later
 from azure_batch_kubectl.nodes_group import nodes
-from azure_batch_kubectl.options import DATA, Seconds, form_option
+from azure_batch_kubectl.options import DATA, Seconds, form_option, timeout_option
 from azure_batch_kubectl.proposals import ALL, named
 from azure_batch_kubectl.tasks_group import tasks
 
@@ -106,7 +106,7 @@ _action(Action.TERMINATE, "Terminate a job (NAME or bj/NAME), a BatchTask (bt/NA
     show_default=True,
     help="State to wait for. ended means complete or failed.",
 )
-@click.option("--timeout", type=Seconds(), default="0", help="Timeout, such as 30s or 1h30m. 0 means no limit.")
+@timeout_option
 @on_cluster
 async def wait(cluster: Cluster, target: str, goal: str, timeout: float) -> None:
     """Wait until a job (NAME or bj/NAME), a BatchTask (bt), an operation (bop) or a job schedule (bjs) has ended.
@@ -253,17 +253,17 @@ async def export(cluster: Cluster, target: tuple[str, ...], az: bool, tasks: boo
     help="An input of the verb, such as nodes.states=unusable.",
 )
 @click.option("--no-wait", is_flag=True, help="Do not wait for the end and the answer.")
+@timeout_option
 @functools.partial(form_option, forms=DATA)
 @on_cluster
-async def operate(
-    cluster: Cluster, verb: str, target: str, settings: tuple[str, ...], no_wait: bool, form: Output | None
-) -> None:
+async def operate(cluster: Cluster, verb: str, target: str, settings: tuple[str, ...], **options: Any) -> None:
     """Make one call to Azure Batch, or the same call for many nodes or tasks, and show the answer.
 
     VERB and its inputs are those of a BatchOperation, which this creates and which stays for a day: kubectl explain bop.spec. It
-    exits with 3 if the operation fails.
+    exits with 3 if the operation fails, and with 4 after the timeout: then the operation goes on until you terminate it.
     """
-    await operate_command.run(cluster, verb, target, settings, wait=not no_wait, form=form)
+    timeout = None if options["no_wait"] else options["timeout"]
+    await operate_command.run(cluster, verb, target, settings, timeout=timeout, form=options["form"])
 
 
 @plugin.command()

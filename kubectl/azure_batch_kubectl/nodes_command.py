@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -125,8 +126,11 @@ async def _node(client: BatchClient, owner: str, pool: str, node: str) -> dict[s
         ) from None
 
 
-async def run(cluster: Cluster, body: Mapping[str, Any], *, wait: bool) -> None:
+async def run(cluster: Cluster, body: Mapping[str, Any], *, timeout: float | None) -> None:
     """Create an operation for a pool that exists, and wait for its end if that is wanted.
+
+    Args:
+        timeout: seconds to wait for its end; 0 for no limit, None for not at all.
 
     Raises:
         FailureError: with exit code 3 if it fails.
@@ -134,8 +138,8 @@ async def run(cluster: Cluster, body: Mapping[str, Any], *, wait: bool) -> None:
     await cluster.get(Kind.POOL, body["spec"]["poolRef"]["name"])
     name = objects.name(await cluster.create(Kind.OPERATION, body))
     click.echo(f"batchoperation.{GROUP}/{name} created")
-    if wait:
-        click.echo(f"batchoperation.{GROUP}/{name} {await operating.done(cluster, name)}")
+    if timeout is not None:
+        click.echo(f"batchoperation.{GROUP}/{name} {await operating.done(cluster, name, timeout)}")
 
 
 def ssh_words(pool: str, node: str, user: str | None, done: Object) -> list[str]:
@@ -154,16 +158,28 @@ def ssh_words(pool: str, node: str, user: str | None, done: Object) -> list[str]
     return ["ssh", "-p", str(port), f"{user}@{address}" if user else str(address)]
 
 
-async def ssh_command(cluster: Cluster, pool: str, node: str, user: str | None) -> list[str]:
+@dataclass(frozen=True)
+class Login:
+    """A node to log in to, and as whom; None for the user that ssh selects."""
+
+    pool: str
+    node: str
+    user: str | None = None
+
+
+async def ssh_command(cluster: Cluster, to: Login, timeout: float = 0.0) -> list[str]:
     """Ask by a BatchOperation for the address of a node.
+
+    Args:
+        timeout: seconds; 0 for no limit.
 
     Raises:
         FailureError: with exit code 3 if the operation fails.
     """
-    await cluster.get(Kind.POOL, pool)
-    name = objects.name(await cluster.create(Kind.OPERATION, operation("ssh", pool, [node], [], None)))
-    await operating.done(cluster, name)
-    return ssh_words(pool, node, user, await cluster.get(Kind.OPERATION, name))
+    await cluster.get(Kind.POOL, to.pool)
+    name = objects.name(await cluster.create(Kind.OPERATION, operation("ssh", to.pool, [to.node], [], None)))
+    await operating.done(cluster, name, timeout)
+    return ssh_words(to.pool, to.node, to.user, await cluster.get(Kind.OPERATION, name))
 
 
 def become(command: Sequence[str]) -> None:

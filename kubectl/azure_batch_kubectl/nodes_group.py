@@ -10,7 +10,7 @@ import click
 from azure_batch_kubectl.choices import Output
 from azure_batch_kubectl.command import on_cluster
 from azure_batch_kubectl.later import later
-from azure_batch_kubectl.options import form_option
+from azure_batch_kubectl.options import form_option, timeout_option
 from azure_batch_kubectl.proposals import named
 
 if TYPE_CHECKING:
@@ -41,7 +41,12 @@ _ALL_OPTIONS = ("requeue", "terminate", "taskcompletion", "retaineddata")
 
 def _nodes_chosen(command: Any) -> Any:
     for option in (
-        click.option("--wait", is_flag=True, help="Wait until the operation has ended. Exits with 3 if it fails."),
+        timeout_option,
+        click.option(
+            "--wait",
+            is_flag=True,
+            help="Wait until the operation has ended. Exits with 3 if it fails, and with 4 after the timeout: then it goes on.",
+        ),
         click.option(
             "--state",
             "states",
@@ -65,11 +70,10 @@ def _node_verb(verb: str, help: str, options: tuple[str, ...] = ()) -> None:  # 
         pool: str,
         names: tuple[str, ...],
         states: tuple[str, ...],
-        wait: bool,
-        option: str | None = None,
+        **options: Any,
     ) -> None:
-        body = nodes_command.operation(verb, objects.pool(pool), names, states, option)
-        await nodes_command.run(cluster, body, wait=wait)
+        body = nodes_command.operation(verb, objects.pool(pool), names, states, options.get("option"))
+        await nodes_command.run(cluster, body, timeout=options["timeout"] if options["wait"] else None)
 
     run = _nodes_chosen(on_cluster(command))
     by = "The command creates a BatchOperation, which is deleted a day after its end."
@@ -88,16 +92,16 @@ _node_verb("uncordon", "Start tasks again on nodes that were drained.")
 @click.argument("words", nargs=-1, metavar="[-- COMMAND...]")
 @click.option("-l", "--user", metavar="NAME", help="User on the node. Defaults to the one that ssh selects.")
 @click.option("--print", "only_print", is_flag=True, help="Print the command instead of running it.")
+@timeout_option
 @on_cluster
-async def nodes_ssh(
-    cluster: Cluster, pool: str, node: str, words: tuple[str, ...], user: str | None, only_print: bool
-) -> None:
+async def nodes_ssh(cluster: Cluster, pool: str, node: str, words: tuple[str, ...], **options: Any) -> None:
     """Log in to a node with ssh; the operator asks for its address, by a BatchOperation.
 
     The node needs a user: one of the pool's userAccounts, or one of a BatchOperation with createNodeUser.
     """
-    command = [*await nodes_command.ssh_command(cluster, objects.pool(pool), node, user), *words]
-    if only_print:
+    login = nodes_command.Login(objects.pool(pool), node, options["user"])
+    command = [*await nodes_command.ssh_command(cluster, login, options["timeout"]), *words]
+    if options["only_print"]:
         click.echo(shlex.join(command))
     else:
         nodes_command.become(command)

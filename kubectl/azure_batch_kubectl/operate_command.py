@@ -14,19 +14,23 @@ from azure_batch_operator.api.kinds import Kind
 
 
 async def run(
-    cluster: Cluster, verb: str, word: str, settings: Sequence[str], *, wait: bool, form: Output | None
+    cluster: Cluster, verb: str, word: str, settings: Sequence[str], *, timeout: float | None, form: Output | None
 ) -> None:
-    """Create the operation, wait for its end and print its results."""
+    """Create the operation, wait for its end and print its results.
+
+    Args:
+        timeout: seconds to wait for its end; 0 for no limit, None for not at all.
+    """
     where = operating.target(verb, word)
     body = operating.operation(verb, where, operating.inputs(verb, settings))
     # One for an object that does not exist would wait for it.
     await cluster.get(where.kind, where.name)
     name = objects.name(await cluster.create(Kind.OPERATION, body))
     # Programs read the answer from stdout.
-    click.echo(f"batchoperation.{GROUP}/{name} created", err=wait)
-    if not wait:
+    click.echo(f"batchoperation.{GROUP}/{name} created", err=timeout is not None)
+    if timeout is None:
         return
-    await operating.done(cluster, name)
+    await operating.done(cluster, name, timeout)
     results = objects.status(await cluster.get(Kind.OPERATION, name)).get("results") or []
     if output.is_data(form):
         output.emit(form, results, lambda result: str(result["target"]))

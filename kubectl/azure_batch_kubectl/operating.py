@@ -188,13 +188,17 @@ def _problem(verb: str, where: Target, problem: Mapping[str, Any]) -> str:
     return f"{verb} cannot have {path} {problem['input']!r}: {problem['msg']}"
 
 
-async def done(cluster: Cluster, name: str) -> str:
+async def done(cluster: Cluster, name: str, timeout: float = 0.0) -> str:
     """Wait for the end of an operation; how it has ended.
 
+    Args:
+        timeout: seconds; 0 for no limit.
+
     Raises:
-        FailureError: with exit code 3 if it fails.
+        FailureError: with exit code 3 if it fails, 4 after the timeout.
     """
-    judgment = await wait_for(cluster, Kind.OPERATION, name, Goal.COMPLETE)
+    after = f"it goes on; kubectl azure-batch terminate bop/{name} stops it, and kubectl azure-batch why bop/{name} says why"
+    judgment = await wait_for(cluster, Kind.OPERATION, name, Goal.COMPLETE, timeout, after)
     if not judgment.reached:
         raise FailureError(str(explain(await cluster.get(Kind.OPERATION, name), Around())), Exit.FAILED)
     return judgment.text

@@ -32,6 +32,9 @@ class Seconds(click.ParamType[float]):
             self.fail(str(error), param, ctx)
 
 
+timeout_option = click.option(
+    "--timeout", type=Seconds(), default="0", help="Timeout, such as 30s or 1h30m. 0 means no limit."
+)
 DATA = (Form.JSON, Form.YAML, Form.NAME)
 
 

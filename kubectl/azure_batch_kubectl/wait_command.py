@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -30,11 +30,25 @@ class Show(Protocol):
         """Take note of the object as it is now."""
 
 
+class _Reasons:
+    """Tells what an object waits for, once for each reason after another one; who waits without a word learns nothing."""
+
+    def __init__(self, tell: Callable[[str], object]) -> None:
+        self._tell = tell
+        self._told: str | None = None
+
+    def __call__(self, thing: objects.Object) -> None:
+        reason = waiting.reason(thing)
+        if reason is not None and reason != self._told:
+            self._tell(reason)
+        self._told = reason
+
+
 @contextmanager
 def _progress(label: str) -> Iterator[Show]:
-    """A bar on stderr if that is a terminal, nothing otherwise."""
+    """On stderr: each new reason to wait as a line, and a bar if that is a terminal."""
     if not sys.stderr.isatty():
-        yield lambda thing: None
+        yield _Reasons(lambda line: click.echo(line, err=True))
         return
     columns = (
         TextColumn("{task.description}"),
@@ -45,20 +59,39 @@ def _progress(label: str) -> Iterator[Show]:
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(label, total=None, text="")
+        reasons = _Reasons(lambda line: progress.console.print(line, markup=False, highlight=False, soft_wrap=True))
 
         def show(thing: objects.Object) -> None:
+            reasons(thing)
             done, total = waiting.numbers(thing)
             progress.update(bar, completed=done, total=total or None, text=waiting.summary(thing))
 
         yield show
 
 
-async def wait_for(cluster: Cluster, kind: Kind, name: str, goal: Goal) -> waiting.Judgment:
+async def wait_for(
+    cluster: Cluster, kind: Kind, name: str, goal: Goal, timeout: float = 0.0, after: str = ""
+) -> waiting.Judgment:
     """Wait until an object has ended.
 
+    Args:
+        timeout: seconds; 0 for no limit.
+        after: what to say after the timeout.
+
     Raises:
-        FailureError: it was deleted meanwhile.
+        FailureError: it was deleted meanwhile; with exit code 4 after the timeout.
     """
+    try:
+        async with asyncio.timeout(timeout or None) as limit:
+            return await _wait(cluster, kind, name, goal)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        text = f"{kind} {name} is not {goal} after {timeout:g} s: {after}"
+        raise FailureError(text, Exit.TIMEOUT) from None
+
+
+async def _wait(cluster: Cluster, kind: Kind, name: str, goal: Goal) -> waiting.Judgment:
     thing: dict[str, Any] | None = await cluster.get(kind, name)
     uid = thing["metadata"].get("uid") if thing else None
     with _progress(f"{kind} {name}") as show:
@@ -101,16 +134,8 @@ async def run(cluster: Cluster, kind: Kind, name: str, goal: Goal, timeout: floa
     """
     if kind not in waiting.KINDS:
         raise FailureError(f"{kind} {name} does not end: wait for it with kubectl wait --for=condition=Ready")
-    try:
-        async with asyncio.timeout(timeout or None) as limit:
-            judgment = await wait_for(cluster, kind, name, goal)
-    except TimeoutError:
-        if not limit.expired():
-            raise
-        text = (
-            f"{kind} {name} is not {goal} after {timeout:g} s: kubectl azure-batch why {kind.lower()}/{name} says why"
-        )
-        raise FailureError(text, Exit.TIMEOUT) from None
+    why = f"kubectl azure-batch why {kind.lower()}/{name} says why"
+    judgment = await wait_for(cluster, kind, name, goal, timeout, why)
     text = f"{kind.lower()}.azurebatch.io/{name} {judgment.text}"
     if not judgment.reached:
         raise FailureError(text, Exit.FAILED)

@@ -179,6 +179,30 @@ def test_the_answer_is_printed(fake: FakeCluster, run: Run) -> None:
     assert run("operate", "listNodeExtensions", "bp/cpu/n1", "-o", "name").stdout == "n1\n"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("operate", "stopResize", "bp/cpu"),
+        ("nodes", "reboot", "cpu", "n1", "--wait"),
+        ("nodes", "ssh", "cpu", "n1", "--print"),
+    ],
+)
+def test_an_operation_that_cannot_start_says_why_and_ends_in_time(
+    fake: FakeCluster, run: Run, words: tuple[str, ...]
+) -> None:
+    fake.add(thing("BatchPool", "cpu"))
+    fake.add(thing("BatchOperation", "made-0", ("Ready", "False", "SecretNotFound", "Secret 'logs' does not exist")))
+    done = run(*words, "--timeout", "50ms")
+    assert done.exit_code == 4
+    assert done.stderr.splitlines()[-2:] == [
+        "waits (SecretNotFound): Secret 'logs' does not exist",
+        (
+            "error: BatchOperation made-0 is not complete after 0.05 s: it goes on; kubectl azure-batch terminate bop/made-0 stops "
+            "it, and kubectl azure-batch why bop/made-0 says why"
+        ),
+    ]
+
+
 def test_without_waiting_the_name_is_printed(fake: FakeCluster, run: Run) -> None:
     fake.add(thing("BatchPool", "cpu"))
     assert run("operate", "stopResize", "bp/cpu", "--no-wait").stdout == "batchoperation.azurebatch.io/made-0 created\n"

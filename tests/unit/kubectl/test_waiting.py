@@ -11,7 +11,7 @@ from azure_batch_kubectl import waiting
 from azure_batch_kubectl.choices import Goal
 from azure_batch_kubectl.waiting import judged
 from azure_batch_operator.api.base import RETRY_FAILED
-from unit.kubectl.conftest import FakeCluster, thing
+from unit.kubectl.conftest import Body, FakeCluster, thing
 
 Run = Callable[..., Result]
 RUNNING = thing("BatchJob", "x", phase="Running", taskCounts={"total": 10, "completed": 4, "running": 2, "failed": 1})
@@ -36,6 +36,33 @@ def test_it_waits_until_the_job_is_complete(fake: FakeCluster, run: Run) -> None
     fake.add(RUNNING, RUNNING, COMPLETE)
     done = run("wait", "x")
     assert (done.exit_code, done.output) == (0, "batchjob.azurebatch.io/x complete (Succeeded): all tasks succeeded\n")
+
+
+def waits(reason: str, message: str, kind: str = "BatchJob") -> Body:
+    return thing(kind, "x", ("Ready", "False", reason, message), phase="Pending")
+
+
+def test_each_new_reason_to_wait_is_said_once(fake: FakeCluster, run: Run) -> None:
+    secret, account = waits("SecretNotFound", "Secret 'logs'\ndoes not exist"), waits("AccountNotReady", "not yet")
+    pool = thing("BatchJob", "x", ("Ready", "True", "Waiting", "w"), waitingFor="pool 'cpu' has no nodes: scale it up")
+    fake.add(secret, secret, account, account, secret, RUNNING, pool, pool, waits("Submitting", "3 of 9"), COMPLETE)
+    assert run("wait", "x").stderr.splitlines() == [
+        "waits (SecretNotFound): Secret 'logs' does not exist",
+        "waits (AccountNotReady): not yet",
+        "waits (SecretNotFound): Secret 'logs' does not exist",
+        "waits: pool 'cpu' has no nodes: scale it up",
+    ]
+
+
+def test_what_has_ended_waits_for_nothing(fake: FakeCluster, run: Run) -> None:
+    ended = thing("BatchJob", "x", ("Ready", "False", "TasksFailed", "1"), ("Failed", "True", "TasksFailed", "1"))
+    fake.add(ended)
+    assert run("wait", "x", "--for", "ended").stderr == ""
+    stalled = thing(
+        "BatchOperation", "o", ("Ready", "False", "NotOurs", "of b"), ("Stalled", "True", "NotOurs", "of b")
+    )
+    assert waiting.reason(stalled) == "is stalled (NotOurs): of b"
+    assert waiting.reason(waits("Running", "0 of 1 target done with", "BatchOperation")) is None
 
 
 def test_a_failed_job_has_an_exit_code_of_its_own(fake: FakeCluster, run: Run) -> None:
