@@ -116,6 +116,9 @@ def _add_model(result: dict[str, Any], model: type[ApiModel]) -> None:
     properties = result.setdefault("properties", {})
     properties |= {refusal.name: refusal.declaration() for refusal in model.refused}
     properties |= {secret.name: secret.declaration() for secret in secrets}
+    if not properties:
+        # The API server drops an empty map when it stores a CRD: who applies the file next would conflict with it.
+        del result["properties"]
     rules = [*model.rules, *(rule for secret in secrets for rule in secret.rules())]
     if rules:
         result["x-kubernetes-validations"] = [rule.schema() for rule in rules]

@@ -36,6 +36,8 @@ def editor_schema(info: KindInfo) -> dict[str, Any]:
     properties = {name: _for_editor(node) for name, node in root["properties"].items()}
     properties["apiVersion"] = {"type": "string", "enum": [API_VERSION]}
     properties["kind"] = {"type": "string", "enum": [info.kind.value]}
+    # A CRD does not describe it: it is Kubernetes' own.
+    properties["metadata"] = {"type": "object"}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": info.kind.value,
@@ -60,11 +62,13 @@ def _for_editor(node: Node) -> dict[str, Any]:
     if node.get("nullable"):
         kinds.append("null")
     result["type"] = kinds if len(kinds) > 1 else kinds[0]
-    if "properties" in node:
-        result["properties"] = {name: _for_editor(child) for name, child in node["properties"].items()}
-        result["additionalProperties"] = bool(node.get("x-kubernetes-preserve-unknown-fields"))
-    elif isinstance(node.get("additionalProperties"), Mapping):
+    if isinstance(node.get("additionalProperties"), Mapping):
         result["additionalProperties"] = _for_editor(node["additionalProperties"])
+    elif node.get("type") == "object":
+        if "properties" in node:
+            result["properties"] = {name: _for_editor(child) for name, child in node["properties"].items()}
+        # Also of an object without any property: `{}` is all that the API server keeps of it.
+        result["additionalProperties"] = bool(node.get("x-kubernetes-preserve-unknown-fields"))
     if "items" in node:
         result["items"] = _for_editor(node["items"])
     if node.get("exclusiveMinimum"):

@@ -50,6 +50,22 @@ def test_every_property_is_typed_and_described_and_every_list_is_bounded(info: K
             assert {"maxLength", "enum", "pattern"} & node.keys(), path
 
 
+def values(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    yield path, node
+    below = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for name, child in below:
+        if name != "default":
+            yield from values(child, f"{path}.{name}")
+
+
+@pytest.mark.parametrize("info", KINDS.values(), ids=lambda info: info.kind)
+def test_a_crd_has_nothing_that_the_api_server_drops_when_it_stores_it(info: KindInfo) -> None:
+    """Otherwise `kubectl apply --server-side` and Helm conflict about a CRD that both have applied."""
+    empty = [path for path, value in values(crd(info)) if value is None or value is False or value in ("", [], {})]
+    # `status: {}` turns the subresource on, and is stored.
+    assert [path for path in empty if path != ".spec.versions.0.subresources.status"] == []
+
+
 SUBDOMAINS = ("a", "a-b", "0.a", "a" * 253)
 NO_SUBDOMAINS = ("", "A", "a_b", "-a", "a-", "a..b", ".a", "a/b", "a b", "ä", "a" * 254)
 

@@ -78,5 +78,11 @@ def test_editors_refuse_what_the_api_server_refuses_by_name() -> None:
     assert refused["type"] == "null"
 
 
+def test_editors_refuse_properties_of_an_object_that_has_none() -> None:
+    schema = json.loads(editor_schemas()["batchoperation_v1alpha1.json"])
+    assert schema["properties"]["spec"]["properties"]["stopResize"]["additionalProperties"] is False
+    assert "additionalProperties" not in schema["properties"]["metadata"]
+
+
 def test_no_pattern_of_an_editor_schema_is_only_for_go() -> None:
     assert "(?i:" not in "".join(editor_schemas().values())
