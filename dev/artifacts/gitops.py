@@ -291,6 +291,19 @@ def argocd_cm() -> str:
     return f"# {_NOTE}\n# {how}\n" + yaml.dump(manifest, Dumper=_Dumper, sort_keys=False)
 
 
+_FLUX_SOURCE = """\
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: GitRepository
+metadata:
+  name: fleet
+  namespace: flux-system
+spec:
+  interval: 10m
+  url: https://git.example/platform/fleet   # replace: the repository with your objects, in the folder batch/
+  ref: {branch: main}
+"""
+
+
 def flux_kustomization() -> str:
     """A Kustomization of Flux that waits for pools, and for jobs to end."""
     manifest = {
@@ -308,7 +321,7 @@ def flux_kustomization() -> str:
         },
     }
     return (
-        f"# {_NOTE}\n# Without the expressions, a job is current as soon as Batch has accepted it.\n"
+        f"# {_NOTE}\n{_FLUX_SOURCE}---\n# Without the expressions, a job is current as soon as Batch has accepted it.\n"
         + yaml.safe_dump(manifest, sort_keys=False, width=200)
     )
 

@@ -21,7 +21,8 @@ from stage import REPOSITORY
 from support.flux import Flux
 
 PAGE = REPOSITORY / "docs" / "gitops.md"
-EXPRESSIONS = yaml.safe_load((REPOSITORY / "gitops" / "flux" / "kustomization.yaml").read_text())["spec"]
+_SOURCE, KUSTOMIZATION = yaml.safe_load_all((REPOSITORY / "gitops" / "flux" / "kustomization.yaml").read_text())
+EXPRESSIONS = KUSTOMIZATION["spec"]
 _BEGIN = "<!-- Written by tests/e2e/test_flux.py with UPDATE_GOLDEN=1; do not edit. -->\n"
 _END = "<!-- end -->\n"
 _COLUMNS = ("Kind", "State", "`wait: true`", "`wait: true` and the expressions")

@@ -146,3 +146,50 @@ def evaluate(text: str, body: Any) -> bool:
     environment = celpy.Environment()
     program = environment.program(environment.compile(text))
     return bool(program.evaluate({name: celpy.json_to_cel(value) for name, value in body.items()}))
+
+
+INSTALLATIONS = [ROOT / "gitops" / name for name in ("argocd/application.yaml", "flux/helmrelease.yaml")]
+_PLACEHOLDER = re.compile(r"git\.example|registry\.example|//myaccount\.|00000000-0000")
+
+
+def written(*folders: str) -> list[dict[str, Any]]:
+    """The manifests in folders of gitops/."""
+    paths = [path for folder in folders for path in sorted((ROOT / "gitops" / folder).glob("*.yaml"))]
+    return [one for path in paths for one in yaml.safe_load_all(path.read_text())]
+
+
+@pytest.mark.parametrize("path", INSTALLATIONS, ids=lambda path: path.name)
+def test_the_operator_is_installed_by_values_that_every_cluster_can_have(path: Path) -> None:
+    found = list(yaml.safe_load_all(path.read_text()))[-1]["spec"]
+    values = found["values"] if "values" in found else found["source"]["helm"]["valuesObject"]
+    # There is no published image, and not every cluster has the Prometheus Operator.
+    assert values == {"image": {"registry": "registry.example"}}
+
+
+def test_flux_does_not_put_the_namespace_before_the_name_of_the_release() -> None:
+    [release] = [one for one in written("flux") if one["kind"] == "HelmRelease"]
+    assert release["spec"]["releaseName"] == release["spec"]["targetNamespace"] == "azure-batch-operator"
+
+
+def test_what_a_manifest_refers_to_is_there() -> None:
+    flux, waves = written("flux"), written("argocd/waves")
+    sources = {one["metadata"]["name"] for one in flux if one["kind"] == "GitRepository"}
+    named = {
+        (one["spec"].get("sourceRef") or one["spec"]["chart"]["spec"]["sourceRef"])["name"]
+        for one in flux
+        if one["kind"] in {"Kustomization", "HelmRelease"}
+    }
+    assert named == sources
+    by_kind = {one["kind"]: one for one in waves}
+    reference = by_kind["BatchAccount"]["spec"]["auth"]["workloadIdentity"]["serviceAccountRef"]
+    assert reference["name"] == by_kind["ServiceAccount"]["metadata"]["name"] == "azure-batch"
+
+
+def test_what_everybody_has_to_replace_says_so() -> None:
+    paths = [*(ROOT / "gitops" / "argocd").glob("*.yaml"), *(ROOT / "gitops").glob("*/waves/*.yaml")]
+    lines = [
+        line for path in [*paths, *(ROOT / "gitops/flux").glob("*.yaml")] for line in path.read_text().splitlines()
+    ]
+    placeholders = [line for line in lines if _PLACEHOLDER.search(line)]
+    assert len(placeholders) == 8
+    assert all("# replace" in line for line in placeholders), placeholders
