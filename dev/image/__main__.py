@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
+from pathlib import Path
 
 import click
 
@@ -14,6 +17,8 @@ from image.builders import Builder, ImageError, find
 from image.check import check, check_emulator
 from localcluster.errors import LocalClusterError
 from stage import REPOSITORY
+
+_REGISTRY = "registry.example"
 
 
 def _git(*arguments: str) -> str:
@@ -50,6 +55,15 @@ def _build(builder: Builder, base: str | None, prefix: str) -> tuple[str, str]:
     return emulator, operator
 
 
+def push_hint(builder: Builder, tags: Sequence[str]) -> str:
+    """With what the images were built, and how they get into a registry: each tool has a storage of its own."""
+    lines = [f"Built with {Path(builder.program).name}. To push the images, with your registry instead of {_REGISTRY}:"]
+    for tag in tags:
+        target = f"{_REGISTRY}/{tag.rpartition('/')[2]}"
+        lines += [f"  {shlex.join(command)}" for command in builder.pushing(tag, target)]
+    return "\n".join(lines)
+
+
 @click.command(help=__doc__)
 @click.option("--base", help="Base image with its digest.")
 @click.option("--prefix", default="localhost/", show_default=True, help="What stands before the images' names.")
@@ -74,6 +88,7 @@ def main(base: str | None, prefix: str, release: bool, only_if_possible: bool) -
     finally:
         builder.close()
     print(f"{emulator} and {tag} work")
+    print(push_hint(builder, (tag, emulator)))
 
 
 if __name__ == "__main__":

@@ -57,6 +57,10 @@ class Engine:
             "--network=host", "--security-opt=no-new-privileges", f"--volume={folder}:/mnt:ro", *variables, tag, *arguments,
         ]  # fmt: skip
 
+    def pushing(self, tag: str, target: str) -> list[list[str]]:
+        """The commands that push an image under another name."""
+        return [[self.program, "tag", tag, target], [self.program, "push", target]]
+
     def close(self) -> None:
         """Nothing is left open."""
 
@@ -69,9 +73,16 @@ class Buildah:
         self._environment = {"STORAGE_DRIVER": "vfs", "BUILDAH_ISOLATION": "chroot"}
         self._opened: list[str] = []
 
+    @property
+    def program(self) -> str:
+        """What people call it."""
+        return "buildah"
+
+    def _roots(self) -> list[str]:
+        return ["--root", str(self._storage / "root"), "--runroot", str(self._storage / "run")]
+
     def _buildah(self, *arguments: str) -> str:
-        roots = ["--root", str(self._storage / "root"), "--runroot", str(self._storage / "run")]
-        return _run(["buildah", *roots, *arguments], **self._environment)
+        return _run(["buildah", *self._roots(), *arguments], **self._environment)
 
     def base(self) -> str | None:
         """A base made by debootstrap, once; None for the Dockerfile's own if debootstrap is not there."""
@@ -135,6 +146,11 @@ class Buildah:
             *entrypoint,
             *arguments,
         ]
+
+    def pushing(self, tag: str, target: str) -> list[list[str]]:
+        """The commands that push an image under another name: from our own storage, which nothing else looks into."""
+        driver = self._environment["STORAGE_DRIVER"]
+        return [["buildah", *self._roots(), "--storage-driver", driver, "push", tag, f"docker://{target}"]]
 
     def close(self) -> None:
         """Remove the containers that `command` has made, and layers that no image has any more."""
