@@ -228,6 +228,20 @@ class Cluster:
         answer = await self._written("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
         return bool((answer.get("status") or {}).get("allowed"))
 
+    async def may_other(
+        self, user: str, verb: str, resource: str, group: str, subresource: str = "", namespace: str = ""
+    ) -> bool:
+        """Whether somebody else has a right, in a namespace or in all of them; who may ask that is an administrator."""
+        attributes = {"verb": verb, "resource": resource, "group": group}
+        attributes |= {"subresource": subresource, "namespace": namespace}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {"user": user, "groups": ["system:serviceaccounts"], "resourceAttributes": attributes},
+        }
+        answer = await self._written("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
+        return bool((answer.get("status") or {}).get("allowed"))
+
     async def config_map(self, name: str) -> tuple[Mapping[str, str], Mapping[str, str]]:
         """The data of a ConfigMap, as text, and what is in base64."""
         found, _ = await self.read(_core_path("configmaps", self.namespace, name))

@@ -67,6 +67,23 @@ RIGHTS = (
 
 
 @dataclass(frozen=True)
+class Reach:
+    """What an operator may do where it watches.
+
+    Attributes:
+        who: the operator's Deployment, in words.
+        namespace: that it watches; empty for all.
+        phase: of the namespace; empty if there is none of that name, None for what the user may not read.
+        lacking: rights that it needs there and does not have, such as `patch batchjobs/status`.
+    """
+
+    who: str
+    namespace: str
+    phase: str | None
+    lacking: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Seen:
     """What was read; None for what the user may not read.
 
@@ -80,6 +97,7 @@ class Seen:
         refused: rights that the user lacks in the namespace.
         accounts: the BatchAccounts of the namespace.
         secrets: keys of the Secrets that they name, by name; None for one that there is not.
+        reaches: what the operators may do where they watch; None if the user may not ask for that.
     """
 
     kubernetes: tuple[int, int]
@@ -91,6 +109,7 @@ class Seen:
     refused: Sequence[Right] = ()
     accounts: Sequence[Object] | None = ()
     secrets: Mapping[str, frozenset[str] | None] = field(default_factory=dict)
+    reaches: Sequence[Reach] | None = ()
 
 
 def findings(seen: Seen) -> list[Finding]:
@@ -99,6 +118,7 @@ def findings(seen: Seen) -> list[Finding]:
         *_server(seen),
         *_kinds(seen),
         *_operator(seen),
+        *_reaches(seen.reaches),
         *_rights(seen),
         *(finding for account in seen.accounts or () for finding in _account(account, seen.secrets)),
         *_no_accounts(seen),
@@ -143,10 +163,10 @@ def _differing(definitions: Mapping[str, Object]) -> Iterator[Finding]:
     for info in KINDS.values():
         here, there = _known(info.kind), set(_properties(definitions.get(info.plural, {})))
         if older := sorted(here - there):
-            yield Finding(Verdict.FAULT, f"the definition of {info.kind} lacks {_some(older)}", APPLY)
+            yield Finding(Verdict.FAULT, f"the definition of {info.kind} lacks {_some(older, 'properties')}", APPLY)
         elif newer := sorted(there - here):
             remedy = "it is newer than this plugin: install the plugin of the same version"
-            yield Finding(Verdict.NOTE, f"the definition of {info.kind} also has {_some(newer)}", remedy)
+            yield Finding(Verdict.NOTE, f"the definition of {info.kind} also has {_some(newer, 'properties')}", remedy)
 
 
 @cache
@@ -154,9 +174,9 @@ def _known(kind: Kind) -> frozenset[str]:
     return frozenset(_properties(crd(KINDS[kind])))
 
 
-def _some(names: Sequence[str]) -> str:
+def _some(names: Sequence[str], what: str) -> str:
     more = len(names) - _SHOWN
-    return listed(names[:_SHOWN]) if more <= 0 else f"{', '.join(names[:_SHOWN])} and {more} more properties"
+    return listed(names[:_SHOWN]) if more <= 0 else f"{', '.join(names[:_SHOWN])} and {more} more {what}"
 
 
 def _properties(definition: Object) -> Iterator[str]:
@@ -219,6 +239,27 @@ def _reached_without(deployment: Object, accounts: Sequence[Object]) -> tuple[st
 
 def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
+
+
+def _reaches(reaches: Sequence[Reach] | None) -> Iterator[Finding]:
+    if reaches is None:
+        yield Finding(Verdict.NOTE, "you may not create SubjectAccessReviews, so the operator's rights are not checked")
+        return
+    for reach in reaches:
+        where = f"namespace {reach.namespace}" if reach.namespace else "all namespaces"
+        if reach.phase == "":
+            text = f"{where}, which {reach.who} watches, does not exist"
+            yield Finding(Verdict.FAULT, text, "create it, or remove it from watchNamespaces")
+        elif reach.lacking and reach.phase == "Terminating":
+            text = f"{where} is being deleted, and {reach.who} has no rights in it, so its objects stay"
+            remedy = "give it rights until they are deleted (docs/troubleshooting.md, A namespace stays Terminating)"
+            yield Finding(Verdict.FAULT, text, remedy)
+        elif reach.lacking:
+            text = f"{reach.who} may not {_some(reach.lacking, 'rights')} in {where}"
+            remedy = "apply its roles of this version (docs/install.md, Permissions of the operator)"
+            yield Finding(Verdict.FAULT, text, remedy)
+        else:
+            yield Finding(Verdict.OK, f"{reach.who} has its permissions in {where}")
 
 
 def _rights(seen: Seen) -> Iterator[Finding]:

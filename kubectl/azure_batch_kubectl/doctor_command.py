@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from azure_batch_kubectl import doctor, objects
 from azure_batch_kubectl.cluster import Cluster
-from azure_batch_kubectl.doctor import RIGHTS, Finding, Right, Seen, Verdict
+from azure_batch_kubectl.doctor import RIGHTS, Finding, Reach, Right, Seen, Verdict
 from azure_batch_kubectl.failure import Exit, FailureError
 from azure_batch_kubectl.objects import Object
 from azure_batch_operator.api.base import GROUP, VERSION
@@ -24,6 +25,9 @@ T = TypeVar("T")
 _LABEL = "app.kubernetes.io/name=azure-batch-operator"
 _COLORS = {Verdict.OK: "green", Verdict.NOTE: "yellow", Verdict.FAULT: "red"}
 _FORBIDDEN, _NOT_FOUND = 403, 404
+_NAMESPACES = "AZURE_BATCH_OPERATOR_NAMESPACES"
+_NEEDED = (("list", ""), ("patch", "status"))
+"""Verbs and subresources without which an operator does nothing with a kind."""
 
 
 async def _if_allowed(ask: Callable[[], Awaitable[T]]) -> T | None:
@@ -65,6 +69,46 @@ async def _deployments(cluster: Cluster) -> list[Object]:
     return list(answer["items"])
 
 
+async def _reaches(cluster: Cluster, deployments: list[Object]) -> list[Reach]:
+    return [
+        await _reach(cluster, deployment, namespace)
+        for deployment in deployments
+        for namespace in _watched(deployment) or [""]
+    ]
+
+
+def _watched(deployment: Object) -> list[str]:
+    """The namespaces that an operator watches; none for all."""
+    [container, *_] = objects.spec(deployment)["template"]["spec"]["containers"]
+    set_to = {variable["name"]: variable.get("value") for variable in container.get("env") or ()}
+    names = json.loads(set_to.get(_NAMESPACES) or "[]")
+    return [str(name) for name in names]
+
+
+async def _reach(cluster: Cluster, deployment: Object, namespace: str) -> Reach:
+    """What the operator of a Deployment may do in a namespace, or in all of them."""
+    account = objects.spec(deployment)["template"]["spec"].get("serviceAccountName", "default")
+    user = f"system:serviceaccount:{objects.namespace(deployment)}:{account}"
+    lacking = [
+        f"{verb} {info.plural}{f'/{part}' if part else ''}"
+        for verb, part in _NEEDED
+        for info in KINDS.values()
+        if not await cluster.may_other(user, verb, info.plural, GROUP, part, namespace)
+    ]
+    phase = await _if_allowed(lambda: _phase(cluster, namespace)) if namespace else "Active"
+    return Reach(f"Deployment {objects.namespace(deployment)}/{objects.name(deployment)}", namespace, phase, lacking)
+
+
+async def _phase(cluster: Cluster, namespace: str) -> str:
+    try:
+        found, _ = await cluster.read(f"/api/v1/namespaces/{namespace}")
+    except ApiException as error:
+        if error.status != _NOT_FOUND:
+            raise
+        return ""
+    return str(objects.status(found).get("phase") or "Active")
+
+
 async def _accounts(cluster: Cluster) -> list[Object]:
     return [each async for each in cluster.list(Kind.ACCOUNT)]
 
@@ -97,16 +141,18 @@ async def seen(cluster: Cluster) -> Seen:
     served = await _served(cluster)
     whole = all(info.plural in served for info in KINDS.values())
     accounts = await _if_allowed(lambda: _accounts(cluster)) if whole else []
+    deployments = await _if_allowed(lambda: _deployments(cluster))
     return Seen(
         kubernetes,
         skew,
         served,
         await _if_allowed(lambda: _definitions(cluster)) if whole else None,
-        await _if_allowed(lambda: _deployments(cluster)),
+        deployments,
         version("azure-batch-operator"),
         await _refused(cluster),
         accounts,
         await _secrets(cluster, accounts or []),
+        await _if_allowed(lambda: _reaches(cluster, deployments or [])),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from azure_batch_kubectl.doctor import RIGHTS, Seen, Verdict, findings
+from azure_batch_kubectl.doctor import RIGHTS, Reach, Seen, Verdict, findings
 from azure_batch_operator.api.kinds import KINDS, Kind
 from azure_batch_operator.crds import crd
 from unit.kubectl.conftest import thing
@@ -165,6 +165,51 @@ def test_an_operator_that_works_elsewhere_needs_no_replica(
             "Deployment system/operator has no available replica: an operator works from elsewhere, because BatchAccount main was "
             "reached at 2026-05-01T10:00:01Z"
         )
+
+
+OPERATOR = "Deployment system/operator"
+ROLES = "apply its roles of this version (docs/install.md, Permissions of the operator)"
+
+
+@pytest.mark.parametrize(
+    ("reach", "says"),
+    [
+        (Reach(OPERATOR, "team-a", "Active", ()), []),
+        (Reach(OPERATOR, "team-a", None, ()), []),
+        (Reach(OPERATOR, "", "Active", ()), []),
+        (
+            Reach(OPERATOR, "team-a", "Active", ("list batchjobs", "patch batchjobs/status")),
+            [f"fault: {OPERATOR} may not list batchjobs and patch batchjobs/status in namespace team-a: {ROLES}"],
+        ),
+        (
+            Reach(OPERATOR, "", "Active", ("list a", "list b", "list c", "list d", "list e")),
+            [f"fault: {OPERATOR} may not list a, list b, list c and 2 more rights in all namespaces: {ROLES}"],
+        ),
+        (
+            Reach(OPERATOR, "team-d", "Terminating", ("list batchjobs",)),
+            [
+                (f"fault: namespace team-d is being deleted, and {OPERATOR} has no rights in it, so its objects stay: give it "
+                "rights until they are deleted (docs/troubleshooting.md, A namespace stays Terminating)")
+            ],
+        ),
+        (Reach(OPERATOR, "team-d", "Terminating", ()), []),
+        (
+            Reach(OPERATOR, "team-d", "", ("list batchjobs",)),
+            [
+                (f"fault: namespace team-d, which {OPERATOR} watches, does not exist: create it, or remove it from "
+                "watchNamespaces")
+            ],
+        ),
+    ],
+)  # fmt: skip
+def test_the_rights_of_the_operator_where_it_watches(reach: Reach, says: list[str]) -> None:
+    assert told(replace(GOOD, reaches=[reach])) == says
+
+
+def test_rights_that_the_user_may_not_ask_about_are_no_fault() -> None:
+    assert told(replace(GOOD, reaches=None)) == [
+        "note: you may not create SubjectAccessReviews, so the operator's rights are not checked"
+    ]
 
 
 def test_a_throttled_account_is_worth_a_word() -> None:
