@@ -109,10 +109,18 @@ class LeaderElection(Values):
 class WorkloadIdentity(Values):
     """Signing in to Azure as the operator itself, by Azure Workload Identity."""
 
+    # The webhook ignores a ServiceAccount without the annotation, and accounts would fail only at their first sign-in.
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"enabled": {"const": True}}, "required": ["enabled"]},
+            "then": {"properties": {"clientId": {"minLength": 1}}, "required": ["clientId"]},
+        }
+    )
+
     enabled: bool = doc(
         "Whether to label the pod and annotate the ServiceAccount for the workload identity webhook.", False
     )
-    client_id: str = doc("Client ID of the application or managed identity.", "")
+    client_id: str = doc("Client ID of the application or managed identity. Required with enabled.", "")
     tenant_id: str = doc("Tenant ID. Defaults to the tenant that the webhook is configured with.", "")
     namespaces: list[str] = doc(
         "Namespaces whose BatchAccounts may sign in as the operator; * allows all. Defaults to none, because "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -151,6 +152,7 @@ def test_the_api_server_takes_what_is_rendered(monitored: LocalCluster, name: st
         ({"watchNamespaces": ["Team A"]}, "watchNamespaces"),
         ({"image": {"digest": "latest"}}, "digest"),
         ({"serviceAccount": {"create": False}}, "serviceAccount.name is needed"),
+        ({"workloadIdentity": {"enabled": True}}, "clientId"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_name(cluster: LocalCluster, values: dict[str, Any], words: str) -> None:
@@ -186,15 +188,48 @@ def test_who_may_scrape_is_narrowed_without_shutting_out_helm_test(cluster: Loca
     assert check.items() - only(objects, "Deployment")["spec"]["selector"]["matchLabels"].items()
 
 
-def test_without_what_belongs_to_the_cluster_a_team_can_install_it(cluster: LocalCluster) -> None:
-    values = {
-        "crds": {"install": False},
-        "userRoles": {"create": False},
-        "admissionPolicy": {"create": False},
-        "watchNamespaces": ["team-a"],
-        "config": {"clusterId": "here"},
-    }
-    assert all(each["metadata"].get("namespace") for each in template(cluster, values, "team-a"))
+def page_values(page: str, after: str) -> dict[str, Any]:
+    """The values that a page of docs/ shows first after a text."""
+    text = (REPOSITORY / "docs" / page).read_text().partition(after)[2]
+    found = re.search(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert found, f"docs/{page} shows no values after {after!r}"
+    values: dict[str, Any] = yaml.safe_load(found[1])
+    return values
+
+
+GRANTS = {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
+
+
+def test_a_team_can_install_it_and_the_administrators_add_what_the_team_may_not(cluster: LocalCluster) -> None:
+    values = page_values("install.md", "## Permissions of the operator")
+    teams = template(cluster, values, "team-a")
+    assert all(each["metadata"].get("namespace") for each in teams)
+    # Rights that the team does not have itself, which the API server lets nobody grant.
+    assert not GRANTS & {each["kind"] for each in teams}
+
+    on = {name: {"create": True} for name in ("rbac", "userRoles", "admissionPolicy")}
+    shown = [f"--show-only=templates/{name}.yaml" for name in ("rbac", "userroles", "admissionpolicy")]
+    arguments = ("template", NAME, str(CHART), "-n", "team-a", "-f", "-", *shown)
+    administrators = documents(cluster.helm(*arguments, input=json.dumps(values | on)).stdout)
+    everything = template(cluster, values | on, "team-a")
+    assert comparable([*teams, *administrators]) == comparable(everything)
+
+
+NEXT_RELEASES: list[dict[str, Any]] = [
+    {"name": "batch-b", "values": {}},
+    {"name": NAME, "values": {"userRoles": {"create": False}, "config": {"clusterId": "here"}}},
+]
+
+
+@pytest.mark.parametrize("further", NEXT_RELEASES, ids=["another-name", "the-same-name"])
+def test_releases_beside_each_other_share_no_object(cluster: LocalCluster, further: dict[str, Any]) -> None:
+    """As docs/multi-tenancy.md says: another name, or the same name and less that belongs to the cluster."""
+    documented = page_values("multi-tenancy.md", "## Several releases")
+    assert documented["crds"] == {"install": False}
+    arguments = ("template", further["name"], str(CHART), "-n", "azure-batch-b", "-f", "-")
+    text = cluster.helm(*arguments, input=json.dumps(documented | further["values"])).stdout
+    first = template(cluster, {"watchNamespaces": ["team-a"]})
+    assert not comparable(first).keys() & comparable(documents(text)).keys()
 
 
 # --- kustomize ---
