@@ -70,8 +70,11 @@ def test_a_job_runs_without_any_key(entra: Stage) -> None:
 def test_without_the_right_to_make_tokens_the_account_says_so(entra: Stage) -> None:
     entra.apply(account(entra, serviceAccountRef={"name": NAME}))
     entra.until(lambda: entra.condition("bacc", "main", "Stalled"), "the account stalls")
+    assert entra.condition("bacc", "main")["reason"] == "TokenRequestForbidden"
     message = entra.condition("bacc", "main")["message"]
-    assert "serviceaccounts" in message
+    assert message.startswith(
+        f"the operator may not request tokens for {entra.namespace}/{NAME}: set namespaceIdentities"
+    )
     assert "forbidden" in message
 
 

@@ -26,6 +26,8 @@ FORMS = [
     r'\((?:True|False), "(\w+)", ',
     r'Notice\(\s*"(\w+)"',
     r'[A-Z_]+ = "(\w+)"\n"""Reason of',
+    r'\n    "[a-z]+(?:-[a-z]+)*": "([A-Z]\w+)",',
+    r'\n    "[a-z]+(?:-[a-z]+)*": \(\s*"([A-Z]\w+)",',
 ]
 
 
@@ -43,6 +45,8 @@ def test_the_forms_still_fit_the_code() -> None:
         "AccountNotFound",
         "Throttled",
         "PoolNotFound",
+        "TokenRequestForbidden",
+        "KeyRefused",
     } <= reasons()
 
 

@@ -32,6 +32,7 @@ from azure_batch_operator.batch.errors import (
     AuthenticationKind,
     BatchError,
     ConnectionFailedError,
+    ConnectionKind,
     DeadlineError,
     UsageError,
 )
@@ -40,6 +41,8 @@ from azure_batch_operator.batch.requests import Request
 
 BATCH_SCOPE = "https://batch.core.windows.net//.default"
 PUBLIC_AUTHORITY = "login.microsoftonline.com"
+NODE = "the metadata service of the node"
+"""Where a managed identity gets its tokens."""
 
 # Seconds before expiry: from the first on, a new token is requested in the background; from the second on, calls wait
 # for it.
@@ -94,11 +97,17 @@ class EntraCredential:
         description: str,
         *,
         scope: str = BATCH_SCOPE,
+        issuer: str = PUBLIC_AUTHORITY,
         clock: Callable[[], float] | None = None,
     ) -> None:
-        """Create a credential from a factory of azure-identity credentials and a description of the identity for messages."""
+        """Create a credential from a factory of azure-identity credentials and a description of the identity for messages.
+
+        Args:
+            issuer: the host that issues the tokens, for messages.
+        """
         self._make = make
         self._description = description
+        self._issuer = issuer
         self._scope = scope
         # Looked up at run time, so the quick stage can replace the clock of the operator.
         self._clock = clock or time.time
@@ -176,7 +185,7 @@ class EntraCredential:
             failure = DeadlineError(f"signing in as {self._description} took more than {_SIGN_IN_SECONDS:.0f} seconds")
         except Exception as error:
             # Not only AzureErrors: azure-identity raises KeyError for a response without a token.
-            failure = sign_in_error(error, self._description)
+            failure = sign_in_error(error, self._description, self._issuer)
         # Raised here so that it has no context: errors of azure-core contain the request with its secret.
         raise failure
 
@@ -211,10 +220,24 @@ _WORDS = (
 )
 
 
-def sign_in_error(error: Exception, description: str) -> BatchError:
+def _no_issuer(issuer: str, description: str) -> ConnectionFailedError:
+    """The error for an issuer that cannot be reached; it says nothing about the endpoint, which was not called."""
+    remedy = (
+        "check that Pods on this node may use it"
+        if issuer == NODE
+        else "check the egress rules and the proxy of the operator, and its setting `authority`"
+    )
+    failure = ConnectionFailedError(
+        f"{issuer}, which issues tokens, cannot be reached: {remedy} (sign-in as {description})"
+    )
+    failure.kind = ConnectionKind.AUTHORITY
+    return failure
+
+
+def sign_in_error(error: Exception, description: str, issuer: str = PUBLIC_AUTHORITY) -> BatchError:
     """The error for a failure of azure-identity: by Entra's code, otherwise by its text."""
     if isinstance(error, ServiceRequestError | ServiceResponseError):
-        return ConnectionFailedError(f"the authority that signs in {description} cannot be reached")
+        return _no_issuer(issuer, description)
     text = safe_text(" ".join(str(error).split()))
     if not isinstance(error, AzureError | OSError | ValueError):
         text = "the response contains no token"
@@ -245,7 +268,7 @@ def workload_identity(
             tenant_id=tenant_id, client_id=client_id, token_file_path=str(token_file), **authority.options()
         )
 
-    return EntraCredential(make, f"workload identity {client_id}", scope=scope)
+    return EntraCredential(make, f"workload identity {client_id}", scope=scope, issuer=authority.host)
 
 
 def service_account(
@@ -262,7 +285,7 @@ def service_account(
         token = await assertion()
         return ClientAssertionCredential(tenant_id, client_id, lambda: token, **authority.options())
 
-    return EntraCredential(make, f"service account for {client_id}", scope=scope)
+    return EntraCredential(make, f"service account for {client_id}", scope=scope, issuer=authority.host)
 
 
 def managed_identity(client_id: str | None = None, *, scope: str = BATCH_SCOPE) -> EntraCredential:
@@ -271,7 +294,7 @@ def managed_identity(client_id: str | None = None, *, scope: str = BATCH_SCOPE) 
     async def make() -> AsyncSupportsTokenInfo:
         return ManagedIdentityCredential(client_id=client_id)
 
-    return EntraCredential(make, f"managed identity {client_id or 'of the machine'}", scope=scope)
+    return EntraCredential(make, f"managed identity {client_id or 'of the machine'}", scope=scope, issuer=NODE)
 
 
 def client_secret(
@@ -283,7 +306,7 @@ def client_secret(
     async def make() -> AsyncSupportsTokenInfo:
         return ClientSecretCredential(tenant_id, client_id, hidden.reveal().decode(), **authority.options())
 
-    return EntraCredential(make, f"service principal {client_id}", scope=scope)
+    return EntraCredential(make, f"service principal {client_id}", scope=scope, issuer=authority.host)
 
 
 def client_certificate(
@@ -308,4 +331,4 @@ def client_certificate(
             **authority.options(),
         )
 
-    return EntraCredential(make, f"service principal {client_id}", scope=scope)
+    return EntraCredential(make, f"service principal {client_id}", scope=scope, issuer=authority.host)

@@ -129,6 +129,10 @@ class AuthenticationKind(StrEnum):
     EXPIRED = "expired"
     MALFORMED = "malformed"
     SIGN_IN = "sign-in-failed"
+    # Kubernetes issued no token, so neither Entra nor the service was asked; the message says what to do.
+    TOKEN_REQUEST_FORBIDDEN = "token-request-forbidden"  # noqa: S105
+    TOKEN_REQUEST_FAILED = "token-request-failed"  # noqa: S105
+    NO_SERVICE_ACCOUNT = "no-service-account"
     UNKNOWN = "unknown"
 
 
@@ -230,6 +234,8 @@ class ConnectionKind(StrEnum):
     UNREACHABLE = "unreachable"
     CONNECT_TIMEOUT = "connect-timeout"
     TLS = "tls"
+    AUTHORITY = "authority"
+    """Of the host that issues tokens; the message names it and says what to do."""
     RESET = "reset"
     CLOSED = "closed"
     OTHER = "other"
@@ -243,6 +249,7 @@ NEVER_SENT = frozenset(
         ConnectionKind.UNREACHABLE,
         ConnectionKind.CONNECT_TIMEOUT,
         ConnectionKind.TLS,
+        ConnectionKind.AUTHORITY,
     }
 )
 

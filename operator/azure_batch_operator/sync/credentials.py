@@ -17,7 +17,13 @@ from functools import partial
 from azure_batch_operator.api.account import AccountSpec, WorkloadIdentityAuth
 from azure_batch_operator.api.base import SecretKeyRef
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.batch import AuthenticationError, Credential, ServerBusyError, SharedKey
+from azure_batch_operator.batch import (
+    AuthenticationError,
+    AuthenticationKind,
+    Credential,
+    ServerBusyError,
+    SharedKey,
+)
 from azure_batch_operator.batch.entra import (
     Authority,
     client_certificate,
@@ -26,13 +32,16 @@ from azure_batch_operator.batch.entra import (
     service_account,
     workload_identity,
 )
-from azure_batch_operator.kube.api import Busy, KubeApi, KubeError
+from azure_batch_operator.kube.api import Busy, KubeApi, KubeError, NotFound
 from azure_batch_operator.kube.tokens import request_token
 from azure_batch_operator.kube.values import ValueMissingError, ValueReader
 
 TOKEN_FILE_VARIABLE = "AZURE_FEDERATED_TOKEN_FILE"  # noqa: S105 - the name of a variable
 """Where the workload-identity webhook puts the operator's own token."""
 EVERYWHERE = "*"
+SHARED_NAME = "azure-batch"
+"""The only name of ServiceAccounts that the operator may request tokens for (manifests/components/workload-identity)."""
+_FORBIDDEN = 403
 
 
 @dataclass(frozen=True)
@@ -158,7 +167,29 @@ async def _token_of(api: KubeApi, namespace: str, name: str) -> str:
             f"cannot get a token of ServiceAccount {namespace}/{name}: {error}. The operator retries this automatically"
         ) from None
     except KubeError as error:
-        raise AuthenticationError(
-            f"cannot get a token of ServiceAccount {namespace}/{name}: {error}. The ServiceAccount must exist and be named "
-            "azure-batch, and manifests/components/workload-identity must be applied"
-        ) from None
+        raise _no_token(namespace, name, error) from None
+
+
+def _no_token(namespace: str, name: str, error: KubeError) -> AuthenticationError:
+    """Why Kubernetes issued no token of a ServiceAccount, and what to do; neither Entra nor Azure Batch was asked."""
+    who = f"{namespace}/{name}"
+    kind = AuthenticationKind.TOKEN_REQUEST_FORBIDDEN
+    if isinstance(error, NotFound):
+        kind = AuthenticationKind.NO_SERVICE_ACCOUNT
+        text = f"ServiceAccount {who} does not exist: create it, or correct serviceAccountRef in spec.auth"
+    elif error.status != _FORBIDDEN:
+        kind = AuthenticationKind.TOKEN_REQUEST_FAILED
+        text = f"the API server issues no token of ServiceAccount {who}: correct what it says"
+    elif name != SHARED_NAME:
+        text = (
+            f"the operator may not request tokens for {who}, but only for ServiceAccounts named {SHARED_NAME}: "
+            f"name {SHARED_NAME!r} in serviceAccountRef of spec.auth"
+        )
+    else:
+        text = (
+            f"the operator may not request tokens for {who}: set namespaceIdentities.enabled=true in the chart, "
+            "or apply the kustomize component workload-identity"
+        )
+    refusal = AuthenticationError(f"{text} ({error})")
+    refusal.kind = kind
+    return refusal

@@ -17,6 +17,7 @@ from azure_batch_operator.batch import (
     AuthenticationKind,
     BatchClient,
     ConnectionFailedError,
+    ConnectionKind,
     DeadlineError,
     RetryPolicy,
     UsageError,
@@ -242,7 +243,13 @@ def test_a_failed_sign_in_says_why(text: str, kind: str) -> None:
 
 
 def test_failures_of_other_kinds() -> None:
-    assert isinstance(sign_in_error(ServiceRequestError("dns"), "a test"), ConnectionFailedError)
+    unreachable = sign_in_error(ServiceRequestError("dns"), "a test", "login.example:8443")
+    assert isinstance(unreachable, ConnectionFailedError)
+    assert unreachable.kind is ConnectionKind.AUTHORITY
+    assert str(unreachable) == (
+        "login.example:8443, which issues tokens, cannot be reached: check the egress rules and the proxy of the operator, and "
+        "its setting `authority` (sign-in as a test)"
+    )
     missing = sign_in_error(FileNotFoundError(2, "No such file", "/token"), "a test")
     assert isinstance(missing, AuthenticationError)
     assert "/token" in str(missing)
@@ -353,7 +360,7 @@ async def test_a_refusal_names_the_reason_and_no_secret(
 
 async def test_an_authority_with_a_foreign_certificate_is_not_trusted(endpoint: TokenEndpoint) -> None:
     credential = client_secret(TENANT, CLIENT, "hunter2", authority=Authority(endpoint.host))
-    with pytest.raises(ConnectionFailedError, match="cannot be reached"):
+    with pytest.raises(ConnectionFailedError, match=f"^{endpoint.host}, which issues tokens, cannot be reached"):
         await bearer(credential)
     assert endpoint.asked == []
 

@@ -251,6 +251,7 @@ def of_kind(error: Any, kind: ConnectionKind | AuthenticationKind) -> BatchError
         (of_kind(ConnectionFailedError("x"), ConnectionKind.TLS), "TLSFailed", "certificate"),
         (of_kind(ConnectionFailedError("x"), ConnectionKind.REFUSED), "ConnectionRefused", "spec.endpoint"),
         (of_kind(ConnectionFailedError("x"), ConnectionKind.RESET), "ConnectionFailed", "spec.endpoint"),
+        (of_kind(ConnectionFailedError("a: b"), ConnectionKind.AUTHORITY), "AuthorityUnreachable", "a: b"),
         (of_kind(AuthenticationError("x"), AuthenticationKind.BAD_KEY), "KeyRefused", "key 'k' of Secret 's'"),
         (of_kind(AuthenticationError("x"), AuthenticationKind.UNKNOWN_ACCOUNT), "UnknownAccount", "spec.accountName"),
         (of_kind(AuthenticationError("x"), AuthenticationKind.CLOCK_SKEW), "ClockSkew", "clock"),

@@ -9,12 +9,16 @@ import pytest
 
 from azure_batch_operator.api.account import AccountSpec
 from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.batch import AuthenticationError
 from azure_batch_operator.batch.entra import Authority
+from azure_batch_operator.kube.api import Invalid, KubeError, NotFound
 from azure_batch_operator.kube.values import ValueMissingError
+from azure_batch_operator.reconcile.account.problems import account_problem
 from azure_batch_operator.sync.credentials import SignIn, prepare
 from unit.objects import resource
 
 KEY = base64.b64encode(b"key of an account").decode()
+ENDPOINT = "https://acc.westeurope.batch.azure.com"
 IDENTITIES = {"tenantId": "00000000-0000-0000-0000-000000000001", "clientId": "00000000-0000-0000-0000-000000000002"}
 OPERATORS_OWN = [{"managedIdentity": {}}, {"workloadIdentity": IDENTITIES}]
 
@@ -38,7 +42,7 @@ class ApiServer:
 
 async def prepared(auth: dict[str, Any], api: ApiServer, namespaces: tuple[str, ...] = ()) -> Any:
     """The credential of an account in the namespace `default`."""
-    spec = {"endpoint": "https://acc.westeurope.batch.azure.com", "auth": auth}
+    spec = {"endpoint": ENDPOINT, "auth": auth}
     account = resource(Kind.ACCOUNT, spec, name="main")
     sign_in = SignIn(Authority(), namespaces)
     return await prepare(api, account, AccountSpec.model_validate(spec), sign_in)  # type: ignore[arg-type]
@@ -78,6 +82,76 @@ async def test_tokens_are_of_the_accounts_own_namespace() -> None:
     credential = found.make()
     await credential._make()
     assert api.asked == ["POST /api/v1/namespaces/default/serviceaccounts/azure-batch/token"]
+    await credential.aclose()
+
+
+class Refusing(ApiServer):
+    """Answers every request with an error."""
+
+    def __init__(self, error: KubeError) -> None:
+        super().__init__()
+        self.error = error
+
+    async def request(self, method: str, path: str, **_: Any) -> dict[str, Any]:
+        """Any request."""
+        raise self.error
+
+
+FORBIDDEN = KubeError("serviceaccounts is forbidden", 403)
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "reason", "message"),
+    [
+        (
+            "azure-batch",
+            FORBIDDEN,
+            "TokenRequestForbidden",
+            (
+                "the operator may not request tokens for default/azure-batch: set namespaceIdentities.enabled=true in the chart, "
+                "or apply the kustomize component workload-identity (serviceaccounts is forbidden)"
+            ),
+        ),
+        (
+            "mine",
+            FORBIDDEN,
+            "TokenRequestForbidden",
+            (
+                "the operator may not request tokens for default/mine, but only for ServiceAccounts named azure-batch: name "
+                "'azure-batch' in serviceAccountRef of spec.auth (serviceaccounts is forbidden)"
+            ),
+        ),
+        (
+            "azure-batch",
+            NotFound("not found", 404),
+            "ServiceAccountNotFound",
+            (
+                "ServiceAccount default/azure-batch does not exist: create it, or correct serviceAccountRef in spec.auth "
+                "(not found)"
+            ),
+        ),
+        (
+            "azure-batch",
+            Invalid("may not expire so late", 422),
+            "TokenRequestFailed",
+            (
+                "the API server issues no token of ServiceAccount default/azure-batch: correct what it says "
+                "(may not expire so late)"
+            ),
+        ),
+    ],
+    ids=["no-right", "another-name", "missing", "invalid"],
+)
+async def test_a_token_that_kubernetes_does_not_issue(name: str, error: KubeError, reason: str, message: str) -> None:
+    """Azure Batch was not asked, so nothing is said of it."""
+    auth = {"workloadIdentity": IDENTITIES | {"serviceAccountRef": {"name": name}}}
+    credential = (await prepared(auth, Refusing(error))).make()
+    with pytest.raises(AuthenticationError) as refused:
+        await credential._make()
+    assert account_problem(refused.value, AccountSpec.model_validate({"endpoint": ENDPOINT, "auth": auth}).auth) == (
+        reason,
+        message,
+    )
     await credential.aclose()
 
 

@@ -67,6 +67,12 @@ _SIGN_INS = {
     "malformed": (_TOKEN, "the credential cannot be read: correct {secret}"),
     "sign-in-failed": (_TOKEN, "Microsoft Entra ID did not issue a token: check spec.auth"),
 }
+_TOKEN_REQUESTS = {
+    "token-request-forbidden": "TokenRequestForbidden",
+    "token-request-failed": "TokenRequestFailed",
+    "no-service-account": "ServiceAccountNotFound",
+}
+"""Kubernetes issued no token; the error says which ServiceAccount it is, and what to do."""
 _CODES = {
     "AccountIsDisabled": "the account is disabled, for example because its subscription is suspended: enable it in Azure",
     "InsufficientAccountPermissions": "the identity has no sufficient role on the account: assign Azure Batch Data Contributor",
@@ -74,6 +80,7 @@ _CODES = {
 
 PASSING = frozenset(
     {
+        "AuthorityUnreachable",
         "ConnectionFailed",
         "NameNotResolved",
         "ConnectionRefused",
@@ -136,6 +143,10 @@ def account_problem(error: BatchError, auth: Auth) -> tuple[str, str]:
     # Pages of what was signed, which helps nobody and would crowd out what does.
     text = re.sub(rf"{_STRING_TO_SIGN}: '.*?'\.?", "", str(error), flags=re.DOTALL)
     match error:
+        case ConnectionFailedError(kind="authority"):
+            return "AuthorityUnreachable", text
+        case AuthenticationError(kind=kind) if str(kind) in _TOKEN_REQUESTS:
+            return _TOKEN_REQUESTS[str(kind)], text
         case ConnectionFailedError(kind=kind):
             reason, remedy = _CONNECTIONS.get(str(kind), ("ConnectionFailed", "cannot connect to spec.endpoint"))
         case AuthenticationError(kind=kind):

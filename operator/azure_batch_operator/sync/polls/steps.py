@@ -34,11 +34,15 @@ class Scope:
 
     Attributes:
         what: what it reads, in words, such as "the task counts of job"; also the label of the metric.
-        id: of the job, pool or schedule.
+        id: of the job, pool or schedule; empty for the account as a whole.
     """
 
     what: str
     id: str
+
+    def __str__(self) -> str:
+        # What is of the account as a whole has no ID.
+        return f"{self.what} {self.id!r}" if self.id else self.what
 
 
 @dataclass(frozen=True)
@@ -95,11 +99,11 @@ class Troubles:
         FAILURES.labels(step.scope.what).inc()
         log = logger.warning if trouble.failures == 1 else logger.info
         if isinstance(error, BatchError):
-            log("Could not read %s %r: %s", step.scope.what, step.scope.id, error)
+            log("Could not read %s: %s", step.scope, error)
         else:
-            logger.error("Could not read %s %r", step.scope.what, step.scope.id, exc_info=error)
+            logger.error("Could not read %s", step.scope, exc_info=error)
         # Of the first failure of its kind, without request id: a status says the same thing in the same words.
-        text = f"{step.scope.what} {step.scope.id!r} cannot be read: {_cause(error)}. The operator retries this automatically"
+        text = f"{step.scope} cannot be read: {_cause(error)}. The operator retries this automatically"
         if _kind(trouble.text) != _kind(text):
             trouble.text = text
         former, trouble.keys = trouble.keys, step.keys
