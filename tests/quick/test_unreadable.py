@@ -66,3 +66,25 @@ async def test_an_ended_job_that_could_not_be_read_for_a_while_says_so_no_longer
     await stage.until(lambda: "ObservationFailed" in reasons(), 300)
     stage.azure.heal()
     await stage.until(lambda: reasons() == before, 600)
+
+
+async def test_a_restart_does_not_say_that_what_could_not_be_read_was_read_again(stage: Stage) -> None:
+    """A new process knows of no problem until it has tried for a while."""
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=sleeping(1, 5), ttlSecondsAfterFinished=86_400, ttlPolicy="KeepObject"))
+    await stage.until(lambda: stage.phase("bj", "own") == "Succeeded", 600)
+
+    def reasons() -> list[str]:
+        return sorted(each["reason"] for each in stage.status("bj", "own")["conditions"])
+
+    before = reasons()
+    stage.azure.fault("Jobs_GetJobTaskCounts", status=400, code="InvalidRequest")
+    await stage.restart()
+    await stage.until(lambda: "ObservationFailed" in reasons(), 300)
+    writes, events = stage.writes("bj", "own", "status"), len(stage.events("bj", "own"))
+    for _ in range(2):
+        await stage.restart()
+        await stage.always(lambda: "ObservationFailed" in reasons(), 120)
+    assert (stage.writes("bj", "own", "status"), len(stage.events("bj", "own"))) == (writes, events)
+    stage.azure.heal()
+    await stage.until(lambda: reasons() == before, 600)

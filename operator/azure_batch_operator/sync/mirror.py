@@ -7,7 +7,7 @@ that began later has seen it (controller-runtime's "expectations", with the poll
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
@@ -210,7 +210,7 @@ class JobSubscription:
         tail_lines: lines of stderr.txt of a failed task.
         dependencies: whether tasks of its own depend on others, so that each failed one counts.
         counts: the task counts that its status shows.
-        adds_tasks: whether a task of its own adds others (`jobManagerTask`).
+        adds_tasks: whether a task of its own may add others.
         pool: ID of the pool that its status shows.
     """
 
@@ -279,6 +279,8 @@ class Mirror:
         self.outputs = Outputs()
         self.problems: Mapping[Key, str] = {}
         """What has not been readable for a while, by the objects that it concerns (`ObservationFailed`)."""
+        self.is_read: Callable[[Key], bool] = lambda _: True
+        """Whether what concerns an object was read by this process, and is readable."""
 
     def learn(self, call: Call, answer: Any, now: float) -> None:
         """Keep what the response to a call of ours tells and no list does; `now` in seconds since the epoch."""

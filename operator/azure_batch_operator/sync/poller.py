@@ -128,7 +128,7 @@ class Poller:
         self._client = client
         self._mirror = mirror
         self._troubles = Troubles()
-        mirror.problems = self._troubles.problems
+        mirror.problems, mirror.is_read = self._troubles.problems, self._troubles.is_read
         self._strays: dict[Scope, asyncio.Task[None]] = {}
         self._reported = self._moved = False
         self._pools = PoolPoll(client, mirror, interest)
@@ -295,7 +295,7 @@ class Poller:
                 not decide on half of what this poll shows; all others hear of it at once.
         """
         gate, round_ = asyncio.Semaphore(_CONCURRENCY), _Round()
-        self._troubles.keep(self._is_wanted)
+        news.changed |= self._troubles.keep(self._is_wanted)
         awaited = Counter(
             key
             for step in steps
@@ -350,7 +350,7 @@ class Poller:
             self._failed(step, error, news)
         else:
             round_.silent = 0
-            news.changed |= self._troubles.ended(step.scope)
+            news.changed |= self._troubles.ended(step)
         self._tell(news)
 
     def _failed(self, step: Step, error: Exception, news: News) -> None:

@@ -326,10 +326,43 @@ def test_the_end_of_one_trouble_leaves_what_another_one_has_to_say() -> None:
     told = [troubles.failed(step, FAILED, now) for now in (40.0, 80.0) for step in (counts, failed)]
     assert told == [{key}, set(), set(), set()], "two troubles do not take turns"
     assert "the task counts of job 'j0'" in troubles.problems[key]
-    assert troubles.ended(counts.scope) == {key}
+    assert troubles.ended(counts) == {key}
     assert "the failed tasks of job 'j0'" in troubles.problems[key]
-    assert troubles.ended(failed.scope) == {key}
+    assert troubles.ended(failed) == {key}
     assert troubles.problems == {}
+
+
+def test_what_nobody_wants_to_know_any_more_is_no_trouble_of_those_who_did() -> None:
+    async def nothing(_: News) -> None:
+        return None
+
+    troubles, key = Troubles(), JOBS[0]
+    step = Step(Scope("the task counts of job", "j0"), nothing, frozenset({key}))
+    troubles.failed(step, FAILED, 0.0)
+    troubles.failed(step, FAILED, 40.0)
+    assert troubles.keep(lambda _: True) == set()
+    assert troubles.keep(lambda _: False) == {key}, "it is told"
+    assert troubles.problems == {}
+
+
+def test_nothing_is_read_before_it_was_read() -> None:
+    async def nothing(_: News) -> None:
+        return None
+
+    troubles, key = Troubles(), JOBS[0]
+    counts, tasks = (
+        Step(Scope(what, "j0"), nothing, frozenset({key})) for what in ("the task counts of job", "the tasks of job")
+    )
+    assert not troubles.is_read(key)
+    troubles.ended(tasks)
+    assert troubles.is_read(key)
+    troubles.failed(counts, FAILED, 0.0)
+    assert not troubles.is_read(key), "although it is shown only after a while"
+    troubles.ended(counts)
+    assert troubles.is_read(key)
+    assert not troubles.is_read(JOBS[1])
+    troubles.keep(lambda _: False)
+    assert not troubles.is_read(key)
 
 
 # --- a 404 ---

@@ -59,7 +59,9 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     decided = _PLANS[resource.key.kind](context, resource, account, session, now)
     if session is None:
         return decided
-    return replace(decided, plan=with_problem(resource, decided.plan, session.mirror.problems.get(resource.key), now))
+    mirror, key = session.mirror, resource.key
+    is_read = lambda: decided.subscription.ended or mirror.is_read(key)  # noqa: E731
+    return replace(decided, plan=with_problem(resource, decided.plan, mirror.problems.get(key), now, is_read))
 
 
 def _stopping(context: Context, resource: Resource, stalled: Plan, session: Session) -> Decision:

@@ -79,6 +79,8 @@ class Troubles:
 
     problems: dict[Key, str] = field(default_factory=dict)
     _by_scope: dict[Scope, _Trouble] = field(default_factory=dict)
+    _read: dict[Scope, frozenset[Key]] = field(default_factory=dict)
+    """What was read by the last try, with the objects that it concerns."""
 
     def has(self, scope: Scope) -> bool:
         """Whether the last try has failed."""
@@ -89,10 +91,16 @@ class Troubles:
         trouble = self._by_scope.get(scope)
         return trouble is None or now >= trouble.again_at
 
+    def is_read(self, key: Key) -> bool:
+        """Whether something that concerns an object was read by this process, and nothing of it has failed since."""
+        failed = any(key in trouble.keys for trouble in self._by_scope.values())
+        return not failed and any(key in keys for keys in self._read.values())
+
     def failed(self, step: Step, error: Exception, now: float) -> set[Key]:
         """Take note of a failure at `now` (the loop's time); objects that have something new to say."""
         trouble = self._by_scope.setdefault(step.scope, _Trouble(now, "", step.keys))
         trouble.failures += 1
+        self._read.pop(step.scope, None)
         span = min(_LONGEST, _FIRST * 2.0 ** min(trouble.failures - 1, 30))
         asked = error.retry_after if isinstance(error, BatchError) else None
         trouble.again_at = now + max(asked or 0.0, random.uniform(span / 2, span))  # noqa: S311
@@ -110,15 +118,23 @@ class Troubles:
         trouble.shown = now - trouble.since >= SHOWN_AFTER
         return self._say(former | trouble.keys) if trouble.shown else set()
 
-    def ended(self, scope: Scope) -> set[Key]:
+    def ended(self, step: Step) -> set[Key]:
         """It was read; objects that need no longer say that it could not be."""
+        if step.keys:
+            self._read[step.scope] = step.keys
+        return self._over(step.scope)
+
+    def _over(self, scope: Scope) -> set[Key]:
         trouble = self._by_scope.pop(scope, None)
         return self._say(trouble.keys) if trouble is not None and trouble.shown else set()
 
-    def keep(self, wanted: Callable[[Scope], bool]) -> None:
-        """Forget what nobody wants to know any more."""
+    def keep(self, wanted: Callable[[Scope], bool]) -> set[Key]:
+        """Forget what nobody wants to know any more; objects that need no longer say that it could not be read."""
+        self._read = {scope: keys for scope, keys in self._read.items() if wanted(scope)}
+        told = set[Key]()
         for scope in [scope for scope in self._by_scope if not wanted(scope)]:
-            self.ended(scope)
+            told |= self._over(scope)
+        return told
 
     def _say(self, keys: Iterable[Key]) -> set[Key]:
         """Set what these objects have to say; an object has it from all that is wrong, not from what was asked last."""
