@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 
-from support.stage import Options, Stage, job, operation, pool, sleeping
+from support.stage import Options, Stage, job, operation, pool, sleeping, thing
 
 ACCOUNTS = ("first", "second")
 COUNTS = "Jobs_GetJobTaskCounts"
@@ -114,6 +115,45 @@ async def test_a_task_that_ends_while_one_of_a_job_manager_waits_for_its_node_is
     _add(stage, "own", "step", HOUR)
     await stage.until(lambda: _counts(stage, "own").get("completed") == 1, 3 * HOUR)
     assert stage.now - started <= 2 * HOUR + 60
+
+
+@pytest.mark.parametrize("by", ["tasks", "BatchTask"])
+async def test_a_task_that_ends_while_one_that_another_task_has_added_waits_for_its_node_is_seen_at_once(
+    stage: Stage, by: str
+) -> None:
+    """The other task has a token for the job."""
+    await stage.ready_pool(targetDedicatedNodes=2, taskSlotsPerNode=1)
+    body: dict[str, Any] = {
+        "commandLine": f"/bin/sh -c 'sleep {4 * HOUR}'",
+        "authenticationTokenSettings": {"access": ["job"]},
+    }
+    listed = [{"id": "adds", **body}] if by == "tasks" else []
+    stage.apply(job("own", tasks=[*sleeping(1, 2 * HOUR), *listed], onAllTasksComplete="noaction"))
+    if not listed:
+        stage.apply(thing("BatchTask", "adds", jobRef={"name": "own"}, **body))
+    await stage.until(lambda: (stage.azure.get("/jobs/own/tasks/t0") or {}).get("state") == "running", 600)
+    started = stage.now
+    await stage.run_for(2 * HOUR - 45)
+    assert _counts(stage, "own")["running"] == 2
+    _add(stage, "own", "added", HOUR)
+    await stage.until(lambda: _counts(stage, "own").get("completed") == 1, 3 * HOUR)
+    assert stage.now - started <= 2 * HOUR + 60
+
+
+async def test_jobs_of_others_are_listed_only_on_the_pools_where_they_matter(stage: Stage) -> None:
+    await stage.ready_pool(targetDedicatedNodes=1, taskSlotsPerNode=1)
+    stage.azure.post("/jobs", {"id": "theirs", "poolInfo": {"poolId": "elsewhere"}})
+    stage.apply(job("own", tasks=sleeping(1, 3 * HOUR), onAllTasksComplete="noaction"))
+    await stage.until(lambda: _counts(stage, "own").get("running") == 1, 300)
+    started, counts = stage.now, stage.azure.calls(COUNTS)
+    await stage.run_for(2 * HOUR)
+    filters = {
+        parse_qs(call.query)["$filter"][0]
+        for call in stage.azure.log
+        if call.operation == "Jobs_ListJobs" and call.time >= started
+    }
+    assert filters == {"id eq 'own'", "state ne 'completed' and (executionInfo/poolId eq 'cpu')"}
+    assert stage.azure.calls(COUNTS) - counts <= 60, "a job on another pool hides nothing"
 
 
 @pytest.mark.parametrize("nodes", [0, 2])

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from azure_batch_operator.reconcile.job import placeholders
-from azure_batch_operator.reconcile.job.expand import expand, needs_dependencies, problems, total
+from azure_batch_operator.reconcile.job.expand import adds_tasks, expand, needs_dependencies, problems, total
 from azure_batch_operator.reconcile.job.task_policies import Policies
 from azure_batch_operator.sync.task_diff import FeedState, Sieve, UnorderedError
 
@@ -330,3 +330,23 @@ def test_a_long_chain_and_many_ranges_are_looked_through() -> None:
 def test_an_escaped_text_is_filled_in_as_it_is(text: str) -> None:
     template = placeholders.escaped(text)
     assert placeholders.fill(template, ["value"], ["a"]) == text
+
+
+TOKEN = {"commandLine": "x", "authenticationTokenSettings": {"access": ["job"]}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "adds"),
+    [
+        ({}, False),
+        ({"tasks": [{"id": "a", "commandLine": "x"}]}, False),
+        ({"tasks": [{"id": "a", **TOKEN, "authenticationTokenSettings": {}}]}, False),
+        ({"taskFactory": {"repeat": {"count": 2}, "repeatTask": {"commandLine": "x"}}}, False),
+        ({"jobManagerTask": {"id": "m", "commandLine": "x"}}, True),
+        ({"tasks": [{"id": "a", "commandLine": "x"}, {"id": "b", **TOKEN}]}, True),
+        ({"taskFactory": {"repeat": {"count": 2}, "repeatTask": TOKEN}}, True),
+        ({"taskFactory": {"repeat": {"count": 2}, "repeatTask": {"commandLine": "x"}, "mergeTask": TOKEN}}, True),
+    ],
+)
+def test_a_task_with_a_token_for_its_job_may_add_others(spec: dict[str, Any], adds: bool) -> None:
+    assert adds_tasks(spec) is adds

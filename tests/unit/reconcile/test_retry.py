@@ -313,8 +313,15 @@ def test_tasks_that_can_never_run_are_found_from_dependencies_alone() -> None:
         {"id": "last", "commandLine": "x", "dependsOn": {"taskIds": ["after"]}, "requiredSlots": 3},
     ]
     found = retry.chosen({"tasks": listed}, {"bad", "after", "last"}, set())
-    assert (found.depending, found.least_slots) == (2, 1)
+    assert (found.depending, found.least_slots, found.let_in) == (2, 1, False)
     spec = {"tasks": found}
     assert expand.needs_dependencies(spec)
     assert expand.independent(spec) == 1
     assert set(found.followed or ()) == {"after", "last"}
+
+
+def test_tasks_that_may_add_others_are_told_from_those_that_run_again_alone() -> None:
+    token = {"authenticationTokenSettings": {"access": ["job"]}}
+    spec = {"tasks": [{"id": "a", "commandLine": "x"}, {"id": "b", "commandLine": "x", **token}]}
+    chosen = {ids: {"tasks": retry.chosen(spec, set(ids), set())} for ids in ("a", "ab")}
+    assert {ids: expand.adds_tasks(spec) for ids, spec in chosen.items()} == {"a": False, "ab": True}

@@ -82,6 +82,19 @@ def needs_dependencies(spec: Mapping[str, Any]) -> bool:
     return made or bool(_merge_template(spec)) or bool(_depending(spec))
 
 
+def adds_tasks(spec: Mapping[str, Any]) -> bool:
+    """Whether a task of the spec may add others: it is given a token for the job."""
+    factory, tasks = spec.get("taskFactory") or {}, spec.get("tasks") or ()
+    if "jobManagerTask" in spec or any(is_let_in(factory.get(name) or {}) for name in ("repeatTask", "mergeTask")):
+        return True
+    return tasks.let_in if isinstance(tasks, Streamed) else any(map(is_let_in, tasks))
+
+
+def is_let_in(task: Mapping[str, Any]) -> bool:
+    """Whether a task is given a token for its job."""
+    return bool((task.get("authenticationTokenSettings") or {}).get("access"))
+
+
 def independent(spec: Mapping[str, Any]) -> int:
     """How many tasks of the spec depend on nothing, so that they can run from the beginning."""
     listed = len(spec.get("tasks") or ()) - _depending(spec)

@@ -249,6 +249,7 @@ def chosen(spec: Mapping[str, Any], ids: Collection[str], others: Collection[str
     acting: list[str] = []
     number = depending = acts = 0
     least = 0
+    let_in = False
     needed: dict[Source, Reference] = {}
     for body in expand.expand(plain, "", only=kept):
         _check(body, kept, lost)
@@ -256,6 +257,7 @@ def chosen(spec: Mapping[str, Any], ids: Collection[str], others: Collection[str
         number += 1
         least = min(least or _MAX_SLOTS, int(task.get("requiredSlots") or 1))
         depending += "dependsOn" in task
+        let_in = let_in or expand.is_let_in(task)
         _note_needed(task, needed)
         if expand.acts_on_job(task.get("exitConditions")):
             acts += 1
@@ -268,7 +270,7 @@ def chosen(spec: Mapping[str, Any], ids: Collection[str], others: Collection[str
             followed[str(task["id"]).lower()] = brief
     return Streamed(
         plain, kept, _Maker(kept), number, depending, followed if len(followed) <= MAX_FOLLOWED else None,
-        (tuple(acting), acts), least or 1, tuple(needed.values()),
+        (tuple(acting), acts), least or 1, let_in, tuple(needed.values()),
     )  # fmt: skip
 
 

@@ -30,6 +30,7 @@ class Streamed(Sequence[Body]):
         followed: those with dependencies or exit conditions, with these alone, by lower-case id; None if they are too many.
         acting: ids of tasks whose exit conditions act on the job, at most a few, and how many there are.
         least_slots: the fewest slots that one of them takes.
+        let_in: whether one of them is given a token for the job.
         needed: the values of Secrets and ConfigMaps that these tasks take, one reference for each.
         values: these values, if the tasks are to have them. They are put into the tasks and not into the source, whose other tasks
             may need what is gone.
@@ -43,6 +44,7 @@ class Streamed(Sequence[Body]):
     followed: Mapping[str, Body] | None = field(default_factory=dict, repr=False)
     acting: tuple[tuple[str, ...], int] = ((), 0)
     least_slots: int = 1
+    let_in: bool = False
     needed: tuple[Reference, ...] = ()
     values: Mapping[Source, str] | None = field(default=None, repr=False)
 

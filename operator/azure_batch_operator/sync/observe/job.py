@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -78,7 +78,8 @@ def _subscription(context: Context, job: Resource, session: Session, remote: Rem
     if not is_open(job) and not session.mirror.reads_on(job.remote_id):
         return Subscription(ended=True)
     ours = isinstance(remote, Mapping) and adoption.ours(remote, job, context.cluster, context.others)
-    return Subscription((job.remote_id,), job=_wish(job.spec, job.status), ours=ours)
+    tasks = context.store.dependents(job.key, Kind.TASK)
+    return Subscription((job.remote_id,), job=_wish(job.spec, job.status, tasks), ours=ours)
 
 
 def seen(context: Context, resource: Resource, session: Session) -> tuple[Remote, None, tuple[str, ...]]:
@@ -114,7 +115,7 @@ def _named(context: Context, job: Resource) -> bool:
     return any(not task.deleting and is_open_task(task) for task in named)
 
 
-def _wish(spec: Mapping[str, Any], status: Mapping[str, Any]) -> JobSubscription:
+def _wish(spec: Mapping[str, Any], status: Mapping[str, Any], tasks: Iterable[Resource]) -> JobSubscription:
     return JobSubscription(
         tries="maxRequeues" in (spec.get("backoff") or {}),
         tries_shown="retries" in status,
@@ -125,7 +126,7 @@ def _wish(spec: Mapping[str, Any], status: Mapping[str, Any]) -> JobSubscription
         tail_lines=int((spec.get("logs") or {}).get("tailLines", TAIL_LINES)),
         dependencies=expand.needs_dependencies(spec),
         counts=_shown_counts(status.get("taskCounts")),
-        adds_tasks="jobManagerTask" in spec,
+        adds_tasks=expand.adds_tasks(spec) or any(is_open_task(task) and expand.is_let_in(task.spec) for task in tasks),
         pool=str(status.get("poolId") or ""),
     )
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
-from azure_batch_operator.batch import BatchClient
+from azure_batch_operator.batch import BatchClient, InvalidRequestError
 from azure_batch_operator.batch.wire import NO_COUNTS
 from azure_batch_operator.reconcile.ownership import marker_of
 from azure_batch_operator.reconcile.plan import Absent
@@ -18,7 +19,7 @@ from azure_batch_operator.sync.polls.absences import Absences
 from azure_batch_operator.sync.polls.base import News, Poll, clock, options
 from azure_batch_operator.sync.polls.job_results import JobReader
 from azure_batch_operator.sync.polls.motion import Load, Motion, is_alone, motion
-from azure_batch_operator.sync.polls.roll import OPEN, Roll
+from azure_batch_operator.sync.polls.roll import OPEN, Roll, chunks
 from azure_batch_operator.sync.polls.steps import Scope, Step, keys_of
 from azure_batch_operator.sync.polls.watch import Watch, incarnation
 
@@ -48,9 +49,12 @@ class JobPoll(Poll):
         self._states: dict[str, Any] = {}
         self._reader = JobReader(client, mirror, interest)
         self._absences = Absences(mirror.jobs, "jobnotfound")
-        self._elsewhere: frozenset[str] | None = None
-        """Pools with open jobs that nobody watches, by the list of all open jobs; None if that was not read."""
-        self._wants_elsewhere = False
+        self._alone: frozenset[str] = frozenset()
+        """Pools on which only a job that nobody watches could hide the end of a task."""
+        self._searched: frozenset[str] | None = frozenset()
+        """Pools whose open jobs the last poll has listed; None if it has listed all that are open."""
+        self._elsewhere: frozenset[str] = frozenset()
+        """Those of them with open jobs that nobody watches."""
         self._roll = Roll(mirror.jobs, self._listed, self._got)
 
     async def _listed(self, filter: str) -> AsyncIterator[Mapping[str, Any]]:
@@ -60,7 +64,21 @@ class JobPoll(Poll):
                 pools.add(pool_of(job).lower())
             yield job
         if filter == OPEN:
-            self._elsewhere = frozenset(pools)
+            self._searched, self._elsewhere = None, frozenset(pools)
+
+    async def _search(self, pools: Collection[str]) -> None:
+        """Look for open jobs that nobody watches on these pools."""
+        found = set[str]()
+        for chunk in chunks(sorted(pools)):
+            named = " or ".join("executionInfo/poolId eq '" + id.replace("'", "''") + "'" for id in chunk)
+            listed = self._client.jobs.list(filter=f"{OPEN} and ({named})", select=("id", "executionInfo"), **options())
+            async for job in listed:
+                if str(job["id"]).lower() not in self._interest.jobs:
+                    found |= {pool_of(job).lower()} - {""} or set(chunk)
+                if found.issuperset(chunk):
+                    # One of them is enough, however many there are.
+                    break
+        self._searched, self._elsewhere = frozenset(pools), frozenset(found)
 
     async def _got(self, id: str) -> Mapping[str, Any]:
         return await self._client.jobs.get(id, select=_JOB_MEMBERS, **options())
@@ -70,8 +88,8 @@ class JobPoll(Poll):
         interest, mirror = self._interest, self._mirror
         wanted = frozenset({*interest.jobs, *interest.tasks, *interest.jobs_of_tasks})
         # Pools that are to go ask what is on them, schedules which of their jobs are open.
-        others = self._brief if interest.jobs_of_pools or interest.schedules or self._wants_elsewhere else None
-        self._elsewhere = None
+        others = self._brief if interest.jobs_of_pools or interest.schedules else None
+        self._searched = self._elsewhere = frozenset()
         first = mirror.jobs.first
         for id in await self._roll.call(wanted, others):
             news.moved |= interest.jobs.get(id, set())
@@ -79,6 +97,10 @@ class JobPoll(Poll):
             news.changed |= {key for id in (*interest.tasks, *interest.jobs_of_tasks) for key in interest.of_job(id)}
         self._tell_tasks(news)
         self._tell_waiting(news)
+        if self._alone and self._searched is not None:
+            # A service that does not take such a filter shows nothing of them.
+            with suppress(InvalidRequestError):
+                await self._search(self._alone)
 
     def _brief(self, job: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """What is kept of an open job that is not wanted itself."""
@@ -160,9 +182,10 @@ class JobPoll(Poll):
             del mirror.results[id]
         self._absences.keep(interest.jobs)
         due, loads = list[tuple[int, float, str]](), self._loads()
-        # Whether only they could hide the end of a task; then the next poll lists all open jobs, instead of these by their ids.
-        self._wants_elsewhere = any(
-            is_alone(mirror.pools.get(pool), mirror.node_counts.get(pool), load) for pool, load in loads.items()
+        self._alone = frozenset(
+            pool
+            for pool, load in loads.items()
+            if pool and is_alone(mirror.pools.get(pool), mirror.node_counts.get(pool), load)
         )
         for id in list(interest.jobs):
             job = mirror.jobs.latest(id)
@@ -206,7 +229,7 @@ class JobPoll(Poll):
                 load.add(None if results is None else results.counts)
                 load.others |= self._interest.wishes.get(id, JobSubscription()).adds_tasks
         for pool, load in loads.items():
-            load.others |= self._elsewhere is None or pool in self._elsewhere
+            load.others |= pool in self._elsewhere or not (self._searched is None or pool in self._searched)
         return loads
 
     def _motion(self, job: Mapping[str, Any], results: JobResults, loads: Mapping[str, Load]) -> Motion:
