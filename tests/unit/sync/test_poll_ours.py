@@ -279,11 +279,11 @@ async def test_a_pool_that_we_make_is_noted_from_its_creation_on() -> None:
 @jumping
 async def test_a_recreated_completed_job_is_read_to_its_end_again() -> None:
     scene = scene_of(1)
-    scene.service.items["jobs"] = [entry("j000", "completed")]
+    scene.service.items["jobs"], scene.service.counts = [entry("j000", "completed")], {}
     await scene.poll()
     assert scene.mirror.results["j000"].unfinished == 0
     scene.service.items["jobs"] = [entry("j000", "completed", created="2026-01-02T00:00:00Z")]
-    scene.service.items["tasks"] = [{"id": "a", "state": "active"}]
+    scene.service.items["tasks"], scene.service.counts = [{"id": "a", "state": "active"}], {"active": 1}
     await scene.poll()
     assert scene.mirror.results["j000"].unfinished == 1
 

@@ -15,6 +15,8 @@ from azure_batch_operator.batch.wire import Task
 from azure_batch_operator.sync.mirror import Interest, Mirror
 
 _DEADLINE = 20.0
+COUNTS_LAG = 300.0
+"""Seconds by which the service's counts of tasks are behind at most; it was seen to be more than three minutes."""
 TAIL_LINES = 20
 _CLOCK_SLACK = timedelta(seconds=10)
 _FUTURE = timedelta(days=1)

@@ -19,16 +19,19 @@ from azure_batch_operator.batch.wire import (
     build,
 )
 from azure_batch_operator.reconcile.account.problems import judges_account
+from azure_batch_operator.reconcile.job.changes import noted_tasks
 from azure_batch_operator.reconcile.job.failures import cause
 from azure_batch_operator.reconcile.observed import FailedTask
 from azure_batch_operator.sync.mirror import JobResults, JobSubscription
-from azure_batch_operator.sync.polls.base import NEVER_STARTED, Poll, options
+from azure_batch_operator.sync.polls.agreement import LISTED, Tasks
+from azure_batch_operator.sync.polls.base import COUNTS_LAG, NEVER_STARTED, Poll, clock, options
 from azure_batch_operator.sync.polls.tries import Tries, count
 from azure_batch_operator.sync.polls.watch import Watch
 
 logger = logging.getLogger(__name__)
 
-_FAILED = "executionInfo/result eq 'failure'"
+_FAILED, _SUCCEEDED = "executionInfo/result eq 'failure'", "executionInfo/result eq 'success'"
+_UNFINISHED = "state ne 'completed'"
 _NODES_FAILED = "jobPreparationTaskExecutionInfo/result eq 'failure' or jobReleaseTaskExecutionInfo/result eq 'failure'"
 _MAX_FAILED_KEPT = 200
 _MAX_FAILED_LISTED = 2000
@@ -45,7 +48,7 @@ class JobReader(Poll):
     """Reads what has become of a job's tasks."""
 
     async def read(self, id: str, job: Mapping[str, Any], results: JobResults, watch: Watch) -> None:
-        """Counts of a job, and its failed tasks if their number has grown; at its end also how many have not ended.
+        """Counts of a job, and its failed tasks if their number has grown; at its end until lists and counts agree (`agreement`).
 
         Args:
             results: what was known; what is read goes there as it comes, so it counts although a later call fails.
@@ -62,16 +65,55 @@ class JobReader(Poll):
         there = counts.active + counts.running + counts.completed
         watch.speed.add(time.time(), counts.completed, max(there, wish.total))
         results.per_minute, results.estimated_end = watch.speed.per_minute, watch.speed.estimated_end
-        await self._failures(id, wish, results, watch, ended=ended)
-        await self._tries(id, results, watch, ended=ended)
-        if wish.preparation and (ended or results.waiting):
-            await self._optional(watch, "preparation", self._failed_nodes(id, results))
         if ended:
-            pending = self._client.tasks.list(id, filter="state ne 'completed'", select=("id",), **options())
-            number = 0
-            async for _ in pending.of(Task):
-                number += 1
-            results.unfinished = number
+            await self._read_end(id, job, wish, results, watch)
+            return
+        await self._failures(id, wish, results, watch, ended=False)
+        await self._tries(id, results, watch, ended=False)
+        if wish.preparation and results.waiting:
+            await self._optional(watch, "preparation", self._failed_nodes(id, results))
+
+    async def _read_end(
+        self, id: str, job: Mapping[str, Any], wish: JobSubscription, results: JobResults, watch: Watch
+    ) -> None:
+        """The lists of a job that has ended; they are its result once every task of it is accounted for (`agreement`)."""
+        counts, wait, over = results.counts or NO_COUNTS, watch.wait, watch.wait.is_over(clock())
+        known = wish.total if noted_tasks(job)[0] else 0
+
+        def tasks() -> Tasks:
+            return Tasks(counts, results.failed_count, wait.unfinished or 0, known)
+
+        first = wait.unfinished is None
+        if first or over or tasks().total <= LISTED or tasks().lists_lag:
+            await self._failures(id, wish, results, watch, ended=True)
+            if first:
+                await self._tries(id, results, watch, ended=True)
+                if wish.preparation:
+                    await self._optional(watch, "preparation", self._failed_nodes(id, results))
+            wait.unfinished = await self._number(id, _UNFINISHED)
+        read = tasks()
+        if over and not read.agree:
+            logger.warning(
+                "The tasks of job %r do not add up %.0f s after its end: its result is that of the lists, %d failed and %d "
+                "unfinished of at least %d", id, COUNTS_LAG, read.failed, read.unfinished, read.total,
+            )  # fmt: skip
+        elif not (read.agree or await self._add_up(id, read)):
+            wait.go_on(clock())
+            return
+        results.unfinished = wait.unfinished
+
+    async def _add_up(self, id: str, read: Tasks) -> bool:
+        """Whether the tasks that have succeeded are all others; listed only where that takes one page."""
+        return read.total <= LISTED and read.add_up(await self._number(id, _SUCCEEDED, most=LISTED))
+
+    async def _number(self, id: str, filter: str, *, most: int | None = None) -> int:
+        """How many tasks a list shows; it is read no further than to `most`."""
+        number = 0
+        async for _ in self._client.tasks.list(id, filter=filter, select=("id",), **options()).of(Task):
+            number += 1
+            if number == most:
+                break
+        return number
 
     async def read_rest(self, id: str, results: JobResults, watch: Watch) -> None:
         """Go on with retries and requeues of a job that has ended and whose result is known.

@@ -201,7 +201,8 @@ class JobPoll(Poll):
                     due.append((_REST, watch.counted_at, id))
                 continue
             motion = self._motion(job, results, loads)
-            if (ended or watch.due(self._seen(id, job), now, motion)) and ready(Scope(COUNTS, id)):
+            is_due = now >= watch.wait.again_at if ended else watch.due(self._seen(id, job), now, motion)
+            if is_due and ready(Scope(COUNTS, id)):
                 due.append((_ENDED if ended else _OPEN, watch.counted_at, id))
         counts = [Step(Scope(COUNTS, id), self._counting(id, loads), keys_of(interest.jobs, id)) for id in _first(due)]
         return [*self._roll.steps(JOB, self._told), *counts]
@@ -264,7 +265,7 @@ class JobPoll(Poll):
                 # What was read before a failure counts; what is about an earlier job of this id does not.
                 if results != known and self._watches.get(id) is watch:
                     self._mirror.results[id] = results
-                    if not (known.tries_left and results.tries_left):
+                    if results.unfinished != known.unfinished or not (known.tries_left and results.tries_left):
                         news.changed |= self._interest.jobs.get(id, set())
                     if results.slots != known.slots:
                         news.changed |= self._interest.pools.get(pool_of(job).lower(), set())

@@ -12,7 +12,7 @@ from azure_batch_operator.reconcile.schedule.lifecycle import STATISTICS
 from azure_batch_operator.shapes import whole_number
 from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.polls.absences import Absences
-from azure_batch_operator.sync.polls.base import News, Poll, clock, options
+from azure_batch_operator.sync.polls.base import COUNTS_LAG, News, Poll, clock, options
 from azure_batch_operator.sync.polls.roll import Roll, id_filter
 from azure_batch_operator.sync.polls.steps import Scope, Step, keys_of
 from azure_batch_operator.sync.polls.watch import incarnation
@@ -26,8 +26,6 @@ JOBS = "the jobs of schedule"
 SCHEDULE = "job schedule"
 HISTORY = 10
 """Jobs of a schedule that are kept."""
-_COUNTS_LAG = 300.0
-"""Seconds by which the service's counts of tasks are behind at most; it was seen to be more than three minutes."""
 
 
 def _serial(job: Mapping[str, Any]) -> int:
@@ -102,7 +100,7 @@ class SchedulePoll(Poll):
             return False
         if known is None or _recent(schedule) != self._read.get(id):
             return True
-        if any(clock() - at >= _COUNTS_LAG for at in self._ended.get(id, {}).values()):
+        if any(clock() - at >= COUNTS_LAG for at in self._ended.get(id, {}).values()):
             return True
         # The open ones are in the list of open jobs, as long as they are open.
         return any(
@@ -138,7 +136,7 @@ class SchedulePoll(Poll):
         if job.get("state") != "completed":
             return job
         ended, name = self._ended.setdefault(id, {}), job["id"]
-        settled = name in ended and clock() - ended[name] >= _COUNTS_LAG
+        settled = name in ended and clock() - ended[name] >= COUNTS_LAG
         if not settled and before is not None and "taskCounts" in before and incarnation(before) == incarnation(job):
             return dict(job) | {"taskCounts": before["taskCounts"]}
         counts = await self._client.jobs.get_task_counts(name, **options())

@@ -15,6 +15,8 @@ from typing import Any
 
 from azure_batch_operator.batch.wire import Task
 from azure_batch_operator.reconcile.observed import ObservedTask
+from azure_batch_operator.sync.polls.agreement import Wait
+from azure_batch_operator.sync.polls.base import COUNTS_LAG
 from azure_batch_operator.sync.polls.motion import Motion
 from azure_batch_operator.sync.polls.speed import Speed
 from azure_batch_operator.sync.polls.tries import Tries
@@ -28,8 +30,6 @@ _MAX_WAIT = {
     Motion.SHOWN_START: 1800.0,
 }
 """Most seconds between two counts of a job."""
-_LAG = 300.0
-"""Seconds by which counts may lag: a job that rested before a restart is counted a second time after them."""
 _SPREAD = 0.75, 1.25
 """Factors of the longer intervals, so that jobs which came to rest at the same time are counted at different times."""
 
@@ -48,11 +48,12 @@ class Watch:
         created: its creationTime.
         failures: how often what no verdict depends on could not be read.
         counted_at: when its tasks were counted last, by the loop's time.
+        wait: how its result is waited for once it is completed.
     """
 
     def __init__(self, created: str) -> None:
         self.created = created
-        self.speed, self.tries = Speed(), Tries()
+        self.speed, self.tries, self.wait = Speed(), Tries(), Wait()
         self.failures: Counter[str] = Counter()
         self.counted_at = -math.inf
         self._changed_at = -math.inf
@@ -91,7 +92,8 @@ class Watch:
         first, self.counted_at = self.counted_at == -math.inf, now
         if first:
             # After a start of the operator nothing need have changed.
-            self._changed_at = now - (_LAG if motion.is_shown and not changed else _EAGER)
+            # A job that rested before a restart is counted a second time once the counts have caught up.
+            self._changed_at = now - (COUNTS_LAG if motion.is_shown and not changed else _EAGER)
         elif changed or self._stirred or seen != self._seen:
             self._changed_at = now
         self._seen, self._stirred = seen, False
