@@ -30,8 +30,11 @@ def failures(thing: Object) -> Iterator[str]:
         yield f"The {node['task']} task of the job failed on node {node['nodeId']} with {_how(node)}"
     if thing["kind"] == Kind.TASK and found.get("result") == "failure":
         info = {**(found.get("failureInfo") or {}), **({"exitCode": found["exitCode"]} if "exitCode" in found else {})}
-        tail = f"; the end of its stderr: {end_of(found['stderrTail'])}" if found.get("stderrTail") else ""
-        yield f"It ended with {_how(info)}{tail}"
+        output = f"the end of its stderr: {end_of(found['stderrTail'])}" if found.get("stderrTail") else ""
+        if _how(info) not in told and (info.get("message") or _how(info)) not in told:
+            yield f"It ended with {_how(info)}{f'; {output}' if output else ''}"
+        elif output:
+            yield output[0].upper() + output[1:]
     wrong = [each for each in found.get("results") or () if each.get("outcome") in {"Failed", "Unknown"}]
     for each in wrong[:_SHOWN]:
         if f"{each['target']}: {each.get('message')}" not in told:

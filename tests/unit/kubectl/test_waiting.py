@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 from click.testing import Result
 
-from azure_batch_kubectl import waiting
+from azure_batch_kubectl import wait_command, waiting
 from azure_batch_kubectl.choices import Goal
 from azure_batch_kubectl.waiting import judged
 from azure_batch_operator.api.base import RETRY_FAILED
@@ -42,11 +43,16 @@ def waits(reason: str, message: str, kind: str = "BatchJob") -> Body:
     return thing(kind, "x", ("Ready", "False", reason, message), phase="Pending")
 
 
-def test_each_new_reason_to_wait_is_said_once(fake: FakeCluster, run: Run) -> None:
+@pytest.mark.parametrize("terminal", [False, True])
+def test_each_new_reason_to_wait_is_said_once(
+    fake: FakeCluster, run: Run, monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    # The bar itself is tested on a real terminal (tests/quick/test_kubectl_terminal.py).
+    monkeypatch.setattr(wait_command, "sys", SimpleNamespace(stderr=SimpleNamespace(isatty=lambda: terminal)))
     secret, account = waits("SecretNotFound", "Secret 'logs'\ndoes not exist"), waits("AccountNotReady", "not yet")
     pool = thing("BatchJob", "x", ("Ready", "True", "Waiting", "w"), waitingFor="pool 'cpu' has no nodes: scale it up")
     fake.add(secret, secret, account, account, secret, RUNNING, pool, pool, waits("Submitting", "3 of 9"), COMPLETE)
-    assert run("wait", "x").stderr.splitlines() == [
+    assert [line for line in run("wait", "x").stderr.splitlines() if line.startswith("waits")] == [
         "waits (SecretNotFound): Secret 'logs' does not exist",
         "waits (AccountNotReady): not yet",
         "waits (SecretNotFound): Secret 'logs' does not exist",

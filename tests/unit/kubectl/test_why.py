@@ -130,6 +130,20 @@ def test_a_task_that_the_verdict_has_named_is_not_said_again(
     assert explain(job, Around()).evidence == evidence
 
 
+@pytest.mark.parametrize(
+    ("text", "status", "evidence"),
+    [
+        ("exit code 3: it exited", {"exitCode": 3, "stderrTail": "no"}, ("The end of its stderr: 'no'",)),
+        ("exit code 3: it exited", {"exitCode": 3}, ()),
+        ("the blob is gone", {"failureInfo": {"code": "BlobNotFound", "message": "the blob is gone"}}, ()),
+        ("it was ended", {"exitCode": 3, "stderrTail": "no"}, ("It ended with exit code 3; the end of its stderr: 'no'",)),
+    ],
+)  # fmt: skip
+def test_how_a_batch_task_ended_is_said_once(text: str, status: Body, evidence: tuple[str, ...]) -> None:
+    task = thing("BatchTask", "t", ("Failed", "True", "FailureExitCode", text), result="failure", **status)
+    assert explain(task, Around()).evidence == evidence
+
+
 def test_a_queued_task_shows_that_its_job_is_suspended() -> None:
     task = thing("BatchTask", "t1", ("Ready", "True", "Queued", "the task is queued in Azure Batch"), phase="Pending")
     job = thing("BatchJob", "render", ("Suspended", "True", "JobSuspended", "no task runs"), phase="Suspended")
