@@ -42,6 +42,42 @@ async def test_an_object_is_not_released_because_lists_lack_what_it_owns(stage: 
     assert stage.azure.get(path) is None
 
 
+READS = r"(Pools_GetPool|Jobs_GetJob|JobSchedules_GetJobSchedule|Tasks_GetTask|Tasks_ListTasks)"
+
+
+@pytest.mark.parametrize("kind", PLACES)
+async def test_a_404_that_does_not_name_what_is_missing_releases_nothing(stage: Stage, kind: str) -> None:
+    """Such as one of a proxy. What is not deleted then stays in the account, and pools cost."""
+    name, path = PLACES[kind]
+    await all_kinds(stage)
+    await stage.kill()
+    stage.delete(kind, name)
+    gap, refusal = stage.azure.omit(path), stage.azure.fault(READS, path=path, status=404, code="ResourceNotFound")
+    stage.start()
+    await stage.run_for(200)
+    assert gap.hits
+    assert refusal.hits
+    assert stage.azure.get(path) is not None
+    assert not stage.gone(kind, name)
+    gap.end()
+    stage.azure.heal()
+    await stage.until(lambda: stage.gone(kind, name), 900)
+    assert stage.azure.get(path) is None
+
+
+@pytest.mark.parametrize("kind", ["bp", "bj", "bjs"])
+async def test_a_404_that_does_not_name_what_is_missing_is_no_absence(stage: Stage, kind: str) -> None:
+    _, path = PLACES[kind]
+    await all_kinds(stage)
+    await stage.run_for(60)
+    since = stage.now
+    gap, refusal = stage.azure.omit(path), stage.azure.fault(READS, path=path, status=404, code="ResourceNotFound")
+    await stage.run_for(120)
+    assert gap.hits
+    assert refusal.hits
+    assert stage.azure.changes(since) == []
+
+
 @pytest.mark.parametrize("kind", ["bp", "bj", "bjs"])
 async def test_an_object_stays_until_what_it_owns_is_gone_although_lists_lack_it_already(
     stage: Stage, kind: str

@@ -42,6 +42,7 @@ from azure_batch_operator.batch.errors import (
     TooLargeError,
     TransientError,
     UsageError,
+    is_gone,
     unanswered,
 )
 from azure_batch_operator.batch.limiter import Limiter
@@ -98,5 +99,6 @@ __all__ = [
     "TooLargeError",
     "TransientError",
     "UsageError",
+    "is_gone",
     "unanswered",
 ]

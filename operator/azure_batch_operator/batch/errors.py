@@ -276,3 +276,14 @@ def unanswered(error: BatchError) -> bool:
             return error.kind not in NEVER_SENT
         case _:
             return isinstance(error, TransientError)
+
+
+_GONE = frozenset({"poolnotfound", "jobnotfound", "jobschedulenotfound", "tasknotfound", "nodenotfound"})
+
+
+def is_gone(error: BatchError) -> bool:
+    """Whether a response says that a resource, or what it is in, does not exist.
+
+    A 404 without such a code proves nothing: it may come from a proxy, or be about something else.
+    """
+    return isinstance(error, NotFoundError) and (error.code or "").lower() in _GONE

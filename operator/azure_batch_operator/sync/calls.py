@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from azure_batch_operator.batch import BatchClient, BatchError, ConflictError, NotFoundError, unanswered
+from azure_batch_operator.batch import BatchClient, BatchError, ConflictError, NotFoundError, is_gone, unanswered
 from azure_batch_operator.reconcile.error_classes import overtaken
 from azure_batch_operator.reconcile.plan import Absence, Call, Ended, Table, without_etag
 from azure_batch_operator.sync.accounts import Session
@@ -89,7 +89,9 @@ async def is_absent(session: Session, absence: Absence) -> bool:
     """
     try:
         found = await _read(session.client, absence.table, absence.id, absence.parent)
-    except NotFoundError:
+    except NotFoundError as error:
+        if not is_gone(error):
+            raise
         return True
     if absence.foreign is not None and absence.foreign.holds(found):
         return True
@@ -106,7 +108,9 @@ async def has_ended(session: Session, job: Ended) -> bool:
     """
     try:
         current = await _read(session.client, Table.JOBS, job.job, None)
-    except NotFoundError:
+    except NotFoundError as error:
+        if not is_gone(error):
+            raise
         current = {}
     if job.holds(current):
         return True
@@ -140,7 +144,9 @@ async def cleared(
     """
     try:
         found = await _read(session.client, late.table, late.id, late.parent)
-    except NotFoundError:
+    except NotFoundError as error:
+        if not is_gone(error):
+            raise
         return True
     if not owned(found):
         return True
@@ -159,7 +165,9 @@ async def active_tasks(session: Session, job_id: str) -> frozenset[str]:
     listed = session.client.tasks.list(job_id, filter="state eq 'active'", select=("id",))
     try:
         return frozenset([str(task["id"]).lower() async for task in listed])
-    except NotFoundError:
+    except NotFoundError as error:
+        if not is_gone(error):
+            raise
         return frozenset()
 
 
@@ -201,7 +209,9 @@ async def _moved_nodes(client: BatchClient, call: Call, current: Mapping[str, An
     for id, stamp in call.evidence.nodes:
         try:
             node = await client.nodes.get(call.id, id)
-        except NotFoundError:
+        except NotFoundError as error:
+            if not is_gone(error):
+                raise
             node = {}
         if str(node.get("stateTransitionTime", "")) != stamp:
             moved.add(id)

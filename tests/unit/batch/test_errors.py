@@ -323,3 +323,20 @@ def test_the_drawn_tree_is_the_tree() -> None:
         if kind is not BatchError
     }
     assert _drawn_parents(inspect.getdoc(errors) or "") == real
+
+
+@pytest.mark.parametrize(
+    ("code", "gone"),
+    [
+        ("PoolNotFound", True),
+        ("JobNotFound", True),
+        ("JobScheduleNotFound", True),
+        ("TaskNotFound", True),
+        ("NodeNotFound", True),
+        ("ResourceNotFound", False),
+        ("FileNotFound", False),
+        (None, False),
+    ],
+)
+def test_only_a_404_that_names_what_is_missing_says_that_it_is_gone(code: str | None, gone: bool) -> None:
+    assert errors.is_gone(NotFoundError("x", status=404, code=code)) is gone

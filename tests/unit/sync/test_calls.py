@@ -177,7 +177,7 @@ class Nodes:
         if len(path) == 1:
             return {"id": path[0], "eTag": "0x2"}
         if path[1] not in self.since:
-            raise NotFoundError("no such node", status=404)
+            raise NotFoundError("no such node", status=404, code="NodeNotFound")
         return {"id": path[1], "stateTransitionTime": self.since[path[1]]}
 
     async def remove_nodes(self, *_: Any, **__: Any) -> Any:

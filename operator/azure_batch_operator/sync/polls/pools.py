@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from azure_batch_operator.batch import BatchClient, BatchError, NotFoundError
+from azure_batch_operator.batch import BatchClient, BatchError, is_gone
 from azure_batch_operator.batch.pool_wire import NodeCounts, Pool
 from azure_batch_operator.batch.wire import build
 from azure_batch_operator.reconcile.account.problems import judges_account
@@ -120,9 +120,9 @@ class PoolPoll(Poll):
             pool = known
             try:
                 pool = await self._client.pools.get(str(known["id"]), **options())
-            except NotFoundError:
-                continue
             except BatchError as error:
+                if is_gone(error):
+                    continue
                 if judges_account(error):
                     raise
                 # One pool that cannot be asked for is no evidence about the account: it is taken to be as it was.

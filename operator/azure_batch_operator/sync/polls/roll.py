@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any
 
 from azure_batch_operator.api.resource import Key
-from azure_batch_operator.batch import BatchError, InvalidRequestError, NotFoundError
+from azure_batch_operator.batch import BatchError, InvalidRequestError, NotFoundError, is_gone
 from azure_batch_operator.reconcile.account.problems import judges_account
 from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.sync.mirror import RemoteTable
@@ -155,6 +155,8 @@ class Roll:
     async def _one(self, id: str) -> Item | None:
         try:
             item: Item = await self._got(id)
-        except NotFoundError:
+        except NotFoundError as error:
+            if not is_gone(error):
+                raise
             return None
         return item
