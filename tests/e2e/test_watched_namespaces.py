@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from azure_batch_kubectl.cli import plugin as commands
 from e2e.test_helm import CHART, NAME, Release
 from localcluster import LocalCluster
 from stage import REPOSITORY, Emulator, samples, wait_until
@@ -61,6 +63,9 @@ def test_a_watched_namespace_that_is_deleted_waits_until_the_operator_has_rights
     gone = ("-n", TEAM, "get", "role,rolebinding", "--ignore-not-found", "-o", "name")
     wait_until(lambda: not cluster.kubectl(*gone).stdout, "Kubernetes deletes the operator's Role", 60)
     assert _remaining(release), "the operator cannot remove its finalizers"
+
+    told = CliRunner().invoke(commands, ["doctor", "-n", TEAM, "--kubeconfig", str(cluster.kubeconfig)]).stdout
+    assert f"fault namespace {TEAM} is being deleted, and Deployment {NAME}/{NAME} has no rights in it" in told
 
     release.helm("upgrade", NAME, str(CHART), "--reset-then-reuse-values", "--set-json", "watchNamespaces=[]")
     release.roll_out()

@@ -20,6 +20,7 @@ _ON_ITS_WAY = frozenset(
         "Creating", "Submitting", "Updating", "Deleting", "Adopting", "Enabling", "Disabling", "Terminating", "Suspending",
         "Retrying", "Resizing", "Connecting", "InternalError", "ObservationFailed", "APIServerRefused", "DeletedByOthers",
         "Throttled", "Completing", "NoAnswer", "ServiceFailed", "ConnectionFailed", "KeyRefused", "AccountNotReady",
+        "AuthorityUnreachable",
     }
 )  # fmt: skip
 """Reasons that pass by themselves: long after everything was healed, none of them holds any more."""

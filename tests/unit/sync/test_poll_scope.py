@@ -425,3 +425,19 @@ async def test_a_job_that_goes_between_the_list_and_its_count_is_no_trouble() ->
         await asyncio.sleep(1)
         await scene.poll()
     assert not scene.mirror.problems
+
+
+@pytest.mark.parametrize(
+    ("scope", "text"),
+    [
+        (Scope("the task counts of job", "j0"), "the task counts of job 'j0'"),
+        (Scope("the images and applications of the account", ""), "the images and applications of the account"),
+    ],
+)
+def test_what_could_not_be_read_is_named_without_an_empty_id(
+    scope: Scope, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def nothing(_: News) -> None: ...
+
+    Troubles().failed(Step(scope, nothing), FAILED, 0.0)
+    assert caplog.messages[-1].startswith(f"Could not read {text}: ")
