@@ -98,6 +98,7 @@ class Seen:
         accounts: the BatchAccounts of the namespace.
         secrets: keys of the Secrets that they name, by name; None for one that there is not.
         reaches: what the operators may do where they watch; None if the user may not ask for that.
+        namespace: of the user.
     """
 
     kubernetes: tuple[int, int]
@@ -110,6 +111,7 @@ class Seen:
     accounts: Sequence[Object] | None = ()
     secrets: Mapping[str, frozenset[str] | None] = field(default_factory=dict)
     reaches: Sequence[Reach] | None = ()
+    namespace: str = ""
 
 
 def findings(seen: Seen) -> list[Finding]:
@@ -119,6 +121,7 @@ def findings(seen: Seen) -> list[Finding]:
         *_kinds(seen),
         *_operator(seen),
         *_reaches(seen.reaches),
+        *_unwatched(seen),
         *_rights(seen),
         *(finding for account in seen.accounts or () for finding in _account(account, seen.secrets)),
         *_no_accounts(seen),
@@ -260,6 +263,15 @@ def _reaches(reaches: Sequence[Reach] | None) -> Iterator[Finding]:
             yield Finding(Verdict.FAULT, text, remedy)
         else:
             yield Finding(Verdict.OK, f"{reach.who} has its permissions in {where}")
+
+
+def _unwatched(seen: Seen) -> Iterator[Finding]:
+    watched = {reach.namespace for reach in seen.reaches or ()}
+    if watched and not watched & {"", seen.namespace}:
+        text = f"no operator watches namespace {seen.namespace}, so objects in it are neither reconciled nor deleted"
+        yield Finding(
+            Verdict.NOTE, text, f"add it to watchNamespaces, which has {_some(sorted(watched), 'namespaces')}"
+        )
 
 
 def _rights(seen: Seen) -> Iterator[Finding]:

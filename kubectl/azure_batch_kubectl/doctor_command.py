@@ -153,6 +153,7 @@ async def seen(cluster: Cluster) -> Seen:
         accounts,
         await _secrets(cluster, accounts or []),
         await _if_allowed(lambda: _reaches(cluster, deployments or [])),
+        cluster.namespace,
     )
 
 

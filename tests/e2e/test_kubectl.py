@@ -241,6 +241,10 @@ def test_doctor(stage: Stage, run: Run) -> None:
     (note,) = [line for line in good.stdout.splitlines() if not line.startswith("ok ")]
     alone = "Deployment azure-batch-operator/azure-batch-operator has no available replica: "
     assert note.startswith(f"note  {alone}an operator works from elsewhere, because BatchAccount main was reached at 2")
+    assert (
+        "ok    Deployment azure-batch-operator/azure-batch-operator has its permissions in all namespaces"
+        in good.stdout
+    )
     assert good.exit_code == 0
     assert f"ok    BatchAccount main is reached at {stage.emulator.endpoint}" in good.stdout
     stage.kubectl("patch", "secret", "main-key", "-p", '{"stringData":{"key":"d3Jvbmc="}}')

@@ -203,7 +203,30 @@ ROLES = "apply its roles of this version (docs/install.md, Permissions of the op
     ],
 )  # fmt: skip
 def test_the_rights_of_the_operator_where_it_watches(reach: Reach, says: list[str]) -> None:
-    assert told(replace(GOOD, reaches=[reach])) == says
+    assert told(replace(GOOD, reaches=[reach], namespace=reach.namespace)) == says
+
+
+@pytest.mark.parametrize(
+    ("watched", "says"),
+    [
+        (["here"], []),
+        ([""], []),
+        (["team-a", "here"], []),
+        ([], []),
+        (
+            ["team-b", "team-a"],
+            [
+                (
+                    "note: no operator watches namespace here, so objects in it are neither reconciled nor deleted: add it to "
+                    "watchNamespaces, which has team-a and team-b"
+                )
+            ],
+        ),
+    ],
+)
+def test_a_namespace_that_no_operator_watches_is_named(watched: list[str], says: list[str]) -> None:
+    reaches = [Reach(OPERATOR, namespace, "Active", ()) for namespace in watched]
+    assert told(replace(GOOD, reaches=reaches, namespace="here")) == says
 
 
 def test_rights_that_the_user_may_not_ask_about_are_no_fault() -> None:
