@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from azure_batch_kubectl.cli import plugin as commands
-from e2e.test_helm import CHART, NAME, Release
+from e2e.test_helm import CHART, NAME, Release, page_values
 from localcluster import LocalCluster
 from stage import REPOSITORY, Emulator, samples, wait_until
 
@@ -69,7 +69,7 @@ def test_a_watched_namespace_that_is_deleted_waits_until_the_operator_has_rights
 
     release.helm("upgrade", NAME, str(CHART), "--reset-then-reuse-values", "--set-json", "watchNamespaces=[]")
     release.roll_out()
-    cluster.kubectl("wait", "--for=delete", f"namespace/{TEAM}", "--timeout=180s")
+    cluster.kubectl("wait", "--for=delete", f"namespace/{TEAM}", "--timeout=400s")
     assert _pools(emulator) == 0
 
 
@@ -100,3 +100,34 @@ def test_from_helm_to_kustomize_and_back(bare: LocalCluster) -> None:
     helm("install", NAME, str(CHART), "--take-ownership")
     crds = json.loads(bare.kubectl("get", "crd", "-o", "json").stdout)["items"]
     assert {each["metadata"]["labels"]["app.kubernetes.io/managed-by"] for each in crds} == {"Helm"}
+
+
+def test_a_team_without_rights_in_the_cluster_installs_the_chart(bare: LocalCluster) -> None:
+    """docs/install.md: administrators apply what grants rights; the API server lets nobody grant what they do not have."""
+    values = page_values("install.md", "## Permissions of the operator")
+    [team] = values["watchNamespaces"]
+    bare.kubectl("create", "namespace", team)
+    bare.kubectl("-n", team, "create", "rolebinding", "people", "--clusterrole=admin", "--user=person")
+    may = ("-n", team, "auth", "can-i", "create", "deployments", "--as=person")
+    wait_until(lambda: bare.kubectl(*may, check=False).stdout.strip() == "yes", "the role is aggregated", 60)
+    bare.kubectl("apply", "--server-side", "-k", str(REPOSITORY / "crds"))
+
+    def installs(**changed: Any) -> str:
+        done = bare.helm(
+            "install", NAME, str(CHART), "-n", team, "-f", "-", "--kube-as-user=person",
+            input=json.dumps(values | changed), check=False,
+        )  # fmt: skip
+        return done.stderr if done.returncode else ""
+
+    assert "attempting to grant RBAC permissions not currently held" in installs(rbac={"create": True})
+    bare.helm("uninstall", NAME, "-n", team, "--ignore-not-found")
+    on = {name: {"create": True} for name in ("rbac", "userRoles", "admissionPolicy")}
+    shown = [f"--show-only=templates/{name}.yaml" for name in ("rbac", "userroles", "admissionpolicy")]
+    arguments = ("template", NAME, str(CHART), "-n", team, "-f", "-", *shown)
+    granted = bare.helm(*arguments, input=json.dumps(values | on)).stdout
+    bare.kubectl("apply", "--server-side", "-f", "-", input=granted)
+    assert installs() == ""
+    account = f"system:serviceaccount:{team}:{NAME}"
+    for right in (("patch", "batchjobs.azurebatch.io", "--subresource=status"), ("list", "batchpools.azurebatch.io")):
+        asked = bare.kubectl("-n", team, "auth", "can-i", *right, f"--as={account}", check=False)
+        assert asked.stdout.strip() == "yes", right
