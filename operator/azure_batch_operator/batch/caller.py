@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from azure_batch_operator.batch import paging
+from azure_batch_operator.batch.errors import IncompleteListError
 from azure_batch_operator.batch.models.base import Model
 from azure_batch_operator.batch.operations import OPERATIONS
 from azure_batch_operator.batch.requests import Priority, Request, build
@@ -51,16 +52,22 @@ class Listing:
         """The pages, as lists of objects; a page may be empty."""
         return self._pages(paging.read_page)
 
-    def _pages(
-        self, read: Callable[[Response, str, tuple[str, ...]], tuple[list[T], str | None]]
+    async def _pages(
+        self, read: Callable[[Response, str, tuple[str, ...], list[str]], tuple[list[T], str | None]]
     ) -> AsyncIterator[list[T]]:
+        """The pages; after the last one an error if items were skipped, since the list lacks what is there."""
+        operation, dropped = self._request.operation.id, list[str]()
+
         async def send(request: Request) -> tuple[list[T], str | None]:
-            operation = request.operation.id
             return await self._transport.send(
-                request, self._limits, lambda response: read(response, operation, self._needed)
+                request, self._limits, lambda response: read(response, operation, self._needed, dropped)
             )
 
-        return paging.pages(send, self._request, self._transport.origin)
+        async for page in paging.pages(send, self._request, self._transport.origin):
+            yield page
+        if dropped:
+            text = f"the list is incomplete, because items of it cannot be read ({len(dropped)}; first: {dropped[0]})"
+            raise IncompleteListError(text, operation=operation)
 
     def __aiter__(self) -> AsyncIterator[JsonObject]:
         return paging.items(self.pages())

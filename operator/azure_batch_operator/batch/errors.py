@@ -264,6 +264,10 @@ class MalformedResponseError(TransientError):
     """The response is not one of the service; what the service did is unknown."""
 
 
+class IncompleteListError(MalformedResponseError):
+    """A list was read to its end, but some of its items could not be read: the others count, and what it lacks may be there."""
+
+
 def unanswered(error: BatchError) -> bool:
     """Whether the attempt may have had an effect, or may still have one, although it failed."""
     match error:

@@ -17,20 +17,26 @@ from azure_batch_operator.batch.wire import W, attributes, build, decode_page
 T = TypeVar("T")
 
 
-def read_page(response: Response, operation: str, needed: tuple[str, ...] = ()) -> tuple[list[JsonObject], str | None]:
+def read_page(
+    response: Response, operation: str, needed: tuple[str, ...] = (), dropped: list[str] | None = None
+) -> tuple[list[JsonObject], str | None]:
     """Read a response as a page: its items, each of which must have the `needed` members, and the link to the next page."""
-    return page(json_object(response, operation), response, operation, needed)
+    return page(json_object(response, operation), response, operation, needed, dropped)
 
 
 def read_typed(
-    struct: type[W], response: Response, operation: str, needed: tuple[str, ...] = ()
+    struct: type[W],
+    response: Response,
+    operation: str,
+    needed: tuple[str, ...] = (),
+    dropped: list[str] | None = None,
 ) -> tuple[list[W], str | None]:
     """The same with items as structs; only a page that does not match the API is read as JSON objects."""
     if is_json(response) and (found := decode_page(struct, response.body)) is not None:
         names = attributes(struct, needed)
         if not any(getattr(item, name) is None for name in names for item in found.value):
             return found.value, found.link or None
-    items, link = read_page(response, operation, needed)
+    items, link = read_page(response, operation, needed, dropped)
     return [build(struct, item) for item in items], link
 
 

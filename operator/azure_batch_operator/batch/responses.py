@@ -245,9 +245,16 @@ def shaped(value: JsonObject, response: Response, operation: str, needed: Sequen
 
 
 def page(
-    body: JsonObject, response: Response, operation: str, needed: Sequence[str] = ()
+    body: JsonObject,
+    response: Response,
+    operation: str,
+    needed: Sequence[str] = (),
+    dropped: list[str] | None = None,
 ) -> tuple[list[JsonObject], str | None]:
     """Items and next link of one page of a list. A page may have a link without items, and items without a link.
+
+    Args:
+        dropped: where to note items that cannot be read, and why; without it one such item makes the whole page malformed.
 
     Raises:
         MalformedResponseError: the body is not a page, or an item lacks one of the `needed` members. An object without `value` is
@@ -260,8 +267,27 @@ def page(
     if link is not None and not isinstance(link, str):
         raise malformed("the link to the next page is not a string", response, operation)
     if operation in RESULTS and operation != _ADD_TASKS:
-        items = [shaped(item, response, operation, needed) for item in items]
+        items = [item for item in items if _is_kept(item, response, operation, needed, dropped)]
     return items, link or None
+
+
+def _is_kept(
+    item: JsonObject, response: Response, operation: str, needed: Sequence[str], dropped: list[str] | None
+) -> bool:
+    """Bring an item of a page into shape; False for one that cannot be read and is noted in `dropped`."""
+    try:
+        shaped(item, response, operation, needed)
+    except MalformedResponseError as error:
+        if dropped is None:
+            raise
+        dropped.append(error.message)
+        if len(_TOLD) < _MAX_TOLD and (operation, error.message) not in _TOLD:
+            _TOLD.add((operation, error.message))
+            logger.warning(
+                "%s returned an item that is skipped: %s [%s]", operation, error.message, response.request_id
+            )
+        return False
+    return True
 
 
 _ADD_TASKS = "Tasks_CreateTaskCollection"

@@ -118,6 +118,13 @@ def test_an_invalid_page_is_malformed(body: bytes, words: str) -> None:
         read_typed(wire.Task, Response(200, HEADERS, body), "Tasks_ListTasks", ("id",))
 
 
+def test_an_item_that_cannot_be_read_is_skipped_where_that_is_noted() -> None:
+    body = b'{"value":[{"id":"a"},{"state":"active"},{"id":"b"}]}'
+    dropped: list[str] = []
+    found, _ = read_typed(wire.Task, Response(200, HEADERS, body), "Tasks_ListTasks", ("id",), dropped)
+    assert ([task.id for task in found], dropped) == (["a", "b"], ["the response has no id"])
+
+
 def test_what_was_asked_for_must_be_there() -> None:
     """Whoever has not selected the state does without it."""
     body = b'{"value":[{"id":"a","state":"active"},{"id":"b","state":null}]}'

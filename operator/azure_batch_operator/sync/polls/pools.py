@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import AsyncIterable, Collection, Mapping
+from typing import Any, TypeVar
 
-from azure_batch_operator.batch import BatchClient, BatchError, is_gone
+from azure_batch_operator.batch import BatchClient, BatchError, IncompleteListError, is_gone
 from azure_batch_operator.batch.pool_wire import NodeCounts, Pool
 from azure_batch_operator.batch.wire import build
 from azure_batch_operator.reconcile.account.problems import judges_account
@@ -36,6 +36,9 @@ _MOVING = (
 _BRIEF = ("id", "state", "creationTime", "metadata")
 
 
+T = TypeVar("T")
+
+
 class PoolPoll(Poll):
     """Pools and node counts."""
 
@@ -43,18 +46,26 @@ class PoolPoll(Poll):
         super().__init__(client, mirror, interest)
         self._whole: dict[str, Mapping[str, Any]] = {}
         self._began = False
+        self._is_complete = True
+        """Whether the lists of this poll show all there is; if not, nothing is made of what they lack."""
 
     async def poll(self, news: News) -> None:
         """One list of pools, one of node counts, and one of the pools that were changed, if any."""
         began = clock()
         table, interest = self._mirror.pools, self._interest.pools
         wanted = self._wanted()
+        self._is_complete = True
         pools = await self._pools(wanted)
-        pools += await self._not_listed({str(pool["id"]).lower() for pool in pools}, wanted)
+        gone: set[str] = set()
+        pools += await self._not_listed({str(pool["id"]).lower() for pool in pools}, wanted, gone)
+        asked = None if self._is_complete else gone | {str(pool["id"]).lower() for pool in pools}
         counts: dict[str, NodeCounts] = {}
         if interest or self._interest.jobs:
-            listed = self._client.pools.list_node_counts(**options()).of(NodeCounts)
-            counts = {id: counts async for counts in listed if (id := counts.pool_id.lower()) in wanted}
+            self._is_complete = True
+            listed = await self._items(self._client.pools.list_node_counts(**options()).of(NodeCounts))
+            if not self._is_complete:
+                counts = {id: known for id, known in self._mirror.node_counts.items() if id in wanted}
+            counts |= {id: number for number in listed if (id := number.pool_id.lower()) in wanted}
         before, self._mirror.node_counts = self._mirror.node_counts, counts
         told = interest.keys() if table.first else ()
         known = {id: table.get(id) for id in interest}
@@ -68,7 +79,7 @@ class PoolPoll(Poll):
         for pool in whole:
             if (id := str(pool["id"]).lower()) in interest:
                 self._mirror.meet_pool(id, incarnation(pool))
-        for id in {*table.replace(began, whole, briefs=briefs), *told}:
+        for id in {*table.replace(began, whole, asked=asked, briefs=briefs), *told}:
             keys = interest.get(id, set())
             (news.moved if _moved(known.get(id, Absent.UNKNOWN), table.latest(id)) else news.changed).update(keys)
         for id, number in counts.items():
@@ -89,17 +100,19 @@ class PoolPoll(Poll):
         """All pools: those that are wanted whole, the others in brief."""
         if not self._began:
             # One list instead of two, as at the start nothing is known.
-            listed = self._client.pools.list(**options())
-            found = [pool if str(pool["id"]).lower() in wanted else _brief(pool) async for pool in listed]
+            listed = await self._items(self._client.pools.list(**options()))
+            found = [pool if str(pool["id"]).lower() in wanted else _brief(pool) for pool in listed]
             self._whole = {id: pool for pool in found if (id := str(pool["id"]).lower()) in wanted}
             self._began = True
             return found
-        found = [pool async for pool in self._client.pools.list(select=_MOVING, **options())]
+        found = await self._items(self._client.pools.list(select=_MOVING, **options()))
         stale = [pool for pool in found if self._is_stale(pool, wanted)]
         if stale:
             since = min(str(pool.get("lastModified") or "0001-01-01T00:00:00Z")[:19] for pool in stale)
-            changed = self._client.pools.list(filter=f"lastModified ge DateTime'{since}Z'", **options())
-            self._whole |= {id: pool async for pool in changed if (id := str(pool["id"]).lower()) in wanted}
+            changed = await self._items(
+                self._client.pools.list(filter=f"lastModified ge DateTime'{since}Z'", **options())
+            )
+            self._whole |= {id: pool for pool in changed if (id := str(pool["id"]).lower()) in wanted}
         here = {str(pool["id"]).lower(): incarnation(pool) for pool in found}
         # Nothing stays of an earlier pool of the same id.
         self._whole = {
@@ -107,26 +120,45 @@ class PoolPoll(Poll):
         }
         return [self._joined(pool) for pool in found]
 
-    async def _not_listed(self, found: Collection[str], wanted: Collection[str]) -> list[Mapping[str, Any]]:
+    async def _items(self, listed: AsyncIterable[T]) -> list[T]:
+        """The items of a list. One of another client that cannot be read is no trouble of the account (`_is_complete`)."""
+        items: list[T] = []
+        try:
+            async for item in listed:
+                items.append(item)  # noqa: PERF401 (what came before an error counts)
+        except IncompleteListError:
+            self._is_complete = False
+        return items
+
+    async def _not_listed(
+        self, found: Collection[str], wanted: Collection[str], gone: set[str]
+    ) -> list[Mapping[str, Any]]:
         """Pools that somebody asks for and that the list lacks although they were there: a list may lack what moves between pages.
 
-        Jobs go back to an old pool when the new one is gone, so that is asked of the pool itself.
+        Jobs go back to an old pool when the new one is gone, so that is asked of the pool itself. An incomplete list says nothing
+        of what it lacks, so all that is wanted is asked for then.
+
+        Args:
+            gone: gets the ids of those that a GET did not find.
         """
         result: list[Mapping[str, Any]] = []
-        for id in self._interest.pools:
+        for id in self._interest.pools if self._is_complete else wanted:
             known = self._mirror.pools.latest(id)
-            if known is None or id in found or known.get("state") == "deleting":
+            if id in found or (self._is_complete and (known is None or known.get("state") == "deleting")):
                 continue
             pool = known
             try:
-                pool = await self._client.pools.get(str(known["id"]), **options())
+                pool = await self._client.pools.get(str(known["id"]) if known else id, **options())
             except BatchError as error:
                 if is_gone(error):
+                    gone.add(id)
                     continue
                 if judges_account(error):
                     raise
                 # One pool that cannot be asked for is no evidence about the account: it is taken to be as it was.
-                logger.info("Pool %r is not in the list, and cannot be read: %s", known["id"], error)
+                logger.info("Pool %r is not in the list, and cannot be read: %s", id, error)
+            if pool is None:
+                continue
             if id in wanted:
                 self._whole[id] = pool
             result.append(pool if id in wanted else _brief(pool))

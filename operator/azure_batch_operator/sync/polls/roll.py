@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any
 
 from azure_batch_operator.api.resource import Key
-from azure_batch_operator.batch import BatchError, InvalidRequestError, NotFoundError, is_gone
+from azure_batch_operator.batch import BatchError, IncompleteListError, InvalidRequestError, NotFoundError, is_gone
 from azure_batch_operator.reconcile.account.problems import judges_account
 from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.sync.mirror import RemoteTable
@@ -94,7 +94,8 @@ class Roll:
         self._unread = set()
         briefs: dict[str, Item] = {}
         if others is not None or len(wanted) > PER_LIST:
-            async for item in self._listed(OPEN):
+            # What an incomplete list lacks is asked for below, as what a complete one lacks.
+            for item in await self._items(OPEN, []):
                 id = str(item["id"]).lower()
                 if id in wanted:
                     found[id] = item
@@ -145,12 +146,23 @@ class Roll:
     async def _by_id(self, ids: Iterable[str]) -> AsyncIterator[Item]:
         for chunk in chunks(ids):
             try:
-                items = [item async for item in self._listed(id_filter(chunk))]
+                items = await self._items(id_filter(chunk), chunk)
             except InvalidRequestError:
                 # A service that does not take such a filter is asked one by one.
                 items = [item for id in chunk if (item := await self._asked_for(id)) is not None]
             for item in items:
                 yield item
+
+    async def _items(self, filter: str, named: Iterable[str]) -> list[Item]:
+        """The items of a list; of an incomplete one with those of the named ones that it lacks and a GET shows."""
+        items: list[Item] = []
+        try:
+            async for item in self._listed(filter):
+                items.append(item)  # noqa: PERF401 (what came before an error counts)
+        except IncompleteListError:
+            found = {str(item["id"]).lower() for item in items}
+            items += [there for id in named if id not in found and (there := await self._asked_for(id)) is not None]
+        return items
 
     async def _one(self, id: str) -> Item | None:
         try:
