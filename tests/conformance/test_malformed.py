@@ -284,6 +284,43 @@ def test_numbers_in_what_is_stored_unread_are_kept_or_refused(
         assert served["resourceTags"] == {"a": [number]}
 
 
+@pytest.mark.parametrize(
+    ("token", "status"),
+    [
+        ("1e20", 201),
+        ("1.5e300", 201),
+        ("-1E+19", 201),
+        ("18446744073709551616.0", 201),
+        ("9223372036854775808e0", 201),
+        ("9223372036854775807", 201),
+        ('"18446744073709551616"', 201),
+        ("18446744073709551616", 400),
+        ("-9223372036854775809", 400),
+        ("1" + "0" * 300, 400),
+    ],
+)
+@pytest.mark.parametrize("place", ["settings", "resourceTags"])
+def test_a_double_that_is_stored_unread_has_the_range_of_a_double(
+    emulator: EmulatorThread, place: str, token: str, status: int
+) -> None:
+    """An integer is what is written like one: neither a fraction nor an exponent."""
+    stored = {"x": "TOKEN"}
+    extension = {"name": "e", "publisher": "p", "type": "t", "settings": stored}
+    body = POOL_BODY | ({"resourceTags": stored} if place == "resourceTags" else {})
+    if place == "settings":
+        body["virtualMachineConfiguration"] = POOL_BODY["virtualMachineConfiguration"] | {"extensions": [extension]}
+    answer = signed(emulator, "POST", "/pools", json.dumps(body).replace('"TOKEN"', token).encode())
+    assert answer.status == status
+    if status == 400:
+        values = refused(answer, 400, "InvalidPropertyValue")
+        assert values["PropertyName"] == place
+        return
+    served = json.loads(signed(emulator, "GET", f"/pools/{POOL_BODY['id']}").body)
+    if place == "settings":
+        served = served["virtualMachineConfiguration"]["extensions"][0]
+    assert served[place] == {"x": json.loads(token)}
+
+
 def nested(depth: int) -> Any:
     value: Any = {}
     for _ in range(depth):

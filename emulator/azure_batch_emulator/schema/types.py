@@ -176,9 +176,7 @@ class Anything:
 
 
 def _too_large(found: Any) -> bool:
-    """Whether it is a whole number that cannot be kept; the parser has rounded those of more than 64 bits to doubles."""
-    if isinstance(found, float):
-        return found.is_integer() and abs(found) >= 2**63
+    """Whether it is an integer of more than 64 bits; the parser of bodies turns no integer into a double."""
     return isinstance(found, int) and not -(2**63) <= found < 2**63
 
 

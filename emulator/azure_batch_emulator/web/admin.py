@@ -20,6 +20,7 @@ from azure_batch_emulator.engine.transitions import IllegalTransitionError
 from azure_batch_emulator.executors.simulated import SimulatedExecutor, SimulationRule
 from azure_batch_emulator.schema import orders
 from azure_batch_emulator.web.door import Bodies
+from azure_batch_emulator.web.exact_json import parse_json
 from azure_batch_emulator.web.routes import ROUTES
 from azure_batch_emulator.web.server import Server
 from azure_batch_emulator.wire.errors import BatchError, resource_error
@@ -63,8 +64,8 @@ async def _read(server: Server, request: web.BaseRequest, bodies: Bodies) -> tup
     """The account that a call is about, and its body."""
     raw = await bodies.read(request)
     try:
-        body = orjson.loads(raw) if raw.strip() else {}
-    except orjson.JSONDecodeError as error:
+        body = parse_json(raw) if raw.strip() else {}
+    except ValueError as error:
         raise ValueError(f"the body is not JSON: {error}") from None
     if not isinstance(body, dict):
         raise ValueError("the body must be a JSON object")  # noqa: TRY004 - a value that the caller sent

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-import orjson
-
 from azure_batch_emulator.engine.service import BatchService
 from azure_batch_emulator.schema.types import Struct, unknown_property
 from azure_batch_emulator.schema.versions import DEFAULT, Version
 from azure_batch_emulator.web import conditions
+from azure_batch_emulator.web.exact_json import parse_json
 from azure_batch_emulator.web.faults import Partial
 from azure_batch_emulator.web.filters import Fields, Predicate, compile_filter
 from azure_batch_emulator.web.query import Query, select
@@ -76,8 +75,8 @@ class Request:
         if not self.body.strip():
             raise invalid_body("The request body is empty.")
         try:
-            parsed = orjson.loads(self.body)
-        except orjson.JSONDecodeError:
+            parsed = parse_json(self.body)
+        except ValueError:
             raise invalid_body("The request body is not valid JSON.") from None
         if not isinstance(parsed, dict):
             raise invalid_body("The request body must be an object.")

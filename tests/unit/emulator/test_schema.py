@@ -133,7 +133,7 @@ def test_properties_without_a_schema_are_known() -> None:
     deep: Any = 1
     for _ in range(DEEPEST + 1):
         deep = [deep]
-    for value in (deep, {"a": [2**63]}, -(2**63) - 1, 2.0**64, -(2.0**63)):
+    for value in (deep, {"a": [2**63]}, -(2**63) - 1, 2**64, -(2**64)):
         with pytest.raises(BatchError, match="400"):
             Anything().accept("settings", value)
     assert Anything().accept("settings", deep[0]) == deep[0]
