@@ -256,6 +256,10 @@ class Job:
                 tasks.failed += sign
                 slots.failed += amount
 
+    def label(self) -> str:
+        """What the log calls it."""
+        return f"the job {self.id}"
+
     @property
     def directory(self) -> str:
         """Where the job's tasks have their directories, below a node's root (docs/azure-batch.md#job-schedules)."""
@@ -336,6 +340,10 @@ class Task:
         """The accepted body as the service returns it."""
         return self.spec | {"id": self.id, "commandLine": self.command_line}
 
+    def label(self) -> str:
+        """What the log calls it."""
+        return f"the task {self.job.id}/{self.id}"
+
     @property
     def directory(self) -> str:
         return f"{self.job.directory}/{self.id}"
@@ -409,6 +417,10 @@ class Run:
     done: bool = False
     name: str = ""
     started: int | None = None
+
+    def label(self) -> str:
+        """What the log calls it."""
+        return f"the run {self.name}"
 
 
 @dataclass(slots=True, eq=False)

@@ -9,6 +9,7 @@ from azure_batch_emulator.engine.entities import Job, JobTaskRecord, Node, Run, 
 from azure_batch_emulator.engine.events import Events
 from azure_batch_emulator.engine.state import AccountState
 from azure_batch_emulator.executors.base import RunRequest, RunResult
+from azure_batch_emulator.isolation import for_each
 
 # Nobody waits longer for a release task: its limit is no longer than that.
 _PATIENCE = 900.0
@@ -77,8 +78,7 @@ class JobTasks:
 
     def came_up(self, node: Node) -> None:
         """A node is back from its reboot: release tasks that waited for that run, again if it had interrupted them."""
-        for job_task in self._waiting.pop(node, ()):
-            job_task.launch()
+        for_each(self._state.clock, self._waiting.pop(node, ()), _JobTask.launch)
 
     def release(self, job: Job) -> int:
         """End the preparation tasks of a job, and start the release task on every node where tasks of the job have run.
@@ -110,8 +110,7 @@ class JobTasks:
 
     def lost(self, node: Node) -> None:
         """A node is as new, or gone: there is nothing to release on it any more."""
-        for job_task in self._waiting.pop(node, ()):
-            job_task.abandoned()
+        for_each(self._state.clock, self._waiting.pop(node, ()), _JobTask.abandoned)
 
     def abandon(self, run: Run) -> None:
         """The node goes away under a preparation or release task."""
@@ -278,11 +277,15 @@ class _JobTask:
         if outcome.failure is None or not self._spec["waitForSuccess"]:
             # As documented: where tasks do not wait for it, they run though it has failed.
             self._record.prepared = True
-            for task in waiting:
-                self._events.preparation_succeeded(task, self._node)
+            prepared = self._events.preparation_succeeded
+            for_each(self._state.clock, waiting, lambda task: prepared(task, self._node))
         else:
             self._record.failed = True
             self._events.preparation_failed(self._node, waiting)
+
+    def label(self) -> str:
+        """What the log calls it."""
+        return f"the {self._kind} task of the job {self._job.id}"
 
     @property
     def is_release(self) -> bool:

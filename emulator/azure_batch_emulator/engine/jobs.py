@@ -9,6 +9,7 @@ from azure_batch_emulator.engine.entities import Counts, Job, Task
 from azure_batch_emulator.engine.events import Events
 from azure_batch_emulator.engine.lag import Lagging
 from azure_batch_emulator.engine.state import AccountState
+from azure_batch_emulator.isolation import for_each
 from azure_batch_emulator.wire.errors import BatchError, invalid_property
 
 _MANAGER_PROPERTIES = frozenset({"killJobOnCompletion", "runExclusive", "allowLowPriorityNode"})
@@ -183,11 +184,11 @@ class Jobs:
         job.disable_option = option
         if job.state == "active":
             job.enter("disabling", now)
-        for task in self._running(job):
-            if option == "requeue" and task.run is not None:
-                self._tasks.requeue(task.run)
-            elif option == "terminate":
-                self._tasks.end(task, task_rules.ENDED_BY_USER)
+        if option == "requeue":
+            runs = [task.run for task in self._running(job) if task.run is not None]
+            for_each(self._state.clock, runs, self._tasks.requeue)
+        elif option == "terminate":
+            self._end_tasks(job, task_rules.ENDED_BY_USER)
         self.task_stopped(job)
 
     def enable(self, job: Job) -> None:
@@ -254,8 +255,7 @@ class Jobs:
         job.terminate_reason = reason
         job.last_modified = now
         self._stop_timers(job)
-        for task in self._running(job):
-            self._tasks.end(task, task_rules.JOB_ENDED)
+        self._end_tasks(job, task_rules.JOB_ENDED)
         job.after_release = "complete"
         job.releasing = self._job_tasks.release(job)
         if not job.releasing:
@@ -311,8 +311,7 @@ class Jobs:
         job_rules.check_allowed("delete", job.state)
         self._stop_timers(job)
         job.enter("deleting", self._state.clock.now())
-        for task in self._running(job):
-            self._tasks.end(task, task_rules.JOB_ENDED)
+        self._end_tasks(job, task_rules.JOB_ENDED)
         self._scheduler.leave(job)
         job.after_release = "delete"
         job.releasing += self._job_tasks.release(job)
@@ -330,6 +329,9 @@ class Jobs:
                 timer.cancel()
         job.wall_clock_timer = job.step_timer = job.completion_timer = None
         self._task_ages.forget(job)
+
+    def _end_tasks(self, job: Job, failure: dict[str, Any]) -> None:
+        for_each(self._state.clock, self._running(job), lambda task: self._tasks.end(task, failure))
 
     @staticmethod
     def _running(job: Job) -> list[Task]:

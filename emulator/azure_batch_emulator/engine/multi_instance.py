@@ -12,6 +12,7 @@ from azure_batch_emulator.engine.placement import can_run
 from azure_batch_emulator.engine.pool_rules import cores_of
 from azure_batch_emulator.engine.state import AccountState
 from azure_batch_emulator.executors.base import RunRequest, RunResult
+from azure_batch_emulator.isolation import for_each
 
 
 class MultiInstance:
@@ -64,10 +65,12 @@ class MultiInstance:
 
     def preparation_failed(self, node: Node, waiting: list[Task]) -> None:
         """The job preparation task failed on one of the nodes of tasks: they are tried elsewhere."""
-        for task in waiting:
-            coordination = self._coordinations.get(task.run.serial) if task.run is not None else None
-            if coordination is not None and node in coordination.nodes:
-                self._tasks.return_to_queue(task)
+        for_each(self._state.clock, waiting, lambda task: self._preparation_failed(node, task))
+
+    def _preparation_failed(self, node: Node, task: Task) -> None:
+        coordination = self._coordinations.get(task.run.serial) if task.run is not None else None
+        if coordination is not None and node in coordination.nodes:
+            self._tasks.return_to_queue(task)
 
     def end(self, run: Run) -> None:
         """The primary's try is over: so are its coordination commands and what they have started, and the subtasks."""

@@ -7,10 +7,11 @@ import math
 from typing import Any
 
 from azure_batch_emulator.engine import ports, timings, transitions
-from azure_batch_emulator.engine.entities import TASK_KINDS, Node, Pool
+from azure_batch_emulator.engine.entities import TASK_KINDS, Node, Pool, Run
 from azure_batch_emulator.engine.events import Events
 from azure_batch_emulator.engine.start_task import StartTask
 from azure_batch_emulator.engine.state import AccountState
+from azure_batch_emulator.isolation import for_each
 from azure_batch_emulator.wire.errors import BatchError, resource_error
 
 _BUSY_STATES = {
@@ -228,19 +229,18 @@ class Nodes:
         self.update_activity(node)
 
     def _end_tasks(self, node: Node, option: str) -> None:
-        for run in list(node.runs.values()):
-            if run.kind in TASK_KINDS and option == "requeue":
-                self._tasks.requeue(run)
-            elif run.kind in TASK_KINDS and option == "terminate":
-                self._tasks.end_run(run)
+        if option in ("requeue", "terminate"):
+            end = self._tasks.requeue if option == "requeue" else self._tasks.end_run
+            for_each(self._state.clock, [run for run in node.runs.values() if run.kind in TASK_KINDS], end)
 
     def _end_others(self, node: Node) -> None:
         """End what runs beside tasks: start, preparation and release tasks."""
-        for run in list(node.runs.values()):
-            if run.kind not in TASK_KINDS:
-                self._job_tasks.abandon(run)
-                run.detached = True
-                self._runs.kill(run)
+        for_each(self._state.clock, [run for run in node.runs.values() if run.kind not in TASK_KINDS], self._end_other)
+
+    def _end_other(self, run: Run) -> None:
+        self._job_tasks.abandon(run)
+        run.detached = True
+        self._runs.kill(run)
 
     def _drained(self, node: Node) -> None:
         action = node.after_drain
@@ -379,10 +379,10 @@ class Nodes:
         node.errors.append(resource_error(code, message, [("Message", message)], key="errorDetails"))
 
     def _lose_runs(self, node: Node) -> None:
-        for run in list(node.runs.values()):
-            if run.kind in TASK_KINDS:
-                self._tasks.requeue(run)
-            else:
-                self._job_tasks.abandon(run)
-                run.detached = True
-                self._runs.kill(run)
+        for_each(self._state.clock, list(node.runs.values()), self._lose_run)
+
+    def _lose_run(self, run: Run) -> None:
+        if run.kind in TASK_KINDS:
+            self._tasks.requeue(run)
+        else:
+            self._end_other(run)

@@ -6,6 +6,7 @@ from azure_batch_emulator.engine import ports
 from azure_batch_emulator.engine.entities import Job, Node, Pool, Task
 from azure_batch_emulator.engine.placement import can_run, choose_node, misfit
 from azure_batch_emulator.engine.state import AccountState
+from azure_batch_emulator.isolation import for_each
 
 
 class Scheduler:
@@ -52,18 +53,35 @@ class Scheduler:
             job for job in self.jobs_of_pool.get(pool.id.lower(), {}).values() if job.ready and job.state == "active"
         ]
         jobs.sort(key=lambda job: (-job.spec["priority"], job.created))
-        for job in jobs:
-            self._serve(job, pool, nodes)
-            if not nodes:
-                return
+        for_each(self._state.clock, jobs, lambda job: self._serve(job, pool, nodes))
 
     def _serve(self, job: Job, pool: Pool, nodes: list[Node]) -> None:
         """Start as many tasks of a job as fit; full nodes are taken out of the list."""
+        if not nodes:
+            return
+        skipped: list[Task] = []
+        waiting = len(job.ready)
+        try:
+            self._fill(job, pool, nodes, skipped)
+        except Exception:
+            # The task that raised waits no more; those behind it have their turn in another pass, unless none was taken.
+            if len(job.ready) + len(skipped) < waiting:
+                self.wake(pool)
+            raise
+        finally:
+            job.ready.give_back(skipped)
+            nodes[:] = [node for node in nodes if node.free_slots > 0]
+
+    def _fill(self, job: Job, pool: Pool, nodes: list[Node], skipped: list[Task]) -> None:
+        """Start as many tasks of a job as fit.
+
+        Args:
+            skipped: gets those that cannot start now, and that others may overtake.
+        """
         most = job.spec["maxParallelTasks"]
         pack = pool.spec["taskSchedulingPolicy"]["nodeFillType"] == "Pack"
         # Free slots by node, kept up to date by hand: asking all nodes again for each task would cost more than all else here.
         free = {node: node.free_slots for node in nodes if can_run(job, node)}
-        skipped: list[Task] = []
         while free and (most < 0 or job.counts.running < most):
             task = job.ready.take(max(free.values()))
             if task is None:
@@ -86,5 +104,3 @@ class Scheduler:
             else:
                 # Only a job manager task is choosy beyond slots, and there is one.
                 skipped.append(task)
-        job.ready.give_back(skipped)
-        nodes[:] = [node for node in nodes if node.free_slots > 0]

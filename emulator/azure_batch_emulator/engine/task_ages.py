@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 
 from azure_batch_emulator.engine import ports, task_rules, timings
-from azure_batch_emulator.engine.entities import Job
+from azure_batch_emulator.engine.entities import Job, Task
 from azure_batch_emulator.engine.state import AccountState
+from azure_batch_emulator.isolation import for_each
 
 DAY = 86_400.0
 _LIFE = (timings.TASK_LIFE_DAYS + 1) * DAY
@@ -62,6 +63,9 @@ class TaskAges:
                 break
             if task.state != "completed":
                 old.append(task)
-        for task in old:
-            if task.state != "completed":
-                self._tasks.end(task, task_rules.TOO_OLD)
+        for_each(self._state.clock, old, self._end)
+
+    def _end(self, task: Task) -> None:
+        # The end of another one may have ended it.
+        if task.state != "completed":
+            self._tasks.end(task, task_rules.TOO_OLD)

@@ -58,6 +58,9 @@ class TaskQueue(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         return heapq.merge(*self._lines.values(), key=lambda task: task.place)
 
+    def __len__(self) -> int:
+        return sum(map(len, self._lines.values()))
+
     def __bool__(self) -> bool:
         return any(self._lines.values())
 

@@ -11,6 +11,7 @@ from azure_batch_emulator.engine.events import Events
 from azure_batch_emulator.engine.shared_bodies import SharedBodies, folded
 from azure_batch_emulator.engine.state import AccountState
 from azure_batch_emulator.executors.base import RunRequest, RunResult
+from azure_batch_emulator.isolation import for_each
 from azure_batch_emulator.wire.durations import INFINITE
 from azure_batch_emulator.wire.errors import BatchError, resource_error
 
@@ -167,9 +168,8 @@ class Tasks:
 
     def preparation_failed(self, node: Node, waiting: list[Task]) -> None:
         """The preparation task failed on a node: its tasks are tried elsewhere."""
-        for task in waiting:
-            if task.run is not None and task.run.node is node:
-                self.return_to_queue(task)
+        here = [task for task in waiting if task.run is not None and task.run.node is node]
+        for_each(self._state.clock, here, self.return_to_queue)
 
     def launch(self, task: Task, more_variables: dict[str, str] | None = None) -> None:
         """Start the command of a task that has its node."""
@@ -280,12 +280,14 @@ class Tasks:
         job = task.job
         if not job.spec["usesTaskDependencies"]:
             return
-        for child_id in job.dependencies.satisfy(task.id):
-            child = job.tasks.get(child_id)
-            if child is not None and child.waiting:
-                child.waiting = False
-                if child.state == "active":
-                    self.enqueue(child)
+        children = filter(None, map(job.tasks.get, job.dependencies.satisfy(task.id)))
+        for_each(self._state.clock, children, self._release)
+
+    def _release(self, child: Task) -> None:
+        if child.waiting:
+            child.waiting = False
+            if child.state == "active":
+                self.enqueue(child)
 
     def _note_recent(self, task: Task, node: Node | None, now: int) -> None:
         if node is not None:

@@ -24,6 +24,7 @@ from azure_batch_emulator.executors.base import (
     RunRequest,
     RunResult,
 )
+from azure_batch_emulator.isolation import for_each
 
 _SLEEP = re.compile(r"\bsleep\s+([0-9]+(?:\.[0-9]+)?)")
 _EXIT = re.compile(r"\bexit\s+([0-9]+)|(?:^|[\s;'\"/])(false)(?:$|[\s;'\"])")
@@ -107,7 +108,7 @@ class SimulatedExecutor:
         if fails and rule.probability < 1.0:
             fails = self._random.random() < rule.probability
         exit_code = rule.exit_code if fails else 0
-        run = _SimulatedRun(self._clock, observer, seconds, exit_code, stays=request.leaves_services)
+        run = _SimulatedRun(self._clock, observer, request.run_id, seconds, exit_code, stays=request.leaves_services)
         if not self._beginning:
             self._beginning.plan(0.0)
         self._beginning.add(run)
@@ -115,16 +116,20 @@ class SimulatedExecutor:
 
     def _begin(self, runs: Sequence[_SimulatedRun]) -> None:
         """Begin what was started in this round of the loop; runs of the same length end with the same timer."""
+        for_each(self._clock, runs, _SimulatedRun.begin)
         ends: dict[float, _Group] = {}
         for run in runs:
-            if not run.begin():
+            if run.killed:
                 continue
             end = ends.get(run.seconds)
             if end is None:
-                end = ends[run.seconds] = _Group(self._clock, _come_to_end)
+                end = ends[run.seconds] = _Group(self._clock, self._come_to_end)
             end.add(run)
         for seconds, end in ends.items():
             end.plan(seconds)
+
+    def _come_to_end(self, runs: Sequence[_SimulatedRun]) -> None:
+        for_each(self._clock, runs, _SimulatedRun.come_to_end)
 
     def add_node(self, place: NodePlace) -> None:
         """Nothing to do: there are no directories."""
@@ -142,28 +147,45 @@ class SimulatedExecutor:
 
 
 class _SimulatedRun:
-    __slots__ = ("_clock", "_exit_code", "_killed", "_observer", "_over", "_started", "_stays", "group", "seconds")
+    __slots__ = (
+        "_clock",
+        "_exit_code",
+        "_observer",
+        "_over",
+        "_run_id",
+        "_started",
+        "_stays",
+        "group",
+        "killed",
+        "seconds",
+    )
 
-    def __init__(self, clock: Clock, observer: RunObserver, seconds: float, exit_code: int, *, stays: bool) -> None:
+    def __init__(
+        self, clock: Clock, observer: RunObserver, run_id: str, seconds: float, exit_code: int, *, stays: bool
+    ) -> None:
         self._clock = clock
         self._observer = observer
+        self._run_id = run_id
         self.seconds = seconds
         self._exit_code = exit_code
         self._stays = stays
         self._started: int | None = None
-        self._killed = self._over = False
+        self.killed = self._over = False
         self.group: _Group | None = None
 
-    def begin(self) -> bool:
-        """Whether it goes on then."""
-        if not self._killed:
+    def label(self) -> str:
+        """What the log calls it."""
+        return f"the run {self._run_id}"
+
+    def begin(self) -> None:
+        """The command starts, unless the run has been killed before."""
+        if not self.killed:
             self._started = self._clock.now()
             self._observer.on_started()
-        return not self._killed
 
     def come_to_end(self) -> None:
         """The time that the command takes is over."""
-        if self._killed:
+        if self.killed:
             return
         if self._stays and self._exit_code == 0:
             self._observer.on_returned()
@@ -173,18 +195,13 @@ class _SimulatedRun:
     def kill(self) -> None:
         if self.group is not None:
             self.group.leave(self)
-        self._killed = True
+        self.killed = True
         self._clock.call_later(0.0, self._finish, None)
 
     def _finish(self, exit_code: int | None) -> None:
         if not self._over:
             self._over = True
             self._observer.on_finished(RunResult(exit_code, started=self._started))
-
-
-def _come_to_end(runs: Sequence[_SimulatedRun]) -> None:
-    for run in runs:
-        run.come_to_end()
 
 
 class _Group:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import pytest
+
 from azure_batch_emulator.clock import ManualClock, Timer
 from azure_batch_emulator.executors.base import NodePlace, RunHandle, RunRequest, RunResult
 from azure_batch_emulator.executors.simulated import SimulatedExecutor
@@ -25,22 +27,28 @@ class CountingClock(ManualClock):
 
 @dataclass
 class Observer:
-    """Notes what it hears, and kills runs when it hears that its own has started."""
+    """Notes what it hears, and kills runs when it hears that its own has started; may raise when it hears something."""
 
     name: str
     heard: list[str]
     to_kill: list[RunHandle] = field(default_factory=list)
+    raises_when: str | None = None
+
+    def _hear(self, what: str) -> None:
+        self.heard.append(f"{self.name} {what}")
+        if what == self.raises_when:
+            raise LookupError(f"the observer of {self.name}")
 
     def on_started(self) -> None:
-        self.heard.append(f"{self.name} started")
+        self._hear("started")
         for handle in self.to_kill:
             handle.kill()
 
     def on_returned(self) -> None:
-        self.heard.append(f"{self.name} returned")
+        self._hear("returned")
 
     def on_finished(self, result: RunResult) -> None:
-        self.heard.append(f"{self.name} {result.exit_code}")
+        self._hear(f"{result.exit_code}")
 
 
 def stage() -> tuple[CountingClock, SimulatedExecutor, list[str]]:
@@ -48,9 +56,17 @@ def stage() -> tuple[CountingClock, SimulatedExecutor, list[str]]:
     return clock, SimulatedExecutor(clock, 1), []
 
 
-def start(executor: SimulatedExecutor, heard: list[str], name: str, command: str) -> tuple[RunHandle, Observer]:
-    observer = Observer(name, heard)
-    request = RunRequest(PLACE, f"w/{name}", command, lambda root: {}, f"job/{name}")
+def start(
+    executor: SimulatedExecutor,
+    heard: list[str],
+    name: str,
+    command: str,
+    *,
+    raises_when: str | None = None,
+    stays: bool = False,
+) -> tuple[RunHandle, Observer]:
+    observer = Observer(name, heard, raises_when=raises_when)
+    request = RunRequest(PLACE, f"w/{name}", command, lambda root: {}, f"job/{name}", leaves_services=stays)
     return executor.start(request, observer), observer
 
 
@@ -109,3 +125,18 @@ def test_runs_begin_also_after_the_timers_of_the_clock_were_called_off() -> None
     start(executor, heard, "new", "true")
     clock.advance(1.0)
     assert heard == ["new started", "new 0"]
+
+
+@pytest.mark.parametrize("says", ["started", "0", "returned"])
+def test_a_run_whose_observer_raises_does_not_stop_those_of_the_same_time(says: str) -> None:
+    clock, executor, heard = stage()
+    for name in ("before", "broken", "after"):
+        start(
+            executor, heard, name, "sleep 5", raises_when=says if name == "broken" else None, stays=says == "returned"
+        )
+    with pytest.raises(LookupError, match="the observer of broken") as caught:
+        clock.advance(10.0)
+    assert caught.value.__notes__ == ["The error concerns the run job/broken; the others continue."]
+    clock.advance(10.0)
+    last = "returned" if says == "returned" else "0"
+    assert heard == [f"{name} {word}" for word in ("started", last) for name in ("before", "broken", "after")]

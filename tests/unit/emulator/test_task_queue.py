@@ -44,7 +44,7 @@ def test_the_first_that_fits_is_taken_and_what_is_given_back_keeps_its_place(
             taken.append(fits)
             left = [task for task in left if task is not fits]
     assert list(queue) == left
-    assert bool(queue) == bool(left)
+    assert (len(queue), bool(queue)) == (len(left), bool(left))
     back = [task for task in expected if any(task is each for each in taken)]
     if back == taken:
         queue.give_back(taken)
