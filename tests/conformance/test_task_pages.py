@@ -193,6 +193,16 @@ def _reactivated(stage: StillService) -> None:
     stage.must("POST", "/jobs/job/tasks/fails/reactivate")
 
 
+def _reactivated_and_run_again(stage: StillService) -> None:
+    _reactivated(stage)
+    stage.clock.run_until(lambda: stage.service.task("job", "fails").state == "completed")
+
+
+def _created_again(stage: StillService) -> None:
+    stage.must("DELETE", "/jobs/job/tasks/succeeds")
+    stage.must("POST", "/jobs/job/tasks", {"id": "Succeeds", "commandLine": "sleep 1000"})
+
+
 def _requeued(stage: StillService) -> None:
     stage.must("POST", f"{stage.node_path}/reboot", {"nodeRebootOption": "requeue"})
 
@@ -208,7 +218,9 @@ CHANGES: dict[str, Callable[[StillService], Any]] = {
     "terminated before it ran": lambda stage: stage.must("POST", "/jobs/job/tasks/waits/terminate"),
     "terminated while it ran": lambda stage: stage.must("POST", "/jobs/job/tasks/runs/terminate"),
     "deleted": lambda stage: stage.must("DELETE", "/jobs/job/tasks/succeeds"),
+    "deleted and created again": _created_again,
     "reactivated": _reactivated,
+    "reactivated and run again": _reactivated_and_run_again,
     "requeued": _requeued,
     "run again": _rebooted_and_run_again,
     "tried again": lambda stage: stage.clock.run_until(lambda: stage.service.task("job", "tries").retry_count > 1),
@@ -261,3 +273,33 @@ def test_every_list_shows_what_has_just_changed(change: str) -> None:
         for more in ("", "&$select=id", "&$expand=stats"):
             listed = stage.must("GET", f"/jobs/job/tasks?$filter=state%20eq%20'{state}'{more}")["value"]
             assert [task["id"] for task in listed] == matching
+
+
+def test_a_task_that_is_created_again_between_two_lists_is_listed_as_the_new_one() -> None:
+    """With enough tasks of a kind for the fastest way to write them."""
+    stage = StillService()
+    stage.steady_pool(1, taskSlotsPerNode=2)
+    stage.must("POST", "/jobs", {"id": "job", "poolInfo": {"poolId": "pool"}})
+    value = [{"id": f"t{number:02d}", "commandLine": "exit 3"} for number in range(100)]
+    stage.must("POST", "/jobs/job/addtaskcollection", {"value": value})
+    stage.clock.run_until(lambda: stage.service.job("job").counts.completed == 100)
+
+    def listed(name: str) -> tuple[str, str, int | None, str]:
+        tasks = {task["id"]: task for task in stage.must("GET", "/jobs/job/tasks")["value"]}
+        assert len(tasks) == 100
+        task = tasks[name]
+        return task["state"], task["commandLine"], task["executionInfo"].get("exitCode"), task["creationTime"]
+
+    *first, created = listed("t07")
+    *other, created_other = listed("t08")
+    assert first == other == ["completed", "exit 3", 3]
+    stage.must("DELETE", "/jobs/job/tasks/t07")
+    stage.must("POST", "/jobs/job/tasks", {"id": "t07", "commandLine": "exit 4"})
+    stage.must("POST", "/jobs/job/tasks/t08/reactivate")
+    *second, created_again = listed("t07")
+    assert second == ["active", "exit 4", None]
+    assert created_again > created
+    assert listed("t08") == ("active", "exit 3", None, created_other)
+    stage.clock.run_until(lambda: stage.service.job("job").counts.completed == 100)
+    assert listed("t07") == ("completed", "exit 4", 4, created_again)
+    assert listed("t08") == ("completed", "exit 3", 3, created_other)
