@@ -1,6 +1,6 @@
 """The emulator with 100,000 simulated tasks: through addtaskcollection, to completion, and listed page by page.
 
-It runs as a process of its own, so that its memory and processor time can be told from the caller's. ``BENCH_TASKS=1000000`` takes
+It runs as a process of its own, so that its memory and CPU time can be told from the caller's. ``BENCH_TASKS=1000000`` takes
 another number of tasks.
 """
 
@@ -16,13 +16,14 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, field
 from email.utils import formatdate
 from pathlib import Path
 from statistics import median
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from measurement import Measurement
+from measurement import Measurement, cpu_seconds
 
 TASKS = int(os.environ.get("BENCH_TASKS", "100000"))
 PAGES = 100
@@ -104,41 +105,53 @@ def _measure(connection: Connection, pid: int) -> list[Measurement]:
     while connection.call("GET", f"/jobs/job/taskcounts?{VERSION}")["taskCounts"]["succeeded"] < TASKS:
         time.sleep(0.1)
     done = time.monotonic() - began
-    spent = _processor_seconds(pid)
+    spent = cpu_seconds(pid)
     status = Path(f"/proc/{pid}/status").read_text()
     peak = re.search(r"VmHWM:\s+(\d+) kB", status)
     assert peak is not None
-    small = _pages(connection, 10, PAGES)
-    before = _processor_seconds(pid)
-    large = _pages(connection, 1000, PAGES)
-    per_page = (_processor_seconds(pid) - before) * 1000 / min(PAGES, TASKS / 1000)
+    small = list_pages(connection, pid, 10, PAGES)
+    large = list_pages(connection, pid, 1000, PAGES)
     return [
         Measurement(f"{TASKS:,} tasks added", added, "s"),
         Measurement(f"{TASKS:,} tasks added and completed", done, "s", GOAL_SECONDS, smaller_is_better=True),
-        Measurement("processor time of the emulator", spent, "s"),
+        Measurement("CPU time of the emulator", spent, "s"),
         Measurement("peak memory", int(peak[1]) / 1024, "MiB", GOAL_MEBIBYTES, smaller_is_better=True),
-        Measurement("page of 10 out of them", small, "ms"),
-        Measurement("page of 1,000 out of them", large, "ms"),
+        Measurement("page of 10 out of them, median", median(small.taken), "ms"),
+        Measurement("page of 1,000 out of them, median", median(large.taken), "ms"),
         Measurement(
-            "processor time of the emulator for it", per_page, "ms", GOAL_PAGE_MILLISECONDS, smaller_is_better=True
+            f"CPU time of the emulator for it, median of {PAGES}",
+            median(large.cpu),
+            "ms",
+            GOAL_PAGE_MILLISECONDS,
+            smaller_is_better=True,
         ),
+        Measurement("CPU time of the emulator for it, minimum", min(large.cpu), "ms"),
     ]
 
 
-def _processor_seconds(pid: int) -> float:
-    """What a process has spent so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+@dataclass
+class Pages:
+    """Milliseconds for each page: those that passed, and those of the emulator's CPU."""
+
+    taken: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
 
 
-def _pages(connection: Connection, size: int, most: int) -> float:
-    """Median of milliseconds per page."""
-    taken = []
-    link = f"/jobs/job/tasks?{VERSION}&maxresults={size}"
-    while link and len(taken) < most:
+def list_pages(connection: Connection, pid: int, size: int, number: int) -> Pages:
+    """List the job, over and over, until there are so many pages.
+
+    What the emulator does after the last byte of a page counts for the next one.
+    """
+    pages = Pages()
+    first = f"/jobs/job/tasks?{VERSION}&maxresults={size}"
+    link = first
+    spent = cpu_seconds(pid)
+    while len(pages.taken) < number:
         began = time.monotonic()
         page = connection.call("GET", link)
-        taken.append((time.monotonic() - began) * 1000)
+        pages.taken.append((time.monotonic() - began) * 1000)
+        before, spent = spent, cpu_seconds(pid)
+        pages.cpu.append((spent - before) * 1000)
         following = urlsplit(page.get("odata.nextLink", ""))
-        link = f"{following.path}?{following.query}" if following.path else ""
-    return median(taken)
+        link = f"{following.path}?{following.query}" if following.path else first
+    return pages

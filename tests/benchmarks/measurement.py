@@ -1,16 +1,18 @@
 """One figure of a benchmark, and where some of them come from."""
 
-import os
+import time
 from dataclasses import dataclass
-from pathlib import Path
 
-_TICKS = os.sysconf("SC_CLK_TCK")
+_CPUCLOCK_SCHED = 2
+"""From Linux' `posix-timers_types.h`: the clock of what the scheduler has given to all threads of a process."""
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time that a process has taken so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    """CPU time that a process has taken so far, in steps of nanoseconds; those of `/proc/PID/stat` are 10 ms.
+
+    Python has no `clock_getcpuclockid`, so the number of the clock is made here as the C library makes it.
+    """
+    return time.clock_gettime(~pid << 3 | _CPUCLOCK_SCHED)
 
 
 @dataclass(frozen=True)
