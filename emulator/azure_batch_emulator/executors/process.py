@@ -125,17 +125,20 @@ class ProcessExecutor:
                 _LOG.warning("logs were not uploaded: %s", error)
 
     def _discard(self, directory: Path) -> None:
-        """Out of sight at once, off the disk in a while."""
-        self._trash.mkdir(parents=True, exist_ok=True)
-        # It may be a link or a file, and graves of an earlier emulator may be there.
-        grave = Path(tempfile.mkdtemp(dir=self._trash))
+        """Out of sight at once, off the disk in a while; what the disk does not let go stays."""
         try:
-            directory.rename(grave / "it")
-        except FileNotFoundError:
-            grave.rmdir()
-            return
+            self._trash.mkdir(parents=True, exist_ok=True)
+            # It may be a link or a file, and graves of an earlier emulator may be there.
+            grave = Path(tempfile.mkdtemp(dir=self._trash))
+            try:
+                directory.rename(grave / "it")
+            except FileNotFoundError:
+                grave.rmdir()
+                return
+            except OSError:
+                grave.rmdir()
+                raise
         except OSError as error:
-            grave.rmdir()
             _LOG.warning("%s was not removed: %s", directory, error.strerror)
             return
         self._spawn(asyncio.to_thread(_take_away, grave))

@@ -198,6 +198,27 @@ def test_leftovers_of_an_earlier_emulator_keep_nothing_alive(tmp_path: Path, lef
     assert list((tmp_path / ".trash").iterdir()) == []
 
 
+def test_what_the_disk_does_not_let_go_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The directory of one task or node stays, and whoever removes many of them continues."""
+
+    async def run() -> bool:
+        executor = ProcessExecutor(tmp_path, LoopClock())
+        await executor.start_up()
+        try:
+            executor.add_node(PLACE)
+            directory = executor.files.root(PLACE) / TASK
+            directory.mkdir(parents=True)
+            (tmp_path / ".trash").write_text("no directory")
+            executor.remove_directory(PLACE, TASK)
+            executor.remove_node(PLACE)
+            return directory.exists()
+        finally:
+            await executor.close()
+
+    assert asyncio.run(run()) is True
+    assert [record.getMessage().partition(" was not removed: ")[2] for record in caplog.records] == ["File exists"] * 2
+
+
 @pytest.mark.parametrize("name", ["x", "deep"])
 @pytest.mark.parametrize("moment", ["found", "opened"])
 def test_the_target_of_a_link_that_replaces_a_directory_is_not_deleted(
