@@ -26,6 +26,8 @@ async def test_a_retry_that_is_deleted_while_its_tasks_are_listed_fails_no_pass(
     stage.delete("bj", "more")
     stage.apply(again("more", "own"))
     await stage.until(lambda: stage.reason("bj", "more") == "RetryTasksPending", 10)
+    # An Event is posted in the background, after the status.
+    await stage.until(lambda: stage.events("bj", reason="RetryTasksPending"), 10)
     assert [event["type"] for event in stage.events("bj", reason="RetryTasksPending")] == ["Normal"]
     hold.release()
     await ended(stage, "more")
