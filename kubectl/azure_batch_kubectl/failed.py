@@ -8,7 +8,7 @@ from typing import Any
 from azure_batch_kubectl import objects
 from azure_batch_kubectl.objects import Object, command, condition, status
 from azure_batch_operator.api.kinds import Kind
-from azure_batch_operator.causes.commands import without_shell
+from azure_batch_operator.causes.commands import names_of, without_shell
 from azure_batch_operator.causes.remedies import of_code
 
 _TAIL = 400
@@ -101,7 +101,7 @@ def _hints(thing: Object, pool: Object | None) -> Iterator[str]:
 def _hint(info: Mapping[str, Any], task: Mapping[str, Any], pool: Object | None) -> Iterator[str]:
     code = str(info.get("code") or "").lower()
     if info.get("exitCode") or code in _NOT_LAUNCHED:
-        words = without_shell(str(task.get("commandLine") or ""))
+        words = without_shell(str(task.get("commandLine") or ""), names_of(task))
         if words is not None:
             yield words
     user = (task.get("userIdentity") or {}).get("username")

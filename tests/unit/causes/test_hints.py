@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
-from azure_batch_operator.causes.commands import without_shell
+from azure_batch_operator.causes.commands import names_of, without_shell
 from azure_batch_operator.causes.dependencies import Waiting
 from azure_batch_operator.causes.disabling import Disabler, disabler
 from azure_batch_operator.causes.evidence import Circle, Failed, Lost, Unfinished, Unmet
@@ -24,6 +25,14 @@ from azure_batch_operator.causes.remedies import of_code, of_resize
         ("python run.py >out.txt", ">"),
         ("tool --node=$AZ_BATCH_NODE_ID", "$AZ_BATCH_NODE_ID"),
         ('tool "${HOME}/x"', "${HOME}"),
+        ('tool "$AZ_BATCH_TASK_DIR/x"', "$AZ_BATCH_TASK_DIR"),
+        ("tool $col", "$col"),
+        ("bash a.sh && bash b.sh", "&&"),
+        ("bash a.sh -c && b", "&&"),
+        ("python bash.py | sh", "|"),
+        ("timeout 60 bash -c 'a && b' && c", "&&"),
+        ("cmd.py /x && cmd /c b", "&&"),
+        ('python "never closed" && x "y', "&&"),
     ],
 )
 def test_what_needs_a_shell_is_named(command: str, needed: str) -> None:
@@ -47,10 +56,44 @@ def test_what_needs_a_shell_is_named(command: str, needed: str) -> None:
         "grep a|b file",
         "tool '$HOME'",
         "tool a>b",
+        'Rscript -e "mean(df$col)"',
+        'perl -e "print $x"',
+        'timeout 60 bash -c "echo $AZ_BATCH_TASK_DIR && b"',
+        "bash -eo pipefail -c 'a | b' && c",
+        "bash -o pipefail -c a && b",
+        "busybox sh -c a && b",
+        r'"C:\Program Files\Git\bin\bash.exe" -c a && b',
+        "cmd /d /s /c a && b",
+        "powershell a; b",
+        'python "never closed && x',
+        r'python "escaped \" && x"',
     ],
 )
 def test_a_command_that_needs_no_shell_or_has_one_gets_no_hint(command: str) -> None:
     assert without_shell(command) is None
+
+
+def test_a_variable_in_quotes_counts_if_the_task_has_it() -> None:
+    task = {"environmentSettings": [{"name": "INPUT", "value": "x"}, {"name": "secret", "value": "y"}]}
+    assert "'$INPUT'" in (without_shell('tool "$OUTPUT $INPUT"', names_of(task)) or "")
+    assert without_shell('tool "$OUTPUT"', names_of(task)) is None
+    assert without_shell('tool "$INPUT"', names_of({})) is None
+
+
+def test_only_the_beginning_of_a_long_command_line_is_looked_at() -> None:
+    assert without_shell("tool " + "a " * 40_000 + "&& b") is None
+    assert "'&&'" in (without_shell("tool && b " + "a " * 40_000) or "")
+    assert without_shell("tool" + "a" * 4000 + " $AZ_BATCH_" + "x" * 4000) is None, "the name is cut in two"
+
+
+@pytest.mark.parametrize(
+    "part", ['\\"', "'", '"', "\\", "$", "${a", "&", "cmd ", "bash -o ", "sh - ", "-", ";", "\\\n", "a'\""]
+)
+def test_no_command_line_takes_long(part: str) -> None:
+    before = time.thread_time()
+    without_shell('x "' + part * (65_536 // len(part)))
+    without_shell("x " + part * (65_536 // len(part)))
+    assert time.thread_time() - before < 1  # a quadratic pattern takes seconds
 
 
 ACTS = {"onTaskFailure": "performExitOptionsJobAction", "stateTransitionTime": "2026-01-01T00:10:00.1234567Z"}
