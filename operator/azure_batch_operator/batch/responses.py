@@ -257,25 +257,25 @@ def page(
         dropped: where to note items that cannot be read, and why; without it one such item makes the whole page malformed.
 
     Raises:
-        MalformedResponseError: the body is not a page, or an item lacks one of the `needed` members. An object without `value` is
-            not a page: a list that ends with it would look complete.
+        MalformedResponseError: the body is not a page, or an item is not an object or lacks one of the `needed` members. An object
+            without `value` is not a page: a list that ends with it would look complete.
     """
     items = body.get("value")
     link = body.get("odata.nextLink")
-    if not isinstance(items, list) or not set(map(type, items)) <= {dict}:
+    if not isinstance(items, list):
         raise malformed("the response has no list of objects under 'value'", response, operation)
     if link is not None and not isinstance(link, str):
         raise malformed("the link to the next page is not a string", response, operation)
-    if operation in RESULTS and operation != _ADD_TASKS:
+    if operation != _ADD_TASKS or not set(map(type, items)) <= {dict}:
         items = [item for item in items if _is_kept(item, response, operation, needed, dropped)]
     return items, link or None
 
 
-def _is_kept(
-    item: JsonObject, response: Response, operation: str, needed: Sequence[str], dropped: list[str] | None
-) -> bool:
+def _is_kept(item: Any, response: Response, operation: str, needed: Sequence[str], dropped: list[str] | None) -> bool:
     """Bring an item of a page into shape; False for one that cannot be read and is noted in `dropped`."""
     try:
+        if not isinstance(item, dict):
+            raise malformed("an item under 'value' is not an object", response, operation)
         shaped(item, response, operation, needed)
     except MalformedResponseError as error:
         if dropped is None:

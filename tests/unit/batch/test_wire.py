@@ -118,11 +118,27 @@ def test_an_invalid_page_is_malformed(body: bytes, words: str) -> None:
         read_typed(wire.Task, Response(200, HEADERS, body), "Tasks_ListTasks", ("id",))
 
 
-def test_an_item_that_cannot_be_read_is_skipped_where_that_is_noted() -> None:
-    body = b'{"value":[{"id":"a"},{"state":"active"},{"id":"b"}]}'
+@pytest.mark.parametrize(
+    ("item", "why"),
+    [
+        (b'{"state":"active"}', "the response has no id"),
+        (b"null", "an item under 'value' is not an object"),
+        (b"7", "an item under 'value' is not an object"),
+        (b'["a"]', "an item under 'value' is not an object"),
+    ],
+)
+def test_an_item_that_cannot_be_read_is_skipped_where_that_is_noted(item: bytes, why: str) -> None:
+    response = Response(200, HEADERS, b'{"value":[{"id":"a"},' + item + b',{"id":"b"}]}')
     dropped: list[str] = []
-    found, _ = read_typed(wire.Task, Response(200, HEADERS, body), "Tasks_ListTasks", ("id",), dropped)
-    assert ([task.id for task in found], dropped) == (["a", "b"], ["the response has no id"])
+    found, _ = read_typed(wire.Task, response, "Tasks_ListTasks", ("id",), dropped)
+    assert ([task.id for task in found], dropped) == (["a", "b"], [why])
+    with pytest.raises(MalformedResponseError, match=why):
+        read_typed(wire.Task, response, "Tasks_ListTasks", ("id",))
+
+
+def test_results_of_added_tasks_that_are_not_objects_are_malformed() -> None:
+    with pytest.raises(MalformedResponseError, match="not an object"):
+        read_page(Response(200, HEADERS, b'{"value":[null]}'), "Tasks_CreateTaskCollection")
 
 
 def test_what_was_asked_for_must_be_there() -> None:
