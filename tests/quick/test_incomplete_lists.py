@@ -12,19 +12,21 @@ from support.stage import Stage, job, pool, sleeping
 
 
 def spoiled(id: str, without: str = "id") -> Callable[[bytes], bytes]:
-    """A list one item of which has no id, or no state."""
+    """A list one item of which has no id, or no state, or is null."""
 
     def change(answer: bytes) -> bytes:
         page = orjson.loads(answer)
-        for item in page["value"]:
-            if item.get("id") == id:
+        for place, item in enumerate(page["value"]):
+            if item.get("id") == id and without == "all":
+                page["value"][place] = None
+            elif item.get("id") == id:
                 item.pop(without, None)
         return orjson.dumps(page)
 
     return change
 
 
-@pytest.mark.parametrize("without", ["id", "state"])
+@pytest.mark.parametrize("without", ["id", "state", "all"])
 async def test_a_foreign_pool_that_cannot_be_read_holds_up_nobody(stage: Stage, without: str) -> None:
     await stage.ready_pool()
     stage.azure.post("/pools", pool_body("theirs", 0))
@@ -70,3 +72,20 @@ async def test_a_foreign_job_that_cannot_be_read_holds_up_nobody_and_keeps_its_p
     change.end()
     stage.azure.delete("/jobs/theirs")
     await stage.until(lambda: stage.gone("bp", "cpu"), 1800)
+
+
+async def test_a_job_with_a_task_that_cannot_be_read_says_so_and_no_other_waits(stage: Stage) -> None:
+    await stage.ready_pool()
+    change = stage.azure.change("/jobs/own/tasks", spoiled("t0"))
+    stage.apply(job("own", tasks=[{"id": "t0", "commandLine": "exit 1"}]), job("other", tasks=sleeping(1, 10)))
+    await stage.until(lambda: stage.phase("bj", "other") == "Succeeded", 900)
+
+    def reconciling(member: str) -> str:
+        return str(stage.condition("bj", "own", "Reconciling").get(member, ""))
+
+    await stage.until(lambda: reconciling("reason") == "ObservationFailed", 900)
+    assert "of job 'own' cannot be read: IncompleteList: " in reconciling("message")
+    assert stage.ready("bacc", "main")
+    change.end()
+    await stage.until(lambda: stage.phase("bj", "own") == "Failed", 900)
+    await stage.until(lambda: reconciling("reason") != "ObservationFailed", 900)
