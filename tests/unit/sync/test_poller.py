@@ -140,8 +140,8 @@ class Service:
 class Scene:
     """A poller with its surroundings."""
 
-    def __init__(self) -> None:
-        self.service, self.mirror, self.interest = Service(), Mirror(), Interest()
+    def __init__(self, service: Service | None = None) -> None:
+        self.service, self.mirror, self.interest = service or Service(), Mirror(), Interest()
         self.told: list[set[Key]] = []
         self.health: list[BatchError | None] = []
         self.poller = Poller(

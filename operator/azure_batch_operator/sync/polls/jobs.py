@@ -10,7 +10,7 @@ from typing import Any
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
-from azure_batch_operator.batch import BatchClient, InvalidRequestError
+from azure_batch_operator.batch import BatchClient, IncompleteListError, InvalidRequestError
 from azure_batch_operator.batch.wire import NO_COUNTS
 from azure_batch_operator.reconcile.ownership import marker_of
 from azure_batch_operator.reconcile.plan import Absent
@@ -72,12 +72,16 @@ class JobPoll(Poll):
         for chunk in chunks(sorted(pools)):
             named = " or ".join("executionInfo/poolId eq '" + id.replace("'", "''") + "'" for id in chunk)
             listed = self._client.jobs.list(filter=f"{OPEN} and ({named})", select=("id", "executionInfo"), **options())
-            async for job in listed:
-                if str(job["id"]).lower() not in self._interest.jobs:
-                    found |= {pool_of(job).lower()} - {""} or set(chunk)
-                if found.issuperset(chunk):
-                    # One of them is enough, however many there are.
-                    break
+            try:
+                async for job in listed:
+                    if str(job["id"]).lower() not in self._interest.jobs:
+                        found |= {pool_of(job).lower()} - {""} or set(chunk)
+                    if found.issuperset(chunk):
+                        # One of them is enough, however many there are.
+                        break
+            except IncompleteListError:
+                # A job that cannot be read may be on each of them.
+                found |= set(chunk)
         self._searched, self._elsewhere = frozenset(pools), frozenset(found)
 
     async def _got(self, id: str) -> Mapping[str, Any]:

@@ -10,8 +10,9 @@ owner finds them and an id is known to be taken.
 from __future__ import annotations
 
 import logging
+import math
 from collections import defaultdict
-from collections.abc import AsyncIterable, Collection, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Mapping
 from typing import Any, TypeVar
 
 from azure_batch_operator.batch import BatchClient, BatchError, IncompleteListError, is_gone
@@ -34,7 +35,8 @@ _MOVING = (
     "enableAutoScale", "autoScaleFormula", "autoScaleEvaluationInterval", "autoScaleRun", "creationTime", "metadata",
 )  # fmt: skip
 _BRIEF = ("id", "state", "creationTime", "metadata")
-
+_MAX_BY_ID = 20
+"""Pools that one poll asks for by id."""
 
 T = TypeVar("T")
 
@@ -48,6 +50,8 @@ class PoolPoll(Poll):
         self._began = False
         self._is_complete = True
         """Whether the lists of this poll show all there is; if not, nothing is made of what they lack."""
+        self._asked_at: dict[str, float] = {}
+        """When those that the last list lacked were asked for by id."""
 
     async def poll(self, news: News) -> None:
         """One list of pools, one of node counts, and one of the pools that were changed, if any."""
@@ -59,13 +63,7 @@ class PoolPoll(Poll):
         gone: set[str] = set()
         pools += await self._not_listed({str(pool["id"]).lower() for pool in pools}, wanted, gone)
         asked = None if self._is_complete else gone | {str(pool["id"]).lower() for pool in pools}
-        counts: dict[str, NodeCounts] = {}
-        if interest or self._interest.jobs:
-            self._is_complete = True
-            listed = await self._items(self._client.pools.list_node_counts(**options()).of(NodeCounts))
-            if not self._is_complete:
-                counts = {id: known for id, known in self._mirror.node_counts.items() if id in wanted}
-            counts |= {id: number for number in listed if (id := number.pool_id.lower()) in wanted}
+        counts = await self._node_counts(wanted) if interest or self._interest.jobs else {}
         before, self._mirror.node_counts = self._mirror.node_counts, counts
         told = interest.keys() if table.first else ()
         known = {id: table.get(id) for id in interest}
@@ -86,6 +84,15 @@ class PoolPoll(Poll):
             if before.get(id) != number:
                 news.changed |= interest.get(id, set())
 
+    async def _node_counts(self, wanted: frozenset[str]) -> dict[str, NodeCounts]:
+        """Numbers of nodes of the pools that are wanted; those that cannot be read are as they were."""
+        self._is_complete = True
+        listed = self._readable(self._client.pools.list_node_counts(**options()).of(NodeCounts))
+        found = {id: counts async for counts in listed if (id := counts.pool_id.lower()) in wanted}
+        if self._is_complete:
+            return found
+        return {id: counts for id, counts in self._mirror.node_counts.items() if id in wanted} | found
+
     def _wanted(self) -> frozenset[str]:
         """Pools that objects of ours stand for, and those that jobs of ours run on.
 
@@ -100,19 +107,18 @@ class PoolPoll(Poll):
         """All pools: those that are wanted whole, the others in brief."""
         if not self._began:
             # One list instead of two, as at the start nothing is known.
-            listed = await self._items(self._client.pools.list(**options()))
-            found = [pool if str(pool["id"]).lower() in wanted else _brief(pool) for pool in listed]
+            listed = self._readable(self._client.pools.list(**options()))
+            found = [pool if str(pool["id"]).lower() in wanted else _brief(pool) async for pool in listed]
             self._whole = {id: pool for pool in found if (id := str(pool["id"]).lower()) in wanted}
             self._began = True
             return found
-        found = await self._items(self._client.pools.list(select=_MOVING, **options()))
+        listed = self._readable(self._client.pools.list(select=_MOVING, **options()))
+        found = [pool if str(pool["id"]).lower() in wanted else _brief(pool) async for pool in listed]
         stale = [pool for pool in found if self._is_stale(pool, wanted)]
         if stale:
             since = min(str(pool.get("lastModified") or "0001-01-01T00:00:00Z")[:19] for pool in stale)
-            changed = await self._items(
-                self._client.pools.list(filter=f"lastModified ge DateTime'{since}Z'", **options())
-            )
-            self._whole |= {id: pool for pool in changed if (id := str(pool["id"]).lower()) in wanted}
+            listed = self._readable(self._client.pools.list(filter=f"lastModified ge DateTime'{since}Z'", **options()))
+            self._whole |= {id: pool async for pool in listed if (id := str(pool["id"]).lower()) in wanted}
         here = {str(pool["id"]).lower(): incarnation(pool) for pool in found}
         # Nothing stays of an earlier pool of the same id.
         self._whole = {
@@ -120,15 +126,13 @@ class PoolPoll(Poll):
         }
         return [self._joined(pool) for pool in found]
 
-    async def _items(self, listed: AsyncIterable[T]) -> list[T]:
-        """The items of a list. One of another client that cannot be read is no trouble of the account (`_is_complete`)."""
-        items: list[T] = []
+    async def _readable(self, listed: AsyncIterable[T]) -> AsyncIterator[T]:
+        """The items of a list, one by one. One that cannot be read is no trouble of the account (`_is_complete`)."""
         try:
             async for item in listed:
-                items.append(item)  # noqa: PERF401 (what came before an error counts)
+                yield item
         except IncompleteListError:
             self._is_complete = False
-        return items
 
     async def _not_listed(
         self, found: Collection[str], wanted: Collection[str], gone: set[str]
@@ -136,17 +140,23 @@ class PoolPoll(Poll):
         """Pools that somebody asks for and that the list lacks although they were there: a list may lack what moves between pages.
 
         Jobs go back to an old pool when the new one is gone, so that is asked of the pool itself. An incomplete list says nothing
-        of what it lacks, so all that is wanted is asked for then.
+        of what it lacks, so all that is wanted is asked for then: a few by each poll, those first that were asked for longest ago.
 
         Args:
             gone: gets the ids of those that a GET did not find.
         """
+        table, complete = self._mirror.pools, self._is_complete
+        lacking = [
+            id
+            for id in (self._interest.pools if complete else wanted)
+            if id not in found and (table.alive(id) or not complete)
+        ]
+        self._asked_at = {id: self._asked_at.get(id, -math.inf) for id in lacking}
+        turn = sorted(lacking, key=self._asked_at.__getitem__)
         result: list[Mapping[str, Any]] = []
-        for id in self._interest.pools if self._is_complete else wanted:
-            known = self._mirror.pools.latest(id)
-            if id in found or (self._is_complete and (known is None or known.get("state") == "deleting")):
-                continue
-            pool = known
+        for id in turn[:_MAX_BY_ID]:
+            self._asked_at[id] = clock()
+            known = table.latest(id)
             try:
                 pool = await self._client.pools.get(str(known["id"]) if known else id, **options())
             except BatchError as error:
@@ -155,14 +165,23 @@ class PoolPoll(Poll):
                     continue
                 if judges_account(error):
                     raise
-                # One pool that cannot be asked for is no evidence about the account: it is taken to be as it was.
+                # One pool that cannot be asked for is no evidence about the account.
                 logger.info("Pool %r is not in the list, and cannot be read: %s", id, error)
-            if pool is None:
+                result += self._as_it_was(id, gone)
                 continue
-            if id in wanted:
-                self._whole[id] = pool
-            result.append(pool if id in wanted else _brief(pool))
-        return result
+            self._whole[id] = pool
+            result.append(pool)
+        return [*result, *(pool for id in turn[_MAX_BY_ID:] for pool in self._as_it_was(id, gone))]
+
+    def _as_it_was(self, id: str, gone: set[str]) -> list[Mapping[str, Any]]:
+        """A pool that this poll has not seen is taken to be as it was, also if it was gone; after a write of ours it is unknown."""
+        known, last = self._mirror.pools.get(id), self._mirror.pools.latest(id)
+        if not isinstance(known, Absent):
+            self._whole[id] = known
+            return [known]
+        if known is Absent.NOT_FOUND:
+            gone.add(id)
+        return [] if last is None else [_brief(last)]
 
     def _is_stale(self, pool: Mapping[str, Any], wanted: frozenset[str]) -> bool:
         """Whether the rest of a pool must be listed again; what happens to pools that nobody asks for does not matter."""

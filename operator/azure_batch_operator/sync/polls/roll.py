@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -94,13 +95,15 @@ class Roll:
         self._unread = set()
         briefs: dict[str, Item] = {}
         if others is not None or len(wanted) > PER_LIST:
-            # What an incomplete list lacks is asked for below, as what a complete one lacks.
-            for item in await self._items(OPEN, []):
-                id = str(item["id"]).lower()
-                if id in wanted:
-                    found[id] = item
-                elif others is not None and (brief := others(item)) is not None:
-                    briefs[id] = brief
+            # What an incomplete list lacks is asked for below, as what a complete one lacks. Nothing stays of an item that is not
+            # ours, however many there are (tests/unit/sync/test_poll_incomplete.py).
+            with suppress(IncompleteListError):
+                async for item in self._listed(OPEN):
+                    id = str(item["id"]).lower()
+                    if id in wanted:
+                        found[id] = item
+                    elif others is not None and (brief := others(item)) is not None:
+                        briefs[id] = brief
             missing = [id for id in wanted if id not in found and self._is_due(id, began)]
         else:
             missing = list(wanted)
@@ -146,22 +149,22 @@ class Roll:
     async def _by_id(self, ids: Iterable[str]) -> AsyncIterator[Item]:
         for chunk in chunks(ids):
             try:
-                items = await self._items(id_filter(chunk), chunk)
+                items = await self._named(chunk)
             except InvalidRequestError:
                 # A service that does not take such a filter is asked one by one.
                 items = [item for id in chunk if (item := await self._asked_for(id)) is not None]
             for item in items:
                 yield item
 
-    async def _items(self, filter: str, named: Iterable[str]) -> list[Item]:
-        """The items of a list; of an incomplete one with those of the named ones that it lacks and a GET shows."""
+    async def _named(self, chunk: Iterable[str]) -> list[Item]:
+        """Those of these ids that are there: by a list, and if it is incomplete, what it lacks by a GET for each."""
         items: list[Item] = []
         try:
-            async for item in self._listed(filter):
+            async for item in self._listed(id_filter(chunk)):
                 items.append(item)  # noqa: PERF401 (what came before an error counts)
         except IncompleteListError:
             found = {str(item["id"]).lower() for item in items}
-            items += [there for id in named if id not in found and (there := await self._asked_for(id)) is not None]
+            items += [there for id in chunk if id not in found and (there := await self._asked_for(id)) is not None]
         return items
 
     async def _one(self, id: str) -> Item | None:
