@@ -23,6 +23,7 @@ _MAX_PAUSE = 30.0
 _TOO_OLD = 410
 _MAX_TOO_OLD = 8
 """Lists in a row that are too old at once to be watched: then it is no use to make another one."""
+_MAX_DOUBLINGS = 8
 
 
 class Watched:
@@ -36,6 +37,7 @@ class Watched:
         self._version = ""
         self._found: dict[str, Object] = {}
         self._failures = 0
+        self._too_old = 0
         self.listed = asyncio.Event()
 
     @property
@@ -55,11 +57,13 @@ class Watched:
                     await self._list()
                 await self._follow()
                 # The API server ends each watch after a while; what ends it at once must not be asked without a pause.
-                self._failures = 0
+                self._works()
                 await asyncio.sleep(PAUSE)
             except ApiException as error:
-                if error.status == _TOO_OLD and self._failures < _MAX_TOO_OLD:
+                # An outage ends with a version that is too old, however long it was: the two are counted apart.
+                if error.status == _TOO_OLD and self._too_old < _MAX_TOO_OLD:
                     self._version = ""
+                    self._too_old += 1
                 elif error.status != 429 and (error.status or 500) < 500:
                     raise
                 await self._wait()
@@ -69,7 +73,10 @@ class Watched:
     async def _wait(self) -> None:
         """Wait after a failure, longer after each that follows another one without an event between."""
         await asyncio.sleep(min(PAUSE * 2**self._failures, _MAX_PAUSE))
-        self._failures = min(self._failures + 1, _MAX_TOO_OLD)
+        self._failures = min(self._failures + 1, _MAX_DOUBLINGS)
+
+    def _works(self) -> None:
+        self._failures = self._too_old = 0
 
     async def _list(self) -> None:
         found: dict[str, Object] = {}
@@ -83,7 +90,7 @@ class Watched:
     async def _follow(self) -> None:
         async for type_, thing in self._cluster.events(self._kind, self._version, everywhere=self._everywhere):
             metadata: dict[str, Any] = thing["metadata"]
-            self._failures = 0
+            self._works()
             if type_ == "DELETED":
                 self._found.pop(metadata["uid"], None)
             elif type_ != "BOOKMARK":

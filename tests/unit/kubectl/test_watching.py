@@ -6,7 +6,7 @@ import asyncio
 import json
 import stat
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -208,8 +208,8 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 class Broken:
     """A cluster whose watches end with an error at once, each time or until an event."""
 
-    def __init__(self, status: int, *, event_after: int = 0) -> None:
-        self.status, self.event_after = status, event_after
+    def __init__(self, status: int, *, event_after: int = 0, first: Sequence[int] = ()) -> None:
+        self.status, self.event_after, self.first = status, event_after, first
         self.lists = self.watches = 0
 
     async def pages(self, kind: Kind, *, everywhere: bool) -> AsyncIterator[Body]:
@@ -222,7 +222,7 @@ class Broken:
             yield "BOOKMARK", {"metadata": {"resourceVersion": "2"}}
         if self.status == 500 and self.watches > 12:
             raise ApiException(status=403)
-        raise ApiException(status=self.status)
+        raise ApiException(status=self.first[self.watches - 1] if self.watches <= len(self.first) else self.status)
 
 
 def watch_until_it_ends(cluster: Broken) -> int:
@@ -253,6 +253,14 @@ def test_an_outage_is_waited_for_with_bounded_pauses(pauses: list[float]) -> Non
     assert watch_until_it_ends(cluster) == 403
     assert (cluster.lists, cluster.watches) == (1, 13)
     assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, *[30.0] * 7]
+
+
+@pytest.mark.parametrize("failure", [503, 429])
+def test_an_outage_that_ends_with_a_version_that_is_too_old_is_survived(pauses: list[float], failure: int) -> None:
+    """The version expires while the API server is down."""
+    cluster = Broken(403, first=[*[failure] * 12, 410, failure, 410])
+    assert watch_until_it_ends(cluster) == 403
+    assert (cluster.lists, cluster.watches) == (3, 16)
 
 
 def test_who_may_not_watch_is_told(tmp_path: Path) -> None:
