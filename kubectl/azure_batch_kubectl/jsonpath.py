@@ -18,7 +18,9 @@ from azure_batch_kubectl import jsonpath_steps as steps
 from azure_batch_kubectl.jsonpath_steps import Place, Step, TemplateError
 
 _NAME_ENDS = " \t\r\n.,[]$@{}"
-_SLICE = re.compile(r"(-?\d*)(:-?\d*)?(:-?\d*)?")
+_SLICE = re.compile(r"(-?\d+)?(:(?:-?\d+)?)?(:(?:-?\d+)?)?", re.ASCII)
+_LONGEST_NUMBER = 18
+"""Digits of an index; kubectl refuses what has more than 64 bits."""
 _COMPARISON = re.compile(r"([^!<>=]+)([!<>=]+)(.+)", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?[\d.]+")
 _WORD = re.compile(r"\w+")
@@ -228,6 +230,8 @@ class _Parser:
         found = _SLICE.fullmatch(":" if text == "*" else text)
         if not found or not text:
             raise place.error(f"[{text}] is neither an index, a slice, * nor a name in single quotes")
+        if any(len((part or "").lstrip(":-")) > _LONGEST_NUMBER for part in found.groups()):
+            raise place.error(f"[{text}] has a number with more than {_LONGEST_NUMBER} digits")
         first, last, stride = (int(number) if (number := (part or "").lstrip(":")) else None for part in found.groups())
         if found[2] is None:
             return steps.index(first or 0, place)

@@ -131,6 +131,7 @@ COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     ">": lambda left, right: bool(left > right),
     ">=": lambda left, right: bool(left >= right),
 }
+_EQUAL = frozenset({"==", "!="})
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,10 @@ class Comparison:
                 f"{printed(own)[:_SHOWN]} and {printed(other)[:_SHOWN]} are of different types: "
                 "put a text in quotes, and a number or true and false not"
             )
+        if not isinstance(own, (str, int, float)) or (isinstance(own, bool) and self.operator not in _EQUAL):
+            # As with kubectl.
+            problem = f"{printed(own)[:_SHOWN]} cannot be compared by {self.operator}"
+            raise self.place.error(f"{problem}: compare a text or a number")
         return COMPARE[self.operator](own, other)
 
     def _only(self, values: list[Any]) -> Any:

@@ -61,6 +61,8 @@ class OutputType(click.Choice[str]):
                 # An editor ends the file with a line break.
                 text = Path(text).read_text(encoding="utf-8").rstrip("\n")
             return Template(text, as_json=option == "jsonpath-as-json=")
+        except UnicodeDecodeError:
+            self.fail(f"{text} is not UTF-8: save the template as UTF-8", param, ctx)
         except (TemplateError, OSError) as error:
             self.fail(str(error), param, ctx)
 

@@ -6,10 +6,13 @@ What is printed was compared with k8s.io/client-go/util/jsonpath, with missing k
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from click.testing import Result
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from azure_batch_kubectl.jsonpath import Template
 from azure_batch_kubectl.jsonpath_steps import TemplateError
@@ -104,6 +107,13 @@ def test_as_json_makes_a_list_of_each_part() -> None:
         ("a{.items[x]}", "at character 10, 'x]}': [x] is neither an index, a slice, * nor a name in single quotes"),
         ('{.items["id"]}', 'at character 9, \'"id"]}\': ["id"] is neither'),
         ("{.items[0,x]}", "at character 11, 'x]}': [x] is neither"),
+        ("{.items[-]}", "at character 9, '-]}': [-] is neither an index"),
+        ("{.items[1:-]}", "at character 9, '1:-]}': [1:-] is neither an index"),
+        ("{.items[٣]}", "at character 9, '٣]}': [٣] is neither an index"),
+        (
+            f"{{.items[{'9' * 5000}]}}",
+            f"at character 9, '{'9' * 20}': [{'9' * 5000}] has a number with more than 18 digits",
+        ),
         ("{.items[]}", "at character 9, ']}': [] is neither"),
         ("{.items[::0]}", "at character 9, '::0]}': the step 0 of a slice is not positive"),
         ("{.items[?(@.id=='n1']}", "at character 8, \"[?(@.id=='n1']}\": the filter has no end: expected )]"),
@@ -132,6 +142,10 @@ def test_what_is_no_template_is_refused_with_its_place(template: str, problem: s
         ("{.kind[0]}", "at character 8, '0]}': List is not a list"),
         ("{.items[0].labels[?(@.x)]}", 'at character 18, \'[?(@.x)]}\': {"azurebatch.io/owner":'),
         ('{.items[?(@.tasks=="3")].id}', "at character 8, '[?(@.tasks==\"3\")].id': 3 and 3 are of different types: put"),
+        ("{.items[?(@.labels<@.labels)].id}", 'at character 8, \'[?(@.labels<@.labels\': {"azurebatch.io/owner":'),
+        ("{.items[?(@.labels==@.labels)].id}", 'at character 8, \'[?(@.labels==@.label\': {"azurebatch.io/owner":'),
+        ("{.items[?(@.errors>@.errors)].id}", 'at character 8, \'[?(@.errors>@.errors\': [{"code":"DiskFull"},'),
+        ("{.items[?(@.ok>false)].id}", "at character 8, '[?(@.ok>false)].id}': true cannot be compared by >: compare a text"),
         ("{.items[?(@.ok==1)].id}", "at character 8, '[?(@.ok==1)].id}': true and 1 are of different types"),
         ("{.items[?(@.errors[*].code=='x')].id}", "at character 8, '[?(@.errors[*].code=': 2 values cannot be compared"),
     ],
@@ -141,6 +155,39 @@ def test_what_does_not_fit_is_refused_with_its_place(template: str, problem: str
     with pytest.raises(TemplateError) as raised:
         made.applied(NODES)
     assert str(raised.value).startswith(f"jsonpath {template!r}: {problem}")
+
+
+PIECES = (
+    *("{", "}", "[", "]", "[?(", ")]", "..", ".", "*", ",", ":", "-", "'", '"', "\\", " ", "@", "$", "range", "end"),
+    *(
+        ".items",
+        ".id",
+        ".errors",
+        ".labels",
+        ".load",
+        ".ok",
+        "<",
+        "<=",
+        "==",
+        "!=",
+        "true",
+        "1",
+        "2.5",
+        "{.items[",
+        "]}",
+    ),
+)
+TEXTS = st.lists(st.sampled_from(PIECES) | st.text(max_size=2), max_size=12).map("".join)
+
+
+@given(TEXTS | TEXTS.map(lambda text: f"{{.items[?({text})]}}") | TEXTS.map(lambda text: f"{{.items[{text}]}}"))
+@example("{.items[-]}")
+@example("{.items[?(@.labels<@.labels)]}")
+@example("{..[?(@.load<true)]}")
+def test_any_text_is_applied_or_refused_with_its_place(text: str) -> None:
+    """No other error than TemplateError leaves a template, whatever the text."""
+    with suppress(TemplateError):
+        Template(text).applied(NODES)
 
 
 def test_a_command_prints_what_a_template_selects(fake: FakeCluster, run: Run, tmp_path: Path) -> None:
@@ -157,13 +204,22 @@ def test_a_command_prints_what_a_template_selects(fake: FakeCluster, run: Run, t
         ("jsonpath=", 2, "jsonpath= has no value: give a template, such as jsonpath='{.items[*].id}'"),
         ("jsonpath={.a", 2, "jsonpath '{.a': at character 1, '{.a': expected }"),
         ("jsonpath-file=/none", 2, "No such file or directory: '/none'"),
+        ("jsonpath-file=NO_UTF8", 2, "NO_UTF8 is not UTF-8: save the template as UTF-8"),
         ("jsonpath", 2, "'jsonpath' is not one of 'json', 'yaml', 'name', 'wide', 'jsonpath=',"),
         ("jsonpath={.items[3]}", 1, "error: jsonpath '{.items[3]}': at character 9, '3]}': index 3 is out of bounds"),
     ],
 )
 def test_a_command_says_what_is_wrong_with_a_template(
-    fake: FakeCluster, run: Run, value: str, code: int, said: str
+    fake: FakeCluster,
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    value: str,
+    code: int,
+    said: str,
 ) -> None:
+    (tmp_path / "NO_UTF8").write_bytes(b"\xff\xfe{.items}")
+    monkeypatch.chdir(tmp_path)
     done = run("top", "-o", value)
     assert done.exit_code == code
     assert said in done.stderr
