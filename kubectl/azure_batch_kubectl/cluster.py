@@ -16,6 +16,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
+import aiohttp
 from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
 
@@ -36,6 +37,8 @@ _ONLY_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=
 _TABLE = "application/json;as=Table;g=meta.k8s.io;v=v1"
 _SIGN_IN = "BearerToken"
 _MERGE = "application/merge-patch+json"
+UNKNOWN = "the change may have been made: look before you repeat the command"
+"""Note of an error after which nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,13 @@ def refusal(error: ApiException) -> str:
     except (ValueError, KeyError, TypeError):
         said = error.reason or "no reason given"
     return safe_text(" ".join(str(said).split()))
+
+
+def may_be_executed(error: BaseException) -> bool:
+    """Whether a call may have changed something, though it failed or was canceled."""
+    if isinstance(error, ApiException):
+        return (error.status or 0) < HTTPStatus.BAD_REQUEST or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return not isinstance(error, aiohttp.ClientConnectorError)
 
 
 class _SignedIn(client.ApiClient):  # type: ignore[misc]
@@ -225,7 +235,7 @@ class Cluster:
             "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": attributes},
         }
-        answer = await self._written("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
+        answer = await self._sent("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
         return bool((answer.get("status") or {}).get("allowed"))
 
     async def may_other(
@@ -239,13 +249,18 @@ class Cluster:
             "kind": "SubjectAccessReview",
             "spec": {"user": user, "groups": ["system:serviceaccounts"], "resourceAttributes": attributes},
         }
-        answer = await self._written("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
+        answer = await self._sent("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
         return bool((answer.get("status") or {}).get("allowed"))
 
     async def config_map(self, name: str) -> tuple[Mapping[str, str], Mapping[str, str]]:
         """The data of a ConfigMap, as text, and what is in base64."""
-        found, _ = await self.read(_core_path("configmaps", self.namespace, name))
+        found = await self.get_config_map(name)
         return found.get("data") or {}, found.get("binaryData") or {}
+
+    async def get_config_map(self, name: str) -> dict[str, Any]:
+        """A ConfigMap with its metadata."""
+        found, _ = await self.read(_core_path("configmaps", self.namespace, name))
+        return found
 
     async def create_config_map(self, body: Mapping[str, Any]) -> None:
         """Create a ConfigMap."""
@@ -266,7 +281,16 @@ class Cluster:
         return found.get("data") or {}
 
     async def _written(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """What an object is after a request with a body."""
+        """What an object is after it was created or patched; an error says whether that may have happened nevertheless."""
+        try:
+            return await self._sent(method, path, body)
+        except (ApiException, aiohttp.ClientError, TimeoutError) as error:
+            if may_be_executed(error):
+                error.add_note(UNKNOWN)
+            raise
+
+    async def _sent(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to a request with a body."""
         answer = await self._asked(path, None, method=method, body=body)
         found: dict[str, Any] = json.loads(await answer.response.read())
         return found

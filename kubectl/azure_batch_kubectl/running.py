@@ -32,15 +32,19 @@ async def _run(place: Place, work: Work) -> None:
 
 
 def explained(error: Exception) -> FailureError:
-    """What to say of an error that a command did not handle itself."""
+    """What to say of an error that a command did not handle itself, with its notes."""
     if isinstance(error, FailureError):
         return error
+    return FailureError(": ".join([_said(error), *getattr(error, "__notes__", ())]))
+
+
+def _said(error: Exception) -> str:
     if isinstance(error, ApiException):
-        return FailureError(refusal(error))
+        return refusal(error)
     if isinstance(error, (aiohttp.ClientError, HTTPError, TimeoutError, OSError)):
         text = " ".join(str(error).split()) or type(error).__name__
-        return FailureError(f"the API server is unreachable: {text}: check the cluster and --context")
-    return FailureError(" ".join(str(error).split()))
+        return f"the API server is unreachable: {text}: check the cluster and --context"
+    return " ".join(str(error).split())
 
 
 def execute(place: Place, work: Work, code: int = Exit.ERROR) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-from kubernetes.aio.client.exceptions import ApiException, NotFoundException
 
 from azure_batch_kubectl import objects, output, submitting
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.failure import FailureError
+from azure_batch_kubectl.storing import Submission
 from azure_batch_kubectl.submitting import Order, Over
-from azure_batch_operator.api.base import API_VERSION, GROUP
 from azure_batch_operator.api.kinds import Kind
 
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
@@ -69,48 +67,6 @@ async def run(cluster: Cluster, wanted: Order, *, dry_run: bool) -> None:
         output.documents(made)
         return
     *items, job = made
-    stored: list[Mapping[str, Any]] = []
-    try:
-        for item in items:
-            await cluster.create_config_map(item)
-            stored.append(item)
-        created = await cluster.create(Kind.JOB, job)
-    except ApiException:
-        await _delete(cluster, stored)
-        raise
-    except BaseException:
-        # Ctrl-C, or no answer: the job may be there.
-        await _settle(cluster, stored, job)
-        raise
-    try:
-        await _hand_over(cluster, items, created)
-    except asyncio.CancelledError:
-        await _hand_over(cluster, items, created)
-        raise
-    click.echo(f"batchjob.{GROUP}/{objects.name(created)} created")
+    created = await Submission(cluster, items, job).store()
     if sys.stderr.isatty():
         click.echo(f"To see its output: kubectl azure-batch logs -f {objects.name(created)}", err=True)
-
-
-async def _settle(cluster: Cluster, items: Sequence[Mapping[str, Any]], job: Mapping[str, Any]) -> None:
-    """Leave no ConfigMaps without a job that owns them."""
-    try:
-        found = await cluster.get(Kind.JOB, objects.name(job))
-    except NotFoundException:
-        await _delete(cluster, items)
-    else:
-        await _hand_over(cluster, items, found)
-
-
-async def _delete(cluster: Cluster, items: Sequence[Mapping[str, Any]]) -> None:
-    for item in items:
-        await cluster.delete_config_map(objects.name(item))
-
-
-async def _hand_over(cluster: Cluster, items: Sequence[Mapping[str, Any]], job: objects.Object) -> None:
-    """Make the job own the ConfigMaps, so that they go with it."""
-    owner = {
-        "apiVersion": API_VERSION, "kind": Kind.JOB.value, "name": objects.name(job), "uid": job["metadata"]["uid"],
-    }  # fmt: skip
-    for item in items:
-        await cluster.patch_config_map(objects.name(item), {"metadata": {"ownerReferences": [owner]}})

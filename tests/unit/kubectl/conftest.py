@@ -80,6 +80,7 @@ class FakeCluster:
             "name": f"made-{len(self.created)}", "namespace": "team", "uid": "uid-1", **body["metadata"],
         }}  # fmt: skip
         self.created.append(made)
+        self.objects.setdefault((kind, made["metadata"]["name"]), [made])
         return made
 
     async def may(self, verb: str, resource: str, group: str) -> bool:
@@ -88,6 +89,11 @@ class FakeCluster:
     async def config_map(self, name: str) -> tuple[Mapping[str, str], Mapping[str, str]]:
         self.read_maps.append(name)
         return self.content
+
+    async def get_config_map(self, name: str) -> Body:
+        if name not in self.config_maps:
+            raise NotFoundException(status=404, body=f'{{"message": "configmaps \\"{name}\\" not found"}}')
+        return self.config_maps[name]
 
     async def create_config_map(self, body: Body) -> None:
         self.config_maps[body["metadata"]["name"]] = body

@@ -11,6 +11,8 @@ import re
 import signal
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
+from inspect import isawaitable
 from pathlib import Path
 from typing import Any
 
@@ -102,10 +104,14 @@ class Files(Client):
 
 
 class Interrupt:
-    """Presses Ctrl-C at the call with a number, which then is never answered."""
+    """Presses Ctrl-C at the call with a number, which then is never answered.
 
-    def __init__(self, at: int) -> None:
-        self.at, self.calls = at, 0
+    Args:
+        executed: the call is made, and only its answer is lost.
+    """
+
+    def __init__(self, at: int, *, executed: bool = False) -> None:
+        self.at, self.executed, self.calls = at, executed, 0
 
     def around(self, inner: Any) -> Any:
         """An object whose calls are counted, with its groups of calls."""
@@ -127,8 +133,7 @@ class _Interrupted:
             self._interrupt.calls += 1
             if self._interrupt.calls != self._interrupt.at:
                 return value(*words, **options)
-            os.kill(os.getpid(), signal.SIGINT)
-            return _Never()
+            return _Never(partial(value, *words, **options) if self._interrupt.executed else None)
 
         return call
 
@@ -136,8 +141,15 @@ class _Interrupted:
 class _Never:
     """An answer that never comes: to a call, a list, or a stream."""
 
+    def __init__(self, call: Callable[[], Any] | None) -> None:
+        self._call = call
+
     def __await__(self) -> Generator[Any, Any, Any]:
-        return asyncio.Event().wait().__await__()
+        made = self._call() if self._call else None
+        if isawaitable(made):
+            yield from made.__await__()
+        os.kill(os.getpid(), signal.SIGINT)
+        yield from asyncio.Event().wait().__await__()
 
     def __aiter__(self) -> _Never:
         return self
@@ -193,6 +205,7 @@ class Terminal:
         (folder / "script.sh").write_text("echo\n")
         (folder / "lines.txt").write_text("".join(f"{number}\n" for number in range(3000)))
         monkeypatch.setattr("azure_batch_kubectl.reading.PAUSE", 0.0)
+        monkeypatch.setattr("azure_batch_kubectl.storing.PAUSES", (0.0, 0.0))
         monkeypatch.setattr("azure_batch_kubectl.remote.check_owner", lambda *_: None)
 
     def run(self, name: str, words: list[str], interrupt: Interrupt | None = None) -> Result:
@@ -234,10 +247,12 @@ def test_a_program_gets_no_colors_and_no_progress(terminal: Terminal, name: str,
 
 
 @pytest.mark.usefixtures("sigint")
+@pytest.mark.parametrize("executed", [False, True])
 @pytest.mark.parametrize(("name", "words"), CASES, ids=IDS)
-def test_ctrl_c_ends_it_at_each_call(terminal: Terminal, name: str, words: list[str]) -> None:
+def test_ctrl_c_ends_it_at_each_call(terminal: Terminal, name: str, words: list[str], executed: bool) -> None:
+    """Whether the call was executed or not: nobody can tell."""
     for at in range(1, 60):
-        interrupt = Interrupt(at)
+        interrupt = Interrupt(at, executed=executed)
         done = terminal.run(name, words, interrupt)
         if interrupt.calls < at:
             assert at > 1, "it calls nobody"
