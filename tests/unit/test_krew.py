@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import subprocess
 import sys
 import tarfile
@@ -102,10 +103,10 @@ def start(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     (stubs / "venv.py").write_text(_VENV)
     (tmp_path / PROGRAM).symlink_to(store / PROGRAM)
 
-    def run(*words: str, fails: str = "nothing fails") -> subprocess.CompletedProcess[str]:
+    def run(*words: str, fails: str = "nothing fails", umask: int = 0o022) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {"PYTHONPATH": str(stubs), "LOG": str(tmp_path / "log"), "FAILS": fails}
         command = [sys.executable, str(tmp_path / PROGRAM), *words]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, umask=umask)
 
     return run
 
@@ -136,3 +137,64 @@ def test_an_installation_that_fails_is_none(
     assert failed.stderr.splitlines()[-1].startswith("error: the libraries cannot be installed, see above: ")
     assert [path.name for path in (tmp_path / "store").iterdir() if path.is_dir()] == []
     assert start("top").returncode == 0
+
+
+def test_an_interpreter_that_is_gone_is_installed_again(
+    tmp_path: Path, start: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """An environment links to the Python of the system, which an update may remove."""
+    assert start("top").returncode == 0
+    store = tmp_path / "store"
+    python = store / VERSION / "bin" / "python"
+    python.unlink()
+    python.symlink_to("/none/python")
+    again = start("top")
+    assert (again.returncode, again.stderr.splitlines()) == (
+        0,
+        ["Installing the libraries of kubectl azure-batch, once for this version ..."],
+    )
+    assert not python.is_symlink()
+    assert [path.name for path in store.iterdir() if path.is_dir()] == [VERSION]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o755), (0o077, 0o700), (0o002, 0o775)])
+def test_others_may_use_what_one_user_installs_as_the_umask_says(
+    tmp_path: Path, start: Callable[..., subprocess.CompletedProcess[str]], umask: int, mode: int
+) -> None:
+    assert start("top", umask=umask).returncode == 0
+    assert stat.S_IMODE((tmp_path / "store" / VERSION).stat().st_mode) == mode
+
+
+_REFUSED = """
+import os, tempfile
+def mkdtemp(prefix, dir):
+    raise PermissionError(13, "Permission denied", os.path.join(dir, prefix))
+tempfile.mkdtemp = mkdtemp
+"""
+
+
+def test_a_folder_that_may_not_be_written_is_explained(
+    tmp_path: Path, start: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """Tests run as root, whom no folder refuses: a module that Python imports at its start refuses instead."""
+    (tmp_path / "stubs" / "sitecustomize.py").write_text(_REFUSED)
+    failed = start("top")
+    store = tmp_path / "store"
+    said = (
+        f"error: the libraries cannot be installed in {store}: [Errno 13] Permission denied: '{store}/.installing-': "
+        "install as a user who may write there, or install the plugin with pipx"
+    )
+    assert (failed.returncode, failed.stderr.splitlines()[1:]) == (1, [said])
+
+
+def test_an_interpreter_that_cannot_be_started_is_explained(
+    tmp_path: Path, start: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    assert start("top").returncode == 0
+    place = tmp_path / "store" / VERSION
+    (place / "bin" / "python").write_bytes(b"\x7fELF")
+    failed = start("top")
+    assert (failed.returncode, failed.stderr) == (
+        1,
+        f"error: {place}/bin/python cannot be started: Exec format error: delete {place}, or install the plugin with pipx\n",
+    )
