@@ -65,6 +65,11 @@ def refusal(error: ApiException) -> str:
     return safe_text(" ".join(str(said).split()))
 
 
+def unusable(error: object) -> str:
+    """What to say of a kubeconfig that cannot be used."""
+    return f"no usable kubeconfig: {error}: set KUBECONFIG, --kubeconfig or --context"
+
+
 def may_be_executed(error: BaseException) -> bool:
     """Whether a call may have changed something, though it failed or was canceled."""
     if isinstance(error, ApiException):
@@ -342,10 +347,28 @@ def _joined(first: str, *parts: str) -> str:
 
 
 async def _load(place: Place, configuration: client.Configuration) -> str:
-    """Take server and credentials from the kubeconfig; the namespace that the user means."""
-    loader = kubeconfig.load(place.kubeconfig, place.context)
-    await loader.load_and_set(configuration)
-    return place.namespace or str(loader.current_context["context"].get("namespace") or "default")
+    """Take server and credentials from the kubeconfig; the namespace that the user means.
+
+    Without a kubeconfig, a pod uses its ServiceAccount, as with kubectl.
+
+    Raises:
+        FailureError: there is no usable kubeconfig.
+    """
+    try:
+        loader = kubeconfig.load(place.kubeconfig, place.context)
+        await loader.load_and_set(configuration)
+        return place.namespace or str(loader.current_context["context"].get("namespace") or "default")
+    except kubeconfig.NoKubeconfigError as error:
+        if not (place.kubeconfig or place.context) and kubeconfig.in_pod(configuration):
+            return place.namespace or kubeconfig.namespace_of_pod()
+        raise FailureError(unusable(error)) from None
+    except (config.ConfigException, ValueError) as error:
+        # ValueError: base64 or JSON in it is broken.
+        raise FailureError(unusable(error)) from None
+    except (TypeError, AttributeError, LookupError) as error:
+        # The library expects that what a kubeconfig leaves out is there, such as the user of a context.
+        problem = f"its context, cluster or user is incomplete ({' '.join(str(error).split())})"
+        raise FailureError(unusable(problem)) from None
 
 
 @asynccontextmanager
@@ -356,9 +379,11 @@ async def connected(place: Place) -> AsyncIterator[Cluster]:
         FailureError: there is no usable kubeconfig.
     """
     configuration = client.Configuration()
+    namespace = await _load(place, configuration)
     try:
-        namespace = await _load(place, configuration)
-    except config.ConfigException as error:
-        raise FailureError(f"no usable kubeconfig: {error}: set KUBECONFIG, --kubeconfig or --context") from None
-    async with _SignedIn(configuration, place) as api:
+        api = _SignedIn(configuration, place)
+    except OSError as error:
+        # Of the library for TLS: a certificate or a key.
+        raise FailureError(unusable(error)) from None
+    async with api:
         yield Cluster(api, namespace)

@@ -11,10 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import yaml
-from kubernetes.aio.config import ConfigException
+from kubernetes.aio.client import Configuration
+from kubernetes.aio.config import ConfigException, incluster_config
 from kubernetes.aio.config.kube_config import KubeConfigLoader, KubeConfigMerger
 
 _DEFAULT = "~/.kube/config"
+
+
+class NoKubeconfigError(ConfigException):  # type: ignore[misc]
+    """There is no kubeconfig."""
 
 
 def files(given: str | None, environ: Mapping[str, str]) -> list[Path]:
@@ -37,20 +42,44 @@ def load(given: str | None, context: str | None) -> KubeConfigLoader:
         context: name of the context that the user named; the current one if None.
 
     Raises:
-        ConfigException: there is no file, it cannot be read, or it has no such context.
+        NoKubeconfigError: there is no file.
+        ConfigException: it cannot be read, or it has no such context.
     """
     paths = files(given, os.environ)
-    listed, found = _joined(paths), [path for path in paths if _says_something(path)]
-    if not found:
-        raise ConfigException(f"{listed} does not exist or is empty")
+    listed = _joined(paths)
     try:
+        found = [path for path in paths if _says_something(path)]
+        if not found:
+            raise NoKubeconfigError(f"{listed} does not exist or is empty")
         merged = KubeConfigMerger(_joined(found))
         active = context or current_context(list(merged.config_files.values()))
-    except (OSError, yaml.YAMLError, TypeError, AttributeError, KeyError) as error:
+    except UnicodeDecodeError:
+        raise ConfigException(f"{listed} cannot be read: it is not UTF-8") from None
+    except (OSError, yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ConfigException(f"{listed} cannot be read: {' '.join(str(error).split())}") from None
     if active is None:
         raise ConfigException(f"{listed} has no current-context")
     return KubeConfigLoader(config_dict=merged.config, active_context=active)
+
+
+def in_pod(configuration: Configuration) -> bool:
+    """Take server and credentials from the ServiceAccount of the pod; whether there is one."""
+    try:
+        incluster_config.load_incluster_config(configuration)
+    except (ConfigException, OSError):
+        return False
+    return True
+
+
+def namespace_of_pod() -> str:
+    """As kubectl has it: POD_NAMESPACE, else that of the ServiceAccount."""
+    try:
+        mounted = (
+            Path(incluster_config.SERVICE_TOKEN_FILENAME).with_name("namespace").read_text(encoding="utf-8").strip()
+        )
+    except OSError:
+        mounted = ""
+    return os.environ.get("POD_NAMESPACE") or mounted or "default"
 
 
 def _says_something(path: Path) -> bool:

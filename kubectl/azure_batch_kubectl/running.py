@@ -9,14 +9,20 @@ from collections.abc import Awaitable, Callable
 import aiohttp
 import click
 from kubernetes.aio.client.exceptions import ApiException
+from kubernetes.aio.config import ConfigException
 from urllib3.exceptions import HTTPError
 
-from azure_batch_kubectl.cluster import Cluster, Place, connected, refusal
+from azure_batch_kubectl.cluster import Cluster, Place, connected, refusal, unusable
 from azure_batch_kubectl.failure import Exit, FailureError
 from azure_batch_kubectl.objects import UnknownKindError
 from azure_batch_operator.batch import BatchError
 
 Work = Callable[[Cluster], Awaitable[None]]
+
+_EXPLAINED = (
+    *(FailureError, ApiException, BatchError, UnknownKindError, ConfigException),
+    *(aiohttp.ClientError, HTTPError, OSError),
+)
 
 
 async def _run(place: Place, work: Work) -> None:
@@ -39,6 +45,9 @@ def explained(error: Exception) -> FailureError:
 
 
 def _said(error: Exception) -> str:
+    if isinstance(error, ConfigException):
+        # Of a token that the library renews between two calls.
+        return unusable(error)
     if isinstance(error, ApiException):
         return refusal(error)
     if isinstance(error, (aiohttp.ClientError, HTTPError, TimeoutError, OSError)):
@@ -53,7 +62,7 @@ def execute(place: Place, work: Work, code: int = Exit.ERROR) -> None:
         asyncio.run(_run(place, work))
     except BrokenPipeError:
         raise  # click ends the program quietly
-    except (FailureError, ApiException, BatchError, UnknownKindError, aiohttp.ClientError, HTTPError, OSError) as error:
+    except _EXPLAINED as error:
         failure = explained(error)
         click.echo(f"error: {failure}", err=True)
         sys.exit(code if failure.code is Exit.ERROR else failure.code)

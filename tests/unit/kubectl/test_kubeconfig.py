@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import certifi
 import pytest
 import yaml
 from click.testing import CliRunner
-from kubernetes.aio.config import ConfigException
+from kubernetes.aio.config import ConfigException, incluster_config
 
 from azure_batch_kubectl.cli import plugin
 from azure_batch_kubectl.cluster import Place, connected
+from azure_batch_kubectl.failure import FailureError
 from azure_batch_kubectl.kubeconfig import files, load
+from azure_batch_kubectl.running import execute, explained
 
 
 def written(path: Path, *names: str, current: str | None = None) -> str:
@@ -105,6 +108,117 @@ def test_an_unusable_file_is_named(home: Path, text: str | None, said: str) -> N
     assert done.stderr.startswith("error: no usable kubeconfig: ")
     assert said in done.stderr
     assert done.stderr.endswith(": set KUBECONFIG, --kubeconfig or --context\n")
+
+
+def body(ca: str, **context: str) -> bytes:
+    """A kubeconfig with a cluster that has such a certificate."""
+    cluster = {"server": "https://c", "certificate-authority-data": ca}
+    content = {
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c", **context}}],
+        "clusters": [{"name": "c", "cluster": cluster}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+    }
+    return yaml.safe_dump(content).encode()
+
+
+BROKEN = {
+    "UTF-16": "apiVersion: v1\n".encode("utf-16"),
+    "base64": body("%%%", user="u"),
+    "length": body("abcde", user="u"),
+    "certificate": body("eHg=", user="u"),
+    "no user": body("eHg="),
+    "folder": None,
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_file_that_is_no_text_or_no_file_is_one_line(home: Path, kind: str) -> None:
+    path, content = home / "config", BROKEN[kind]
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    done = CliRunner().invoke(plugin, ["top", "--kubeconfig", str(path)])
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: no usable kubeconfig: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_folder_that_may_not_be_read_is_one_line(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests run as root, whom no folder refuses."""
+    exists = Path.exists
+
+    def refused(path: Path) -> bool:
+        if path.name == "config":
+            raise PermissionError(13, "Permission denied", str(path))
+        return exists(path)
+
+    monkeypatch.setattr(Path, "exists", refused)
+    done = CliRunner().invoke(plugin, ["top", "--kubeconfig", str(home / "config")])
+    assert (done.exit_code, done.stderr.startswith("error: no usable kubeconfig: ")) == (1, True)
+    assert "Permission denied" in done.stderr
+
+
+@pytest.fixture
+def pod(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What Kubernetes mounts for the ServiceAccount of a pod."""
+    mounted = home / "serviceaccount"
+    mounted.mkdir()
+    (mounted / "token").write_text("of-the-pod")
+    (mounted / "ca.crt").write_bytes(Path(certifi.where()).read_bytes())
+    (mounted / "namespace").write_text("team-pod\n")
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(mounted / "token"))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(mounted / "ca.crt"))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    monkeypatch.delenv("POD_NAMESPACE", raising=False)
+    return mounted
+
+
+def test_a_pod_without_a_kubeconfig_uses_its_service_account(pod: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def token() -> str | None:
+        async with connected(Place()) as cluster:
+            return await cluster._api.configuration.get_api_key_with_prefix("BearerToken")
+
+    assert reached(Place()) == ("https://10.0.0.1:443", "team-pod")
+    assert asyncio.run(token()) == "bearer of-the-pod"
+    assert reached(Place(namespace="other"))[1] == "other"
+    monkeypatch.setenv("POD_NAMESPACE", "set")
+    assert reached(Place())[1] == "set"
+
+
+def test_a_kubeconfig_is_stronger_than_the_service_account(
+    home: Path, pod: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", written(home / "a", "a", current="a"))
+    assert reached(Place()) == ("http://a.example", "team-a")
+
+
+@pytest.mark.parametrize("place", [Place("/none"), Place(context="c")])
+def test_who_names_a_kubeconfig_or_a_context_does_not_get_the_service_account(pod: Path, place: Place) -> None:
+    with pytest.raises(FailureError, match="does not exist or is empty"):
+        reached(place)
+
+
+@pytest.mark.parametrize("missing", ["token", "ca.crt"])
+def test_a_pod_without_a_service_account_is_told_of_the_kubeconfig(pod: Path, missing: str) -> None:
+    (pod / missing).unlink()
+    with pytest.raises(FailureError, match="does not exist or is empty"):
+        reached(Place())
+
+
+def test_a_token_that_cannot_be_renewed_is_one_line(pod: Path) -> None:
+    """The library renews tokens between two calls."""
+    said = "no usable kubeconfig: Token file exists but empty.: set KUBECONFIG, --kubeconfig or --context"
+
+    async def work(_: object) -> None:
+        raise ConfigException("Token file exists but empty.")
+
+    assert str(explained(ConfigException("Token file exists but empty."))) == said
+    with pytest.raises(SystemExit) as raised:
+        execute(Place(), work)
+    assert raised.value.code == 1
 
 
 def test_the_paths_of_the_variable_are_separated_by_colons(home: Path) -> None:

@@ -19,6 +19,7 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from azure_batch_kubectl import top, watching
 from azure_batch_kubectl.cluster import Cluster, Place, connected
+from azure_batch_kubectl.failure import FailureError
 from azure_batch_kubectl.watching import Watched
 from azure_batch_operator.api.kinds import Kind
 from unit.kubectl.conftest import Body, thing
@@ -345,3 +346,18 @@ def test_a_token_file_is_read_again(tmp_path: Path) -> None:
 def test_a_fixed_token_that_is_refused_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ApiException):
         signing_in(tmp_path, {"token": "fixed"}, [{"Bearer other"}])
+
+
+@pytest.mark.parametrize("content", [b"", b"[", b"\xff\xfe"])
+def test_a_kubeconfig_that_is_broken_meanwhile_is_explained(tmp_path: Path, content: bytes) -> None:
+    server = Server(job("a"))
+
+    async def run() -> None:
+        async with served(server, tmp_path, {"token": "t"}) as cluster:
+            await _all(cluster)
+            server.tokens = {"Bearer other"}
+            (tmp_path / "config").write_bytes(content)
+            await _all(cluster)
+
+    with pytest.raises(FailureError, match="no usable kubeconfig: "):
+        asyncio.run(run())
