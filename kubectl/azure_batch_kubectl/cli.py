@@ -13,7 +13,7 @@ from azure_batch_kubectl.failure import Exit
 from azure_batch_kubectl.files_group import files
 from azure_batch_kubectl.later import later
 from azure_batch_kubectl.nodes_group import nodes
-from azure_batch_kubectl.options import DATA, Seconds, form_option, timeout_option
+from azure_batch_kubectl.options import DATA, Seconds, form_option, timeout_option, waiting_time
 from azure_batch_kubectl.proposals import ALL, named
 from azure_batch_kubectl.tasks_group import tasks
 
@@ -262,7 +262,7 @@ async def operate(cluster: Cluster, verb: str, target: str, settings: tuple[str,
     VERB and its inputs are those of a BatchOperation, which this creates and which stays for a day: kubectl explain bop.spec. It
     exits with 3 if the operation fails, and with 4 after the timeout: then the operation goes on until you terminate it.
     """
-    timeout = None if options["no_wait"] else options["timeout"]
+    timeout = waiting_time(options["timeout"], wait=not options["no_wait"], remedy="leave out --timeout or --no-wait")
     await operate_command.run(cluster, verb, target, settings, timeout=timeout, form=options["form"])
 
 

@@ -10,7 +10,7 @@ import click
 from azure_batch_kubectl.choices import Output
 from azure_batch_kubectl.command import on_cluster
 from azure_batch_kubectl.later import later
-from azure_batch_kubectl.options import form_option, timeout_option
+from azure_batch_kubectl.options import form_option, timeout_option, waiting_time
 from azure_batch_kubectl.proposals import named
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ def _node_verb(verb: str, help: str, options: tuple[str, ...] = ()) -> None:  # 
         **options: Any,
     ) -> None:
         body = nodes_command.operation(verb, objects.pool(pool), names, states, options.get("option"))
-        await nodes_command.run(cluster, body, timeout=options["timeout"] if options["wait"] else None)
+        timeout = waiting_time(options["timeout"], wait=options["wait"], remedy="add --wait, or leave --timeout out")
+        await nodes_command.run(cluster, body, timeout=timeout)
 
     run = _nodes_chosen(on_cluster(command))
     by = "The command creates a BatchOperation, which is deleted a day after its end."

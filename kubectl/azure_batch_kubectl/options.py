@@ -35,6 +35,21 @@ class Seconds(click.ParamType[float]):
 timeout_option = click.option(
     "--timeout", type=Seconds(), default="0", help="Timeout, such as 30s or 1h30m. 0 means no limit."
 )
+
+
+def waiting_time(timeout: float, *, wait: bool, remedy: str) -> float | None:
+    """Seconds to wait for an end; 0 for no limit, None for not at all.
+
+    Raises:
+        click.UsageError: there is a timeout for a wait that is not wanted.
+    """
+    if wait:
+        return timeout
+    if timeout:
+        raise click.UsageError(f"--timeout limits how long the command waits, but it does not wait: {remedy}")
+    return None
+
+
 DATA = (Form.JSON, Form.YAML, Form.NAME)
 
 

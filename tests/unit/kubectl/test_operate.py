@@ -213,3 +213,23 @@ def test_nothing_is_created_for_an_object_that_does_not_exist(fake: FakeCluster,
     done = run("operate", "stopResize", "bp/none")
     assert (done.exit_code, fake.created) == (1, [])
     assert "not found" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        *(
+            (("nodes", verb, "cpu", "n1"), "add --wait, or leave --timeout out")
+            for verb in ("reboot", "reimage", "drain", "uncordon")
+        ),
+        (("operate", "stopResize", "bp/cpu", "--no-wait"), "leave out --timeout or --no-wait"),
+    ],
+    ids=lambda value: value[1] if isinstance(value, tuple) else "",
+)
+def test_a_timeout_of_no_wait_is_refused_before_anything_is_done(
+    fake: FakeCluster, run: Run, words: tuple[str, ...], remedy: str
+) -> None:
+    fake.add(thing("BatchPool", "cpu"))
+    done = run(*words, "--timeout", "5m")
+    assert (done.exit_code, done.stdout, fake.created) == (2, "", [])
+    assert done.stderr.endswith(f"--timeout limits how long the command waits, but it does not wait: {remedy}\n")
