@@ -1,6 +1,6 @@
 """Creates the objects of `submit`, so that no ConfigMap stays without a job that owns it, whichever answer is lost.
 
-A call without an answer may have been executed, or may be executed later: its object is looked for several times, and it is ours
+A call without a response may have been executed, or may be executed later: its object is looked for several times, and it is ours
 only with the mark of this run. tests/unit/kubectl/test_storing.py loses each answer.
 """
 
