@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from azure_batch_operator.api.base import GROUP
+from azure_batch_operator.api.base import GROUP, VERSION
 from azure_batch_operator.api.kinds import KINDS, Kind
 
 Object = Mapping[str, Any]
@@ -19,12 +19,13 @@ class UnknownKindError(ValueError):
 
 
 def kind_of(word: str) -> Kind:
-    """The kind that a word means, as kubectl takes it: `bj`, `batchjob`, `batchjobs`, `BatchJob`, `batchjobs.azurebatch.io`.
+    """The kind that a word means, as kubectl takes it: `bj`, `batchjob`, `batchjobs`, `BatchJob`, `batchjobs.azurebatch.io`,
+    `batchjobs.v1alpha1.azurebatch.io`.
 
     Raises:
         UnknownKindError: it means none.
     """
-    short = word.lower().removesuffix(f".{GROUP}")
+    short = word.lower().removesuffix(f".{VERSION}.{GROUP}").removesuffix(f".{GROUP}")
     for info in KINDS.values():
         if short in {info.short, info.plural, info.singular}:
             return info.kind

@@ -70,6 +70,12 @@ def chosen(states: tuple[str, ...], *, failed: bool) -> str | None:
     return " and ".join(f"({part})" for part in parts) or None
 
 
+def _is_chosen(task: Mapping[str, Any], states: tuple[str, ...], *, failed: bool) -> bool:
+    """The same as `chosen`, for a task that is named."""
+    result = (task.get("executionInfo") or {}).get("result")
+    return (not states or task.get("state") in states) and (not failed or result == "failure")
+
+
 async def show(cluster: Cluster, target: str, states: tuple[str, ...], *, failed: bool, form: Output | None) -> None:
     """The command `ls`.
 
@@ -87,7 +93,8 @@ async def show(cluster: Cluster, target: str, states: tuple[str, ...], *, failed
             await _table(client, job, where, chosen(states, failed=failed), form)
             return
         if where.member:
-            found = [await _task(client, job, where)]
+            task = await _task(client, job, where)
+            found = [task] if _is_chosen(task, states, failed=failed) else []
         else:
             tasks = client.tasks.list(job, filter=chosen(states, failed=failed), select=_DETAILS)
             found = [dict(task) async for task in tasks]

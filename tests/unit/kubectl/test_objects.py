@@ -12,7 +12,10 @@ from azure_batch_operator.api.kinds import Kind
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("word", ["bj", "batchjob", "batchjobs", "BatchJob", "batchjobs.azurebatch.io"])
+@pytest.mark.parametrize(
+    "word",
+    ["bj", "batchjob", "batchjobs", "BatchJob", "batchjobs.azurebatch.io", "batchjobs.v1alpha1.azurebatch.io"],
+)
 def test_a_kind_has_the_names_that_kubectl_takes(word: str) -> None:
     assert objects.target([f"{word}/render"]) == (Kind.JOB, "render")
     assert objects.target([word, "render"]) == (Kind.JOB, "render")

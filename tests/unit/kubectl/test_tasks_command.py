@@ -85,7 +85,16 @@ def test_tasks_are_chosen_by_azure_batch(client: Client, fake: FakeCluster, run:
 
 def test_one_task(client: Client, fake: FakeCluster, run: Run) -> None:
     assert run("tasks", "ls", "render/2", "-o", "name").stdout == "2\n"
+    assert run("tasks", "ls", "render/2", "--state", "active", "-o", "name").stdout == "2\n"
     missing = run("tasks", "ls", "render/3")
     assert missing.exit_code == 1
     assert missing.stderr.startswith("error: job 'render' has no task '3': ")
     assert run("tasks", "ls", "bp/cpu/n1").stderr.startswith("error: 'bp/cpu/n1' is not a job or a task: ")
+
+
+@pytest.mark.parametrize("option", [("--failed",), ("--state", "completed")])
+def test_one_task_that_is_not_chosen_is_not_printed(
+    client: Client, fake: FakeCluster, run: Run, option: tuple[str, ...]
+) -> None:
+    done = run("tasks", "ls", "render/2", *option)
+    assert (done.stdout, done.stderr) == ("", "BatchJob render has no such tasks.\n")
