@@ -81,6 +81,17 @@ def test_of_several_files_the_first_that_sets_a_current_context_wins(
     assert reached(Place(context="a", namespace="other")) == ("http://a.example", "other")
 
 
+def test_of_several_files_the_first_that_has_a_name_wins(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As kubectl does: nothing of a later entry of the same name is taken."""
+    first = written(home / "a", "a")
+    body = yaml.safe_load(Path(first).read_text())
+    body["contexts"][0]["context"]["namespace"] = "later"
+    body["clusters"][0]["cluster"] = {"server": "http://later.example", "proxy-url": "http://proxy.example"}
+    (home / "b").write_text(yaml.safe_dump(body | {"current-context": "a"}))
+    monkeypatch.setenv("KUBECONFIG", f"{first}:{home}/b")
+    assert reached(Place()) == ("http://a.example", "team-a")
+
+
 def test_a_context_that_is_named_needs_no_current_one(home: Path) -> None:
     assert reached(Place(written(home / "a", "a"), context="a")) == ("http://a.example", "team-a")
 
