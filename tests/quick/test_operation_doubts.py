@@ -187,3 +187,35 @@ async def test_a_refusal_that_quotes_a_secret_is_shown_without_it(stage: Stage) 
     status = await ended(stage)
     assert "provided for password" in status["results"][0]["message"]
     assert "Correct-Horse" not in str(stage.get("bop", "op"))
+
+
+# --- nodes that do not come back, and operations that are ended meanwhile ---
+
+
+async def test_a_node_that_is_not_back_within_half_an_hour_has_failed(stage: Stage) -> None:
+    await stage.ready_pool(targetDedicatedNodes=1)
+    (node,) = nodes(stage)
+    stage.azure.change(f"/pools/cpu/nodes/{node}", lambda body: body.replace(b'"idle"', b'"rebooting"'))
+    stage.apply(operation("op", rebootNode={"nodes": {"names": [node]}}))
+    await stage.until(lambda: outcomes(stage) == {node: "Attempted"})
+    await stage.run_for(1700)
+    assert outcomes(stage) == {node: "Attempted"}
+    status = await ended(stage, within=300)
+    assert outcomes(stage) == {node: "Failed"}
+    assert "the node is still rebooting after 30 minutes" in status["results"][0]["message"]
+    assert stage.azure.calls("Nodes_RebootNode") == 1
+
+
+async def test_terminate_does_not_say_that_a_call_without_a_response_was_not_made(stage: Stage) -> None:
+    """Its target does not show whether it was: `Skipped` would say that it was not."""
+    await stage.ready_pool(targetDedicatedNodes=1)
+    (node,) = nodes(stage)
+    stage.azure.fault("Nodes_ReplaceNodeUser", status=500, code="InternalError")
+    stage.azure.post(f"/pools/cpu/nodes/{node}/users", {"name": "eve", "sshPublicKey": "ssh-rsa other"})
+    user = {"nodes": {"names": [node]}, "name": "eve", "sshPublicKey": KEY}
+    stage.apply(operation("op", updateNodeUser=user))
+    await stage.until(lambda: stage.azure.calls("Nodes_ReplaceNodeUser") == 2, 300)
+    stage.annotate("bop", "op", terminate="now")
+    status = await ended(stage, within=300)
+    assert outcomes(stage) == {node: "Unknown"}
+    assert "it may have been done, and is not repeated" in status["results"][0]["message"]

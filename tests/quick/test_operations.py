@@ -91,6 +91,48 @@ async def test_many_nodes_cost_a_write_for_each_batch(stage: Stage) -> None:
     assert status["targets"] == sorted(nodes(stage))
 
 
+async def test_nodes_are_chosen_by_tier_by_state_and_up_to_a_number(stage: Stage) -> None:
+    await stage.ready_pool(targetDedicatedNodes=1, targetLowPriorityNodes=3)
+    tiers = {each["id"]: each["isDedicated"] for each in stage.azure.all("/pools/cpu/nodes")}
+    (own,) = [id for id, dedicated in tiers.items() if dedicated]
+    spot = sorted(set(tiers) - {own})
+    stage.azure.post(f"/pools/cpu/nodes/{spot[1]}/disablescheduling")
+    await stage.until(lambda: stage.azure.get(f"/pools/cpu/nodes/{spot[1]}")["state"] == "offline", 60)  # type: ignore[index]
+    for number, (choice, targets) in enumerate(
+        [
+            ({"selector": "dedicated"}, [own]),
+            ({"selector": "lowPriority"}, spot),
+            ({"selector": "lowPriority", "most": 2}, spot[:2]),
+            ({"selector": "all", "most": 1}, sorted(tiers)[:1]),
+            ({"states": ["offline", "unusable"]}, [spot[1]]),
+            ({"states": ["unusable"]}, []),
+        ]
+    ):
+        name = f"op-{number}"
+        stage.apply(operation(name, getRemoteLoginSettings={"nodes": choice}))
+        status = await ended(stage, name)
+        assert (status["phase"], status["targets"]) == ("Succeeded", targets)
+
+
+async def test_a_config_map_of_somebody_else_is_left_alone(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.azure.post("/jobs", {"id": "j", "poolInfo": {"poolId": "cpu"}})
+    stage.azure.simulate("j/t", stdout="read me")
+    stage.azure.post("/jobs/j/tasks", {"id": "t", "commandLine": "true"})
+    await stage.until(lambda: stage.azure.get("/jobs/j/tasks/t")["state"] == "completed", 300)  # type: ignore[index]
+    theirs = {"kind": "ConfigMap", "metadata": {"name": "taken"}, "data": {"content": "theirs"}}
+    stage.apply(theirs)
+    for name in ("taken", "free"):
+        read = {"path": "stdout.txt", "into": {"name": name}}
+        stage.apply(operation(f"op-{name}", **RAW, jobId="j", taskId="t", readFile=read))
+    status = await ended(stage, "op-taken")
+    assert outcomes(stage, "op-taken") == {"t": "Failed"}
+    assert "another ConfigMap 'taken' exists" in status["results"][0]["message"]
+    assert stage.get("configmap", "taken")["data"] == {"content": "theirs"}
+    await ended(stage, "op-free")
+    assert stage.get("configmap", "free")["data"] == {"content": "read me"}
+
+
 # --- whom it reaches ---
 
 

@@ -114,6 +114,34 @@ def test_no_target_is_no_failure() -> None:
     assert "no target matched" in plan.status["conditions"][0]["message"]
 
 
+@pytest.mark.parametrize("outcome", ["Succeeded", "Failed"])
+def test_an_operation_goes_with_its_time_however_it_has_ended(outcome: str) -> None:
+    one = resource(Kind.OPERATION, SPEC | {"ttlSecondsAfterFinished": 60})
+    one = after(one, decided(one, chosen("a")))
+    over = decided(one, Progress(results={"a": Result(outcome)}))
+    one = after(one, over)
+    assert (one.status["phase"], over.requeue_after) == (outcome, 60.0)
+    early = operation.plan(one, ACCOUNT, View(request()), NOW + 59)
+    assert (early.objects, early.requeue_after) == ((), 1.0)
+    (gone,) = operation.plan(one, ACCOUNT, View(request()), NOW + 60).objects
+    assert (gone.key, gone.uid) == (one.key, one.uid)
+
+
+@pytest.mark.parametrize("outcome", ["Failed", "Unknown"])
+def test_failures_and_unknown_outcomes_count_towards_max_failures(outcome: str) -> None:
+    """Up to it the operation is complete; beyond it, `Stop` attempts nothing more."""
+    for allowed, phase, skipped in ((1, "Failed", 1), (2, "Running", 0)):
+        one = resource(Kind.OPERATION, SPEC | {"pausePolicy": "Stop", "maxFailures": allowed})
+        one = after(one, decided(one, chosen("a", "b", "c")))
+        results = {"a": Result(outcome), "b": Result(outcome)}
+        plan = decided(one, Progress(results=results, looks={"c": Look("idle boot-c")}))
+        assert plan.status is not None
+        assert (plan.status["phase"], plan.status["counts"]["skipped"]) == (phase, skipped)
+    done = decided(after(one, plan), Progress(results={"c": Result("Succeeded")}))
+    assert done.status is not None
+    assert done.status["phase"] == "Succeeded"
+
+
 def test_failures_stay_when_there_is_no_room_for_all_results() -> None:
     entries = [{"target": f"n{each}", "outcome": "Failed" if each < 5 else "Succeeded"} for each in range(700)]
     kept, omitted = operation._bounded([*entries, {"target": "x", "outcome": "Attempted"}])

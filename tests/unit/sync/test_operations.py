@@ -25,10 +25,13 @@ class Client:
     def __init__(self) -> None:
         self.exists = True
         self.stopped = 0
+        self.reads = 0
+        self.fault: Exception | None = None
         self.answers = asyncio.Event()
         self.answers.set()
 
     async def get(self, id: str, **_: Any) -> dict[str, Any]:
+        self.reads += 1
         await self.answers.wait()
         if not self.exists:
             raise NotFoundError("no such pool", status=404, code="PoolNotFound")
@@ -36,6 +39,8 @@ class Client:
 
     async def stop_resize(self, id: str, **_: Any) -> Receipt:
         self.stopped += 1
+        if self.fault is not None:
+            raise self.fault
         return Receipt("0x1", None, "request-1", None)
 
 
@@ -112,3 +117,24 @@ async def test_nothing_is_kept_of_an_operation_that_is_gone() -> None:
         operations.forget(KEY)
         assert operations.progress(KEY, "one") == NOTHING
         assert not operations._runs
+
+
+async def test_a_fault_of_the_operator_after_a_call_does_not_repeat_it() -> None:
+    """Nobody knows how far the call got: the pool is read, which does not show it yet."""
+    client = Client()
+    client.fault = RuntimeError("a fault of the operator")
+    order = Operate(request(), attempt={"p": "resizing "})
+    async with operating(client) as (operations, acted, waited):
+        operations.obey(KEY, "one", order)
+        await until_told(acted, waited)
+        assert (client.stopped, operations.progress(KEY, "one").untried) == (1, frozenset())
+        operations.hurry(KEY)
+        client.reads = 0
+        operations.obey(KEY, "one", order)
+        async with asyncio.timeout(30):
+            while not client.reads:
+                await asyncio.sleep(0)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert operations.progress(KEY, "one").busy
+        assert client.stopped == 1
