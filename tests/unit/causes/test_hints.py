@@ -11,7 +11,7 @@ from azure_batch_operator.causes.commands import names_of, without_shell
 from azure_batch_operator.causes.dependencies import Waiting
 from azure_batch_operator.causes.disabling import Disabler, disabler
 from azure_batch_operator.causes.evidence import Circle, Failed, Lost, Unfinished, Unmet
-from azure_batch_operator.causes.exits import words
+from azure_batch_operator.causes.exits import disables_job, satisfies, words
 from azure_batch_operator.causes.remedies import of_code, of_resize
 
 
@@ -150,6 +150,26 @@ def test_why_a_single_task_waits_for_others(others: list[dict[str, Any]], unmet:
     found = Waiting(Waiting.before(task, others), [FAILED])
     looked_up = found.without({"a"} if not others else ())
     assert looked_up.unmet_of("t") == unmet
+
+
+@pytest.mark.parametrize(("span", "names"), [((2, 4), True), ((4, 9), True), ((1, 3), False), ((5, 9), False)])
+def test_a_range_of_ids_names_both_of_its_ends_and_no_id_that_is_no_number(span: tuple[int, int], names: bool) -> None:
+    task = {"id": "t", "state": "active", "dependsOn": {"taskIdRanges": [{"start": span[0], "end": span[1]}]}}
+    found = Waiting(Waiting.before(task, [waiting("004"), waiting("x4"), waiting("\u0664")]), [])
+    assert found.unmet_of("t") == (Unfinished("'004', waiting") if names else None)
+
+
+@pytest.mark.parametrize(("code", "acts"), [(2, False), (3, True), (9, True), (10, False), (5, False)])
+def test_a_range_of_exit_codes_holds_both_of_its_ends_and_a_single_code_goes_first(code: int, acts: bool) -> None:
+    conditions = {
+        "exitCodes": [{"code": 5, "exitOptions": {"jobAction": "none", "dependencyAction": "block"}}],
+        "exitCodeRanges": [
+            {"start": 3, "end": 9, "exitOptions": {"jobAction": "disable", "dependencyAction": "satisfy"}}
+        ],
+    }
+    task = {"exitConditions": conditions}
+    assert satisfies(task, code, "FailureExitCode") is acts
+    assert disables_job(task, code, "FailureExitCode") is acts
 
 
 def test_a_task_whose_dependencies_have_ended_waits_for_none() -> None:
