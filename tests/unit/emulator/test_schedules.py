@@ -258,6 +258,31 @@ def test_a_run_that_was_missed_has_what_is_left_of_its_window() -> None:
     assert not schedule.due
 
 
+def test_the_window_of_an_earlier_job_does_not_close_that_of_a_later_one() -> None:
+    bench = Bench()
+    schedule = scheduled(bench, {"recurrenceInterval": "PT1H", "startWindow": "PT90M"})
+    # Due after 60 and 120 minutes: the first window is over after 150, the second one after 210.
+    bench.clock.advance(151 * MINUTE)
+    assert schedule.due
+    bench.service.jobs.terminate(bench.service.job("s:job-1"), "r")
+    bench.clock.advance(MINUTE)
+    assert schedule.job_serial == 2
+
+
+def test_a_window_closes_after_a_restart_as_it_would_have_without_one() -> None:
+    bench = Bench()
+    scheduled(bench, {"recurrenceInterval": "PT1H", "startWindow": "PT10M"})
+    bench.clock.advance(62 * MINUTE)
+    picture = json.loads(json.dumps(snapshot.dump(bench.service)))
+    service = BatchService("account", bench.clock, SimulatedExecutor(bench.clock, 1), seed=1)
+    snapshot.load(service, picture)
+    schedule = service.schedule("s")
+    bench.clock.advance(7 * MINUTE)
+    assert schedule.due
+    bench.clock.advance(2 * MINUTE)
+    assert not schedule.due
+
+
 def test_a_schedule_whose_only_run_was_missed_is_over() -> None:
     bench = Bench()
     schedule = scheduled(bench, {"doNotRunUntil": in_minutes(bench, 30), "startWindow": "PT10M"})
