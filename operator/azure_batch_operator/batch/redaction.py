@@ -40,7 +40,10 @@ _PATTERNS = (
     re.compile(rf"(?P<keep>[\"'](?:{_NAMES})\\{{0,8}}[\"']\s{{0,8}}:\s{{0,8}}\\{{0,8}}[\"'])[^\"'\\]+", re.IGNORECASE),
     re.compile(r"(?P<keep>\b[a-z][a-z0-9+.-]{1,16}://[^\s/:@'\"]{1,256}:)[^\s/@'\"]{1,256}(?=@)", re.IGNORECASE),
 )
-_JWT = re.compile(r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?")
+# It is looked for once per run of its characters, from the first place in it: from each one, a text of many would be quadratic.
+_JWT = re.compile(
+    r"(?<![A-Za-z0-9_-])(?P<keep>(?:(?!eyJ)[A-Za-z0-9_-])*+)eyJ[A-Za-z0-9_-]{5,}+\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?"
+)
 _MAY_HOLD_A_SECRET = re.compile(
     r"[=?@]|%3d|bearer|basic|eyJ|sharedkey|signature|private key|[\"']\s{0,8}:", re.IGNORECASE
 )
@@ -97,7 +100,7 @@ def redact(text: str) -> str:
     text = _URL_QUERY.sub(rf"\g<url>?{REDACTED}", text)
     for pattern in _PATTERNS:
         text = pattern.sub(rf"\g<keep>{REDACTED}", text)
-    return _JWT.sub(REDACTED, text)
+    return _JWT.sub(rf"\g<keep>{REDACTED}", text)
 
 
 def redact_values(values: Mapping[str, str]) -> dict[str, str]:

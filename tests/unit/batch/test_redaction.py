@@ -19,7 +19,7 @@ from azure_batch_operator.batch.models.jobs import JobSchedulingError
 from azure_batch_operator.batch.models.nodes import NodeError
 from azure_batch_operator.batch.models.pools import AutoScaleRun, AutoScaleRunError, ResizeError
 from azure_batch_operator.batch.models.tasks import TaskFailureInfo
-from azure_batch_operator.batch.redaction import LONGEST, safe, safe_text, without
+from azure_batch_operator.batch.redaction import LONGEST, redact, safe, safe_text, without
 
 PARTS = st.sampled_from(
     ["sig=", "sig%3D", "https://a/b?", "https://u:p@h/", "eyJhbGciOi.eyJ", "\x1b[31m", "\x9b", "\u202e",
@@ -81,6 +81,25 @@ def test_no_text_takes_long(part: str) -> None:
     before = time.process_time()
     safe_text(part * (2 * LONGEST))
     assert time.process_time() - before < 2  # a quadratic pattern takes minutes
+
+
+def test_a_text_that_is_not_cut_takes_no_longer() -> None:
+    before = time.thread_time()
+    redact("eyJ" * 40_000)
+    assert time.thread_time() - before < 1  # a quadratic pattern takes seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("xx-eyJhbGciOi.eyJzdWIi.c2ln yy", "xx-… yy"),
+        ("eyJeyJhbGciOi.eyJzdWIi", "…"),
+        ("eyJa.eyJhbGciOi.eyJzdWIi.sig", "eyJa.…"),
+        ("eyJhbGciOi", "eyJhbGciOi"),
+    ],
+)
+def test_a_token_is_found_within_a_word(text: str, left: str) -> None:
+    assert redact(text) == left
 
 
 def test_a_whole_status_is_safe_but_for_what_is_compared() -> None:
