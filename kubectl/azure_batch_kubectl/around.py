@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from kubernetes.aio.client.exceptions import ApiException
 
 from azure_batch_kubectl import objects
@@ -32,4 +34,4 @@ async def _named(cluster: Cluster, kind: Kind, name: str | None, namespace: str)
     try:
         return await cluster.get(kind, name, namespace)
     except ApiException as error:
-        return Unreadable(f"{kind} {namespace}/{name}", refusal(error))
+        return Unreadable(f"{kind} {namespace}/{name}", refusal(error), is_missing=error.status == HTTPStatus.NOT_FOUND)

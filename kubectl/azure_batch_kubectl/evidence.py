@@ -6,16 +6,16 @@ Everything is bounded: what is beyond the bounds was not looked at, and no cause
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from itertools import islice
-from typing import Any
+from collections.abc import AsyncIterable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from azure_batch_kubectl.remote import owner_of
 from azure_batch_operator.api.base import HELD_METADATA
-from azure_batch_operator.batch import BatchClient, BatchError, JsonObject, Listing
+from azure_batch_operator.batch import BatchClient, BatchError, JsonObject
 from azure_batch_operator.batch.errors import NotFoundError
 from azure_batch_operator.batch.wire import Node
-from azure_batch_operator.causes import Evidence, NodeFailure, PoolEvidence, WayOut
+from azure_batch_operator.causes import Evidence, NodeFailure, PoolEvidence, Unfinished, Unmet, WayOut
 from azure_batch_operator.causes.dependencies import Waiting
 from azure_batch_operator.causes.disabling import UNKNOWN, disabler
 from azure_batch_operator.causes.reading import demand, node_failure, pool_evidence
@@ -25,14 +25,46 @@ _ACTIVE = "state eq 'active'"
 _RUNNING = "state eq 'running' or state eq 'preparing'"
 _FAILED = "executionInfo/result eq 'failure'"
 _PREPARATION_FAILED = "jobPreparationTaskExecutionInfo/result eq 'failure'"
-_TROUBLED = "state eq 'starttaskfailed' or state eq 'unusable'"
+_TROUBLED = {"startTaskFailed": "starttaskfailed", "unusable": "unusable"}
+"""States of nodes whose causes are read, as the counts of nodes and as nodes themselves call them."""
 _NEEDS = ("id", "requiredSlots", "multiInstanceSettings", "dependsOn")
 _ENDED = ("id", "executionInfo", "exitConditions")
-_ONE = ("id", "state", "environmentSettings", *_NEEDS[1:])
+_ONE = ("id", "state", "environmentSettings", "executionInfo", *_NEEDS[1:])
+_LOOKED_UP = ("state", *_ENDED)
 _OPEN = "state ne 'completed'"
 _DISABLED = frozenset({"disabling", "disabled"})
+Item = TypeVar("Item")
 Retried = Sequence[Mapping[str, Any]]
 """Errors of a resize that is being retried, which Azure Batch hides meanwhile."""
+
+
+@dataclass(frozen=True)
+class _Dependencies:
+    """What the dependencies of tasks that wait show.
+
+    Attributes:
+        unmet: why none of them can run.
+        has_ready: whether one can; None if that takes more tasks than are looked at.
+    """
+
+    unmet: Unmet | None = None
+    has_ready: bool | None = None
+
+
+@dataclass(frozen=True)
+class _LookedUp:
+    """Tasks that others depend on, one by one.
+
+    Attributes:
+        lost: lower-case IDs of those that the job does not have.
+        failed, unfinished: those that were not listed as such.
+        beyond: lower-case IDs of those that were not looked at.
+    """
+
+    lost: set[str] = field(default_factory=set)
+    failed: list[JsonObject] = field(default_factory=list)
+    unfinished: list[JsonObject] = field(default_factory=list)
+    beyond: frozenset[str] = frozenset()
 
 
 async def gather(client: BatchClient, job_id: str, way_out: WayOut, retried: Retried = ()) -> Evidence | None:
@@ -46,16 +78,16 @@ async def gather(client: BatchClient, job_id: str, way_out: WayOut, retried: Ret
     if not listed:
         return None
     pool = await _pool(client, job, retried)
-    waiting = await _waiting(client, job_id, listed)
+    dependencies = await _of_job(client, job_id, listed)
     demands = [demand(f"task {task['id']!r}", task) for task in listed]
     return Evidence(
-        unmet=waiting.unmet if waiting is not None else None,
+        unmet=dependencies.unmet,
         preparation=await _preparation(client, job),
         pool=pool,
         way_out=way_out,
-        has_ready=waiting is None or bool(waiting.ready),
+        has_ready=dependencies.has_ready,
         demands=demands,
-        least_slots=min(needed.slots for needed in demands),
+        least_slots=min(needed.slots for needed in demands) if len(listed) < _MAX_TASKS else 1,
         ahead=await _ahead(client, job, pool),
     )
 
@@ -77,19 +109,20 @@ async def gather_task(
         return Evidence(single=True, disabled=await _disabled(client, job))
     if job.get("state") != "active":
         return None
-    waiting = None
-    if task.get("dependsOn"):
-        listed = await _first(client.tasks.list(job_id, filter=_OPEN, select=("id", "state", "dependsOn")), _MAX_TASKS)
-        waiting = await _waiting(client, job_id, Waiting.before(task, listed))
+    dependencies = await _of_task(client, job_id, task) if task.get("dependsOn") else _Dependencies(has_ready=True)
+    preparation = await _preparation(client, job)
+    if preparation is not None and await _first(client.tasks.list(job_id, filter=_RUNNING, select=("id",)), 1):
+        # It fails on some nodes only, and does not keep tasks from the others.
+        preparation = None
     pool = await _pool(client, job, retried)
     needed = demand("the task", task)
     return Evidence(
         single=True,
-        unmet=waiting.unmet_of(str(task["id"])) if waiting is not None else None,
-        preparation=await _preparation(client, job),
+        unmet=dependencies.unmet,
+        preparation=preparation,
         pool=pool,
         way_out=way_out,
-        has_ready=True,
+        has_ready=dependencies.has_ready,
         demands=[needed],
         least_slots=needed.slots,
         ahead=await _ahead(client, job, pool),
@@ -106,8 +139,8 @@ async def _disabled(client: BatchClient, job: JsonObject) -> str:
     return UNKNOWN if known is None else known.sentence
 
 
-async def _first(listing: Listing, most: int) -> list[JsonObject]:
-    found: list[JsonObject] = []
+async def _first(listing: AsyncIterable[Item], most: int) -> list[Item]:
+    found: list[Item] = []
     async for item in listing:
         found.append(item)
         if len(found) >= most:
@@ -115,23 +148,68 @@ async def _first(listing: Listing, most: int) -> list[JsonObject]:
     return found
 
 
-async def _waiting(client: BatchClient, job_id: str, listed: Sequence[Mapping[str, Any]]) -> Waiting | None:
-    """How the waiting tasks depend on others; None if not all of that can be seen, or none depends on any."""
-    if len(listed) >= _MAX_TASKS or not any(task.get("dependsOn") for task in listed):
-        return None
+async def _of_job(client: BatchClient, job_id: str, listed: Sequence[JsonObject]) -> _Dependencies:
+    """Whether one of a job's waiting tasks could run, while none runs."""
+    if not all(task.get("dependsOn") for task in listed):
+        return _Dependencies(has_ready=True)
+    if len(listed) >= _MAX_TASKS:
+        return _Dependencies()
     failed = await _first(client.tasks.list(job_id, filter=_FAILED, select=_ENDED), _MAX_TASKS)
-    if len(failed) >= _MAX_TASKS:
-        return None
     waiting = Waiting(listed, failed)
-    if len(waiting.to_look_up) > _MAX_LOOKED_UP:
-        return None
-    lost = set()
-    for id in waiting.to_look_up:
+    if waiting.unmet is not None:
+        return _Dependencies(waiting.unmet, has_ready=False)
+    seen = await _look_up(client, job_id, waiting.to_look_up)
+    waiting = Waiting(listed, [*failed, *seen.failed], seen.lost)
+    if waiting.unmet is not None:
+        return _Dependencies(waiting.unmet, has_ready=False)
+    ready = {*waiting.ready}
+    open_ids = seen.beyond | {str(task["id"]).lower() for task in seen.unfinished}
+    certain = [
+        task
+        for task in listed
+        if str(task["id"]).lower() in ready and _is_certain(task, open_ids, all_seen=len(failed) < _MAX_TASKS)
+    ]
+    return _Dependencies(has_ready=True if certain else None)
+
+
+async def _of_task(client: BatchClient, job_id: str, task: JsonObject) -> _Dependencies:
+    """Whether a task could run as far as it depends on others, which may run."""
+    id = str(task["id"])
+    listed = await _first(client.tasks.list(job_id, filter=_OPEN, select=("id", "state", "dependsOn")), _MAX_TASKS)
+    before = Waiting.before(task, listed)
+    failed = await _first(client.tasks.list(job_id, filter=_FAILED, select=_ENDED), _MAX_TASKS)
+    waiting = Waiting(before, failed)
+    unmet = waiting.unmet_of(id)
+    if unmet is not None and not isinstance(unmet, Unfinished):
+        return _Dependencies(unmet, has_ready=False)
+    seen = await _look_up(client, job_id, waiting.to_look_up)
+    unmet = Waiting([*before, *seen.unfinished], [*failed, *seen.failed], seen.lost).unmet_of(id)
+    if unmet is not None:
+        return _Dependencies(unmet, has_ready=False)
+    all_seen = len(listed) < _MAX_TASKS and len(failed) < _MAX_TASKS
+    return _Dependencies(has_ready=True if _is_certain(task, seen.beyond, all_seen=all_seen) else None)
+
+
+def _is_certain(task: JsonObject, unknown: Collection[str], *, all_seen: bool) -> bool:
+    """Whether all was looked at that a task depends on; the tasks of a range are known only by lists of all."""
+    depends = task.get("dependsOn") or {}
+    named = {str(id).lower() for id in depends.get("taskIds") or ()}
+    return named.isdisjoint(unknown) and (all_seen or not depends.get("taskIdRanges"))
+
+
+async def _look_up(client: BatchClient, job_id: str, ids: Sequence[str]) -> _LookedUp:
+    found = _LookedUp(beyond=frozenset(id.lower() for id in ids[_MAX_LOOKED_UP:]))
+    for id in ids[:_MAX_LOOKED_UP]:
         try:
-            await client.tasks.get(job_id, id, select=("id",))
+            task = await client.tasks.get(job_id, id, select=_LOOKED_UP)
         except NotFoundError:
-            lost.add(id.lower())
-    return waiting.without(lost)
+            found.lost.add(id.lower())
+            continue
+        if task.get("state") != "completed":
+            found.unfinished.append(task)
+        elif (task.get("executionInfo") or {}).get("result") == "failure":
+            found.failed.append(task)
+    return found
 
 
 def _pool_id(job: Mapping[str, Any]) -> str | None:
@@ -144,15 +222,21 @@ async def _pool(client: BatchClient, job: Mapping[str, Any], retried: Retried) -
         return None
     try:
         pool = await client.pools.get(id)
-        troubled = client.nodes.list(id, filter=_TROUBLED).of(Node)
-        nodes = [node async for node in troubled]
     except NotFoundError:
         return PoolEvidence(id, is_missing=True)
     counts: Counter[str] = Counter()
     async for found in client.pools.list_node_counts(filter=f"poolId eq '{id}'"):
         for tier in ("dedicated", "lowPriority"):
             counts.update({state: number for state, number in (found.get(tier) or {}).items() if state != "total"})
-    return pool_evidence(id, pool, counts, islice(nodes, _MAX_NODES), retried)
+    try:
+        troubled = [node for state in _TROUBLED if counts[state] for node in await _nodes(client, id, state)]
+    except NotFoundError:
+        return PoolEvidence(id, is_missing=True)
+    return pool_evidence(id, pool, counts, troubled, retried)
+
+
+async def _nodes(client: BatchClient, pool_id: str, state: str) -> list[Node]:
+    return await _first(client.nodes.list(pool_id, filter=f"state eq '{_TROUBLED[state]}'").of(Node), _MAX_NODES)
 
 
 async def _preparation(client: BatchClient, job: Mapping[str, Any]) -> NodeFailure | None:

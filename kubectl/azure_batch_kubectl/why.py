@@ -22,6 +22,7 @@ _NOT_FINE = ("ResizeFailed", "RetryRefused", "NotApplied")
 """Conditions besides Ready and Stalled that say, when True, that something is wrong."""
 _FINE_IF_TRUE = ("TasksInSync", "SecretKept", "NodesHealthy", "AutoScaleHealthy", "ImageSupported")
 """Those that say it when False."""
+_TOO_MANY = "there are too many tasks to look at each one that waiting tasks depend on"
 _QUEUE = "kueue.x-k8s.io/queue-name"
 _SHOWN = 3
 
@@ -33,10 +34,15 @@ class Unreadable:
     Attributes:
         label: kind and name.
         problem: why not, in the words of the API server.
+        is_missing: whether there is no such object.
     """
 
     label: str
     problem: str
+    is_missing: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.label} does not exist" if self.is_missing else f"{self.label} cannot be read: {self.problem}"
 
 
 @dataclass(frozen=True)
@@ -55,10 +61,14 @@ class Seen:
     Attributes:
         cause: why none of the job's tasks runs, or why the task does not; None if tasks run, if none wait, or if no cause shows.
         state: of the task; None for a job.
+        failure: how the task has failed; None if it has not.
+        is_complete: whether all was looked at that a cause could be in; if not, that no cause shows says nothing.
     """
 
     cause: Cause | None
     state: str | None = None
+    failure: str | None = None
+    is_complete: bool = True
 
 
 @dataclass(frozen=True)
@@ -103,11 +113,17 @@ def _without_repetition(answer: Answer) -> Answer:
     told, kept = answer.cause, list[str]()
     for text in answer.evidence:
         message = text.partition("): ")[2] or text.partition(" waits: ")[2]
-        if message and message in told:
+        if (message and message in told) or _is_known_missing(text, told):
             continue
         kept.append(text)
         told += text
     return Answer(answer.cause, tuple(kept), answer.remedy)
+
+
+def _is_known_missing(text: str, told: str) -> bool:
+    """Whether a text only says that an object does not exist, of which that has been said."""
+    label, found, rest = text.partition(" does not exist")
+    return bool(found) and not rest and repr(label.rpartition("/")[2]) in told and "does not exist" in told
 
 
 def _verdict(thing: Object, around: Around, seen: Seen | None) -> Answer:
@@ -144,24 +160,47 @@ def _without_conditions(thing: Object, around: Around, seen: Seen | None) -> Ans
     if thing["kind"] == Kind.TASK and thing["metadata"].get("finalizers"):
         # It may be in its job; only Azure Batch knows.
         return Answer(f"{who} waits: its task has not started, as far as the operator has seen")
-    where = objects.namespace(thing)
     return Answer(
         f"{who} waits: the operator has not reconciled it yet",
-        remedy=f"check that the operator runs and watches the namespace {where!r}",
+        remedy=_is_down(thing),
     )
 
 
 def _of_task(thing: Object, around: Around, seen: Seen) -> Answer:
     """On a task that Azure Batch shows, and of which the operator has nothing to say."""
     who, job = label(thing), _readable(around.job)
+    if seen.failure is not None:
+        return Answer(
+            f"{who} has failed in Azure Batch ({seen.failure}), which the operator has not seen yet",
+            tuple(_parents(around)),
+            _by_reason(*_known(around)) or _is_down(thing),
+        )
     if seen.state != "active":
         return Answer(f"Nothing is wrong with {who}: its task is {seen.state} in Azure Batch")
     if job is not None and holds(job, "Suspended"):
         return Answer(f"{who} waits: {label(job)} is suspended: spec.suspend is true", remedy=command("resume", job))
     if seen.cause is None:
-        return Answer(f"Nothing is wrong with {who}: its task is queued in Azure Batch")
-    detail = [seen.cause.detail] if seen.cause.detail else []
-    return Answer(f"{who} waits: {seen.cause.sentence}", (*detail, *_parents(around)))
+        return Answer(_fine(who, "its task is queued in Azure Batch", seen))
+    return Answer(f"{who} waits: {seen.cause.sentence}", (*_details(seen), *_parents(around)))
+
+
+def _is_down(thing: Object) -> str:
+    return f"check that the operator runs and watches the namespace {objects.namespace(thing)!r}"
+
+
+def _fine(who: str, how: str, seen: Seen | None) -> str:
+    """That nothing is wrong, unless something was not looked at."""
+    if seen is None or seen.is_complete:
+        return f"Nothing is wrong with {who}: {how}"
+    return f"Whether something keeps {who} from running is not known: {how}, and {_TOO_MANY}"
+
+
+def _details(seen: Seen) -> Iterator[str]:
+    """What is known besides a cause."""
+    if seen.cause is not None and seen.cause.detail:
+        yield seen.cause.detail
+    if not seen.is_complete:
+        yield f"There may be another cause: {_TOO_MANY}"
 
 
 def _is_held(thing: Object) -> bool:
@@ -200,19 +239,18 @@ def _open(thing: Object, around: Around, seen: Seen | None) -> Answer:
         return Answer(f"{who} is held{_said(ready)}", tuple(failures(thing)), remedy)
     if thing["kind"] == Kind.TASK and ready.get("reason") == "Queued" and seen is not None and seen.state is not None:
         return _of_task(thing, around, seen)
-    if seen is not None and seen.cause is not None:
-        detail = [seen.cause.detail] if seen.cause.detail else []
-        return Answer(f"{who} waits: {seen.cause.sentence}", (*detail, *_parents(around), *failures(thing)))
-    if waits := status(thing).get("waitingFor"):
-        if seen is not None:
+    waits = status(thing).get("waitingFor")
+    if seen is not None and seen.cause is not None and (seen.is_complete or not waits):
+        more = (*_details(seen), *_parents(around), *failures(thing))
+        return Answer(f"{who} waits: {seen.cause.sentence}", more)
+    if waits:
+        if seen is not None and seen.is_complete:
             return Answer(f"Nothing is wrong with {who}: what it waited for is over", tuple(failures(thing)))
         return Answer(f"{who} waits: {waits}", (*_parents(around), *failures(thing)))
     if ready.get("status") != "True":
         wanted, wrong = _by_reason(thing, *_known(around)), [*_parents(around), *_trouble(thing)]
         if ready.get("reason") in MOVING and not wrong:
-            return Answer(
-                f"Nothing is wrong with {who}: it is {objects.phase(thing)}{_said(ready)}", tuple(failures(thing))
-            )
+            return Answer(_fine(who, f"it is {objects.phase(thing)}{_said(ready)}", seen), tuple(failures(thing)))
         return Answer(f"{who} waits{_said(ready)}", tuple(wrong), wanted)
     if objects.phase(thing) == "Disabled":
         return Answer(f"{who} is disabled{_said(ready)}", tuple(failures(thing)))
@@ -227,8 +265,8 @@ def _open(thing: Object, around: Around, seen: Seen | None) -> Answer:
         # Nobody looks at Azure Batch meanwhile, so the status may be old.
         known = f"{who} was {objects.phase(thing) or 'ready'} when it was last seen{_progress(thing)}"
         return Answer(known, (*_parents(Around(account=account)), *failures(thing)))
-    found = f"Nothing is wrong with {who}: it is {objects.phase(thing) or 'ready'}{_progress(thing)}"
-    return Answer(f"{found}{_said(ready)}", tuple(failures(thing)))
+    how = f"it is {objects.phase(thing) or 'ready'}{_progress(thing)}{_said(ready)}"
+    return Answer(_fine(who, how, seen), tuple(failures(thing)))
 
 
 def _said(found: Object) -> str:
@@ -246,7 +284,7 @@ def _parents(around: Around) -> Iterator[str]:
     """What is wrong with the account, the job and the pool; the first is nearest to the cause of the others."""
     for each in (around.account, around.job, around.pool):
         if isinstance(each, Unreadable):
-            yield f"{each.label} cannot be read: {each.problem}"
+            yield str(each)
         elif each is not None:
             yield from _of_parent(each)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -17,10 +18,13 @@ from azure_batch_kubectl.evidence import gather, gather_task, task_of
 from azure_batch_kubectl.failure import FailureError
 from azure_batch_kubectl.objects import Object
 from azure_batch_kubectl.remote import Place
-from azure_batch_kubectl.why import Answer, Around, Seen, explain
+from azure_batch_kubectl.why import Answer, Around, Seen, explain, label
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.batch import BatchError
-from azure_batch_operator.causes import WayOut, judge
+from azure_batch_operator.batch.errors import InvalidRequestError
+from azure_batch_operator.batch.redaction import safe_text
+from azure_batch_operator.causes import Evidence, WayOut, judge
+from azure_batch_operator.causes.exits import how
 
 _ASKED_IN = frozenset({"Waiting", "Running", "Disabled"})
 """Phases in which the tasks of a job are what matters; in all others the conditions say why nothing runs."""
@@ -48,6 +52,9 @@ async def _seen(cluster: Cluster, thing: Object, found: Around) -> Seen | None:
             return await _job(cluster, thing, found)
         if kind == Kind.TASK and phase in _QUEUED_IN:
             return await _task(cluster, thing, found)
+    except InvalidRequestError as error:
+        # Of this program's own making: hidden, it would never be mended.
+        click.echo(f"note: Azure Batch refuses what was asked about {label(thing)}: {error}", err=True)
     except (FailureError, ApiException, BatchError, aiohttp.ClientError, TimeoutError, OSError):
         # The status has the operator's judgment.
         return None
@@ -57,7 +64,7 @@ async def _seen(cluster: Cluster, thing: Object, found: Around) -> Seen | None:
 async def _job(cluster: Cluster, thing: Object, found: Around) -> Seen:
     async with remote.opened(cluster, Place(Kind.JOB, objects.name(thing))) as (client, id):
         evidence = await gather(client, id, WayOut(_pool_field(thing)), _retried(found))
-    return Seen(judge(evidence) if evidence is not None else None)
+    return _judged(evidence)
 
 
 async def _task(cluster: Cluster, thing: Object, found: Around) -> Seen | None:
@@ -72,10 +79,29 @@ async def _task(cluster: Cluster, thing: Object, found: Around) -> Seen | None:
             return None
         remote.check_owner(thing, str(task["id"]), task)
         if task.get("state") != "active":
-            return Seen(None, str(task.get("state")))
+            return Seen(None, str(task.get("state")), failure=_failure(task.get("executionInfo") or {}))
         way_out = WayOut(_pool_field(job) if job is not None else None)
         evidence = await gather_task(client, job_id, task, way_out, _retried(found))
-    return Seen(judge(evidence) if evidence is not None else None, "active")
+    return _judged(evidence, "active")
+
+
+def _judged(evidence: Evidence | None, state: str | None = None) -> Seen:
+    """The cause that the evidence shows; without its remedy where dependencies are not known, as it may help nothing."""
+    if evidence is None:
+        return Seen(None, state)
+    cause, is_complete = judge(evidence), evidence.disabled is not None or evidence.has_ready is not None
+    if cause is not None and not is_complete:
+        cause = replace(cause, remedy=None)
+    return Seen(cause, state, is_complete=is_complete)
+
+
+def _failure(info: Mapping[str, Any]) -> str | None:
+    """How a task has failed, in words; None if it has not."""
+    if info.get("result") != "failure":
+        return None
+    message = (info.get("failureInfo") or {}).get("message")
+    told = how(info) or "no exit code"
+    return safe_text(f"{told}: {message}" if message and not info.get("exitCode") else told)
 
 
 def _job_id(task: Object, job: Object | None) -> str | None:

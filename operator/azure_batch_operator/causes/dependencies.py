@@ -78,10 +78,16 @@ class Waiting:
 
     @property
     def to_look_up(self) -> list[str]:
-        """IDs that waiting tasks depend on and that may not exist."""
+        """IDs that waiting tasks depend on and that may not exist.
+
+        Those of tasks that wait for a failed one change nothing.
+        """
         failed = {str(task["id"]).lower() for task in self.failed}
         ids = {
-            str(id): None for task in self._roots.values() for id in (task.get("dependsOn") or {}).get("taskIds") or ()
+            str(id): None
+            for task in self._roots.values()
+            if self._hindrance(task) is None
+            for id in (task.get("dependsOn") or {}).get("taskIds") or ()
         }
         return [id for id in ids if id.lower() not in failed]
 

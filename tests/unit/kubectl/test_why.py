@@ -201,3 +201,11 @@ def test_a_status_that_is_older_than_the_spec_says_so() -> None:
     job = thing("BatchJob", "x", ("Ready", "True", "Running", ""), phase="Running")
     job["metadata"]["generation"] = 3
     assert "has not yet seen the last change of the spec (generation 3, seen 1)" in str(explain(job, Around()))
+
+
+def test_that_an_object_does_not_exist_is_said_once() -> None:
+    missing = Unreadable("BatchJob team/nowhere", 'batchjobs "nowhere" not found', is_missing=True)
+    said = "spec.jobRef names BatchJob 'nowhere', which does not exist in this namespace: create it"
+    task = thing("BatchTask", "t", ("Ready", "False", "JobNotFound", said))
+    assert explain(task, Around(job=missing)).evidence == ()
+    assert explain(thing("BatchTask", "t"), Around(job=missing)).evidence == ("BatchJob team/nowhere does not exist",)
