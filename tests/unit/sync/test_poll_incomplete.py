@@ -32,7 +32,7 @@ class Spoiled(Service):
         self.most = self.listed = 0
         """Items that were kept at the same time, and all that were listed."""
         self.got: list[str] = []
-        """Pools that were asked for by id."""
+        """What was asked for by id."""
 
     async def _answer(self, kind: str, what: str, filter: str | None) -> AsyncIterator[Any]:
         dropped = False
@@ -49,12 +49,12 @@ class Spoiled(Service):
             raise IncompleteListError("an item cannot be read")
 
     async def get(self, id: str, **options: Any) -> dict[str, Any]:
-        """A pool."""
+        """A pool or a job."""
         self.got.append(id)
         await self._reach(f"get {id}")
-        for pool in self.items["pools"]:
-            if pool["id"] == id:
-                return pool
+        for item in (*self.items["pools"], *self.items["jobs"]):
+            if item["id"] == id:
+                return item
         raise NotFoundError("gone", status=404, code="PoolNotFound")
 
 
@@ -155,3 +155,23 @@ async def test_a_pool_that_was_changed_and_not_seen_since_stays_unknown(number: 
     await scene.poll()
     await scene.poll()
     assert not any(isinstance(scene.mirror.pools.get(id), Absent) for id in names)
+
+
+@pytest.mark.parametrize("number", [1, 30])
+async def test_a_job_that_was_changed_and_cannot_be_read_since_stays_unknown(number: int) -> None:
+    scene, service = scene_with(pools=0, jobs=number)
+    await scene.poll()
+    service.spoiled = {"j000"}
+    service.failing["get"] = ServerError("no", status=500, code="InternalError")
+    await scene.poll()
+    assert not isinstance(scene.mirror.jobs.get("j000"), Absent), "nothing has happened to it"
+    scene.mirror.jobs.touch("j000", scene.mirror.jobs.seen_at or 0.0)
+    for _ in range(2):
+        await scene.poll()
+        assert scene.mirror.jobs.get("j000") is Absent.UNKNOWN
+        assert scene.mirror.jobs.latest("j000") is not None
+        assert not scene.mirror.jobs.touched
+    assert scene.health[-1] is None
+    service.failing.clear()
+    await scene.poll()
+    assert not isinstance(scene.mirror.jobs.get("j000"), Absent)

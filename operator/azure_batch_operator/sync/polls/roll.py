@@ -115,9 +115,16 @@ class Roll:
                 there = await self._asked_for(id)
                 found |= {} if there is None else {id: there}
         self._asked_at = {id: at for id, at in self._asked_at.items() if id in wanted} | dict.fromkeys(missing, began)
-        # Wanted and not open: as it was, if it is not due to be looked at, or cannot be asked for.
-        looked = set(missing) - self._unread
-        kept = [known for id in wanted if id not in found and id not in looked and (known := self._table.latest(id))]
+        # Wanted and not open: as it was, if it is not due to be looked at, or cannot be asked for. After a write of ours that no
+        # poll has seen it is unknown.
+        looked, kept = set(missing) - self._unread, list[Item]()
+        for id in wanted:
+            if id in found or id in looked:
+                continue
+            if not isinstance(known := self._table.get(id), Absent):
+                kept.append(known)
+            elif (last := self._table.latest(id)) is not None:
+                briefs[id] = last
         asked = set(wanted) - {id for id in self._unread if id not in found}
         return self._table.replace(began, [*found.values(), *kept], asked=asked, briefs=briefs)
 
