@@ -48,16 +48,16 @@ from azure_batch_operator.batch.errors import (
 )
 from azure_batch_operator.batch.limiter import Limiter
 from azure_batch_operator.batch.models.enums import TaskAddStatus
-from azure_batch_operator.batch.operations import API_VERSION, OPERATIONS
+from azure_batch_operator.batch.operations import OPERATIONS, SERVICE_VERSION
 from azure_batch_operator.batch.requests import Priority
 from azure_batch_operator.batch.responses import FileProperties, JsonObject, Receipt, TaskAddResult
 from azure_batch_operator.batch.retry import RetryPolicy
 from azure_batch_operator.batch.transport import Call, FileStream
 
 __all__ = [
-    "API_VERSION",
     "NEVER_SENT",
     "OPERATIONS",
+    "SERVICE_VERSION",
     "AlreadyExistsError",
     "AuthenticationError",
     "AuthenticationKind",

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
-API_VERSION = "2024-07-01.20.0"
+SERVICE_VERSION = "2024-07-01.20.0"
+"""The api-version of every request. The API group of the custom resources has a version of its own (`api/base.py`)."""
 
 # Query parameters that every operation accepts; `api-version` is added to each request by `requests`.
 COMMON_QUERY = ("timeOut",)

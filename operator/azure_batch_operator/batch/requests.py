@@ -18,7 +18,7 @@ from yarl import URL
 
 from azure_batch_operator.batch.errors import MalformedResponseError, UsageError
 from azure_batch_operator.batch.models.base import Model
-from azure_batch_operator.batch.operations import API_VERSION, Body, Conditions, Operation, ResponseKind
+from azure_batch_operator.batch.operations import SERVICE_VERSION, Body, Conditions, Operation, ResponseKind
 
 CONTENT_TYPE = "application/json; odata=minimalmetadata"
 
@@ -173,7 +173,7 @@ def _query(operation: Operation, parameters: Mapping[str, Any]) -> str:
     The service matches names in any case and its documentation signs them in lower case, but the official client
     signs them as sent (docs/azure-batch.md#shared-key): with lower-case names on the wire there is only one way to sign.
     """
-    pairs = {"api-version": API_VERSION}
+    pairs = {"api-version": SERVICE_VERSION}
     for name, value in parameters.items():
         if value is None:
             continue
