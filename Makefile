@@ -20,7 +20,9 @@ RELEASE ?=
 
 .PHONY: help
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@bold= plain=; if test -t 1; then bold='\033[1m' plain='\033[0m'; fi; \
+	awk -v bold="$$bold" -v plain="$$plain" \
+	  'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %s%-14s%s %s\n", bold, $$1, plain, $$2}' $(MAKEFILE_LIST)
 
 .venv/.installed: requirements.txt pyproject.toml
 	@echo "Setting up .venv: pip installs the packages of requirements.txt, which takes about a minute the first time …"
@@ -122,7 +124,7 @@ bench-check: setup ## Fail if a counted figure is worse than its baseline: calls
 
 .PHONY: lint
 lint: setup ## Run ruff, mypy --strict, the import rules and the check of words
-	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff format --check . || { echo "Run 'make format'" >&2; exit 1; }
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
@@ -144,6 +146,7 @@ crds-check: setup
 .PHONY: docs
 docs: setup ## Build the documentation site in site/, and check its links
 	@env NO_MKDOCS_2_WARNING=1 $(BIN)/python -W ignore -m mkdocs build --strict --quiet --clean
+	@echo "site/index.html"
 
 .PHONY: sbom
 sbom: setup ## Write the contents of the images to dist/ (CycloneDX)

@@ -60,9 +60,13 @@ def files() -> Files:
 def main(check: bool) -> None:
     """Write or check the files."""
     whole = [*generate.files(), CHART / "templates" / "crds", CHART / "files" / "dashboards"]
+    wanted = files()
     if not check:
-        generate.write(files(), whole)
-    elif found := generate.stale(files(), whole):
+        done = generate.write(wanted, whole)
+        for line in done:
+            click.echo(line)
+        click.echo(f"{len(done)} of {sum(map(len, wanted.values()))} generated files changed")
+    elif found := generate.stale(wanted, whole):
         sys.exit(f"not what it is derived from: {', '.join(found)}: run make crds")
 
 

@@ -41,12 +41,15 @@ def stale(wanted: Files, whole: Collection[Path]) -> list[str]:
     return sorted(found)
 
 
-def write(wanted: Files, whole: Collection[Path]) -> None:
-    """Write the files, and remove what else is in the directories that are `whole`."""
-    for directory, contents in wanted.items():
-        directory.mkdir(parents=True, exist_ok=True)
-        for path in directory.glob("*"):
-            if directory in whole and path.is_file() and path.name not in contents:
-                path.unlink()
-        for name, text in contents.items():
-            (directory / name).write_text(text)
+def write(wanted: Files, whole: Collection[Path]) -> list[str]:
+    """Write the files that are stale, and remove what else is in the directories that are `whole`; returns what was done."""
+    changed = stale(wanted, whole)
+    for name in changed:
+        path = ROOT / name
+        text = wanted[path.parent].get(path.name)
+        if text is None:
+            path.unlink()
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    return [f"{'wrote' if (ROOT / name).exists() else 'removed'} {name}" for name in changed]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from azure_batch_operator import generate
 from azure_batch_operator.api.kinds import KINDS, Kind, KindInfo
 from azure_batch_operator.crds import crd
 from azure_batch_operator.generate import files, stale
@@ -20,6 +23,27 @@ MAX_BYTES = 262_144
 
 def test_the_files_are_what_the_models_say() -> None:
     assert stale(files(), whole=list(files())) == []
+
+
+def test_only_what_differs_is_written_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generate, "ROOT", tmp_path)
+    (tmp_path / "crds").mkdir()
+    for name, text in {"same.yaml": "a: 1\n", "other.yaml": "b: 1\n", "gone.yaml": "c: 1\n"}.items():
+        (tmp_path / "crds" / name).write_text(text)
+    os.utime(tmp_path / "crds" / "same.yaml", ns=(1, 1))
+    wanted = {
+        tmp_path / "crds": {"same.yaml": "a: 1\n", "other.yaml": "b: 2\n"},
+        tmp_path / "pages" / "inner": {"new.md": "# New\n"},
+    }
+    whole = [tmp_path / "crds"]
+    assert generate.write(wanted, whole) == [
+        "removed crds/gone.yaml",
+        "wrote crds/other.yaml",
+        "wrote pages/inner/new.md",
+    ]
+    assert stale(wanted, whole) == []
+    assert (tmp_path / "crds" / "same.yaml").stat().st_mtime_ns == 1
+    assert generate.write(wanted, whole) == []
 
 
 @pytest.mark.parametrize("info", KINDS.values(), ids=lambda info: info.kind)
