@@ -450,7 +450,7 @@ def test_the_samples_have_every_property_of_the_api_document(operation: str) -> 
         # Free objects have members of their own; retired references cannot be sent.
         if _RETIRED not in path and not any(each.startswith((f"{path}.", f"{path}[")) for each in sent)
     }
-    assert missing == set()
+    assert missing == set(), f"{operation}: add to a sample in tests/support/property_samples.py: {sorted(missing)}"
 
 
 def test_every_body_of_the_api_document_is_tried() -> None:

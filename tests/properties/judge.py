@@ -132,4 +132,6 @@ def without_effect(first: Visit, second: Visit, path: Path, *, forbidden: bool) 
     if second.refusal:
         yield from _named("change", second.refusal, {path[-1]})
     if first.spec != second.spec and first.picture is not None and first.picture == second.picture:
-        yield Violation("change", "effect", "both values give the same")
+        said = told(second.body.get("status", {}))
+        what = f"no value reached Azure Batch; the status says {said}" if said else "both values give the same"
+        yield Violation("change", "effect", what)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from properties.cases import STEPS, Case, batches, run
-from properties.judge import Violation, told
+from properties.judge import Violation, told, without_effect
 from properties.paths import KINDS, paths, text
+from properties.picture import Picture
 from properties.sequences import Walk, run_sequences
+from properties.visits import Visit
 
 EVERY = {"BatchPool": 13, "BatchTask": 13, "BatchJobSchedule": 61, "BatchJob": 61, "BatchAccount": 61}
 """One of so many properties is taken."""
@@ -52,6 +54,26 @@ def test_a_condition_shows_properties_that_are_not_applied() -> None:
         told({"conditions": [refused, {"type": "Reconciling", "status": "True"}]})
         == "SecretNotFound: spec.x: no such Secret"
     )
+
+
+@pytest.mark.parametrize(
+    ("conditions", "what"),
+    [
+        ([], "both values give the same"),
+        (
+            [{"type": "Ready", "status": "False", "reason": "InvalidRequestBody", "message": "newSize is unknown"}],
+            "no value reached Azure Batch; the status says InvalidRequestBody: newSize is unknown",
+        ),
+    ],
+)
+def test_values_without_effect_are_told_with_what_the_status_says(conditions: list[dict[str, str]], what: str) -> None:
+    body = {"status": {"conditions": conditions}}
+    first, second = (
+        Visit("fresh", {"newSize": value}, picture=Picture({}, {}, {}), body=body) for value in ("small", "large")
+    )
+    assert list(without_effect(first, second, ("spec", "newSize"), forbidden=False)) == [
+        Violation("change", "effect", what)
+    ]
 
 
 def test_a_violation_tells_step_and_oracle() -> None:

@@ -27,7 +27,8 @@ class Waiting:
         operator: status.waitingFor.
         plugin: the cause that `why` prints, if it knows more than the operator.
         more: what `why` also says.
-        stays: for how many seconds nothing new is written; a resize that fails is retried every 15 minutes.
+        stays: for how many seconds nothing new is written; a resize that fails is retried every 15 minutes. The situation
+            lasts from the first time that the operator names the cause until a minute and these seconds later.
     """
 
     prepare: Prepare
@@ -254,7 +255,8 @@ async def test_the_cause_is_named_by_both_in_the_same_words(stage: Stage, name: 
     # A cause that stays is written once, whatever the operator tries meanwhile.
     before = stage.writes("bj", "own", "status")
     await stage.run_for(situation.stays)
-    assert waits() == situation.operator
+    stayed = waits()
+    assert stayed == situation.operator, f"the cause did not stay for {situation.stays} s: {stayed or 'nothing waits'}"
     assert stage.writes("bj", "own", "status") == before
 
 

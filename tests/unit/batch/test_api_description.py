@@ -1,7 +1,8 @@
 """Operation table and models against the published description of the API and against the official client's models.
 
 The description is stored as `tests/data/api-2024-07-01.20.0.json`, made by `dev/api_digest.py`. Nothing may be missing
-and nothing invented, operation by operation and property by property.
+and nothing invented, operation by operation and property by property. What the official client does not have yet is in
+`NEWER_THAN_THE_CLIENT`.
 """
 
 import datetime
@@ -10,6 +11,8 @@ import inspect
 import json
 import types
 import typing
+from collections.abc import Collection, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +25,10 @@ from azure.batch.models import _enums, _models
 from azure_batch_operator.batch import OPERATIONS, BatchClient, SharedKey
 from azure_batch_operator.batch.models import BODIES, RESULTS, Int64, Model, WireEnum
 from azure_batch_operator.batch.models.base import READ_ONLY
-from azure_batch_operator.batch.operations import API_VERSION, Body, Conditions, Operation, ResponseKind
+from azure_batch_operator.batch.operations import SERVICE_VERSION, Body, Conditions, Operation, ResponseKind
 
-DIGEST = json.loads((Path(__file__).parents[2] / "data" / f"api-{API_VERSION}.json").read_text(encoding="utf-8"))
+FILE = Path("tests") / "data" / f"api-{SERVICE_VERSION}.json"
+DIGEST = json.loads((Path(__file__).parents[3] / FILE).read_text(encoding="utf-8"))
 SHAPES = DIGEST["shapes"]
 COMMON = {"api-version", "timeOut", "client-request-id", "return-client-request-id", "ocp-date"}
 ALL = list(OPERATIONS.values())
@@ -149,9 +153,26 @@ def _described(shape: Any) -> Any:
     return shape
 
 
+def _unlike(model: Any, described: Any, path: str) -> Iterator[str]:
+    """Where a model differs from the description, one line for each property."""
+    if isinstance(model, list) and isinstance(described, list):
+        yield from _unlike(model[0], described[0], f"{path}[]")
+    elif isinstance(model, dict) and isinstance(described, dict):
+        for name in sorted(model.keys() | described.keys()):
+            if name not in described:
+                yield f"{path}.{name}: only in batch/models, not in {FILE}"
+            elif name not in model:
+                yield f"{path}.{name}: only in {FILE}, not in batch/models"
+            else:
+                yield from _unlike(model[name], described[name], f"{path}.{name}")
+    elif model != described:
+        yield f"{path}: {model} in batch/models, {described} in {FILE}"
+
+
 @pytest.mark.parametrize("operation", sorted(BODIES))
 def test_models_of_bodies_have_the_described_properties(operation: str) -> None:
-    assert _shape_of(BODIES[operation]) == _described(DIGEST["operations"][operation]["body"])
+    described = _described(DIGEST["operations"][operation]["body"])
+    assert list(_unlike(_shape_of(BODIES[operation]), described, operation)) == []
 
 
 @pytest.mark.parametrize("operation", sorted(RESULTS))
@@ -159,12 +180,25 @@ def test_models_of_results_have_the_described_properties(operation: str) -> None
     described = _described(next(iter(DIGEST["operations"][operation]["responses"].values()))["schema"])
     if OPERATIONS[operation].response is ResponseKind.PAGE:
         described = described["value"][0]
-    assert _shape_of(RESULTS[operation]) == described
+    assert list(_unlike(_shape_of(RESULTS[operation]), described, operation)) == []
+
+
+def test_a_difference_is_told_by_its_path() -> None:
+    model = {"id": "string", "pool": {"names": ["string"], "more": "object"}, "items": [{"a": "integer"}]}
+    described = {"id": "enum", "pool": {"names": ["string"], "size": "integer"}, "items": [{}]}
+    assert list(_unlike(model, described, "Op")) == [
+        f"Op.id: string in batch/models, enum in {FILE}",
+        f"Op.items[].a: only in batch/models, not in {FILE}",
+        f"Op.pool.more: only in batch/models, not in {FILE}",
+        f"Op.pool.size: only in {FILE}, not in batch/models",
+    ]
 
 
 # --- the official client ---------------------------------------------------------------------------------------------
 
 _NAMES = dict(vars(typing)) | {"datetime": datetime, "_models": types.SimpleNamespace(**vars(_enums) | vars(_models))}
+NEWER_THAN_THE_CLIENT: dict[str, str] = {}
+"""What the pinned official client does not have yet, each with the reason: `Model.property`, or `Enum.value`."""
 # Required for the service, yet not always sent back: a model that read them would fail.
 NOT_ALWAYS_RETURNED = {
     "AzureFileShareConfiguration.accountKey",
@@ -190,10 +224,55 @@ def _sdk_fields(model: type[SdkModel]) -> dict[str, tuple[_RestField, Any]]:
     }
 
 
+def _unmatched(
+    name: str, ours: set[str], theirs: set[str], where: str, newer: Collection[str] = NEWER_THAN_THE_CLIENT
+) -> Iterator[str]:
+    """What only one side has, in a model or an enum of ours with this name, with what to do."""
+    client = f"the official client (azure-batch {version('azure-batch')})"
+    for missing in sorted(theirs - ours):
+        yield f"{where}.{missing}: only {client} has it: add {name}.{missing} to batch/models"
+    for extra in sorted(ours - theirs):
+        if f"{name}.{extra}" not in newer:
+            yield (
+                f"{where}.{extra}: {client} does not have it: raise azure-batch in pyproject.toml and run `make lock`, or, "
+                f"if no release has it, add {name}.{extra} to NEWER_THAN_THE_CLIENT with the reason"
+            )
+    for idle in sorted(ours & theirs):
+        if f"{name}.{idle}" in newer:
+            yield f"{where}.{idle}: {client} has it: remove {name}.{idle} from NEWER_THAN_THE_CLIENT"
+
+
+def test_what_the_client_lacks_is_told_with_what_to_do() -> None:
+    newer = {"Pool.new", "Pool.old"}
+    found = list(_unmatched("Pool", {"id", "new", "newest", "old"}, {"id", "old", "other"}, "Pools", newer))
+    client = f"the official client (azure-batch {version('azure-batch')})"
+    assert found == [
+        f"Pools.other: only {client} has it: add Pool.other to batch/models",
+        (
+            f"Pools.newest: {client} does not have it: raise azure-batch in pyproject.toml and run `make lock`, or, if no "
+            "release has it, add Pool.newest to NEWER_THAN_THE_CLIENT with the reason"
+        ),
+        f"Pools.old: {client} has it: remove Pool.old from NEWER_THAN_THE_CLIENT",
+    ]
+
+
+def test_what_is_newer_than_the_client_is_there() -> None:
+    known = {f"{model.__name__}.{field.alias}" for model in _inner(Model) for field in model.model_fields.values()}
+    known |= {f"{kind.__name__}.{member.value}" for kind in WireEnum.__subclasses__() for member in kind}
+    assert NEWER_THAN_THE_CLIENT.keys() - known == set()
+    assert all(NEWER_THAN_THE_CLIENT.values())
+
+
+def _inner(model: type[Model]) -> Iterator[type[Model]]:
+    for kind in model.__subclasses__():
+        yield kind
+        yield from _inner(kind)
+
+
 def _compare(ours: type[Model], theirs: type[SdkModel], where: str, sent: bool) -> None:
     fields = {field.alias: (name, field) for name, field in ours.model_fields.items()}
     sdk = _sdk_fields(theirs)
-    assert set(fields) == set(sdk), where
+    assert list(_unmatched(ours.__name__, set(fields), set(sdk), where)) == []
     for wire_name, (sdk_field, hint) in sdk.items():
         name, field = fields[wire_name]
         here = f"{where}.{wire_name}"
@@ -215,7 +294,8 @@ def _compare_kind(ours: Any, theirs: Any, where: str, sent: bool) -> None:
         assert issubclass(ours, Model), where
         _compare(ours, theirs, where, sent)
     elif inspect.isclass(theirs) and issubclass(theirs, enum.Enum):
-        assert {member.value for member in ours} == {member.value for member in theirs}, where
+        values = {member.value for member in theirs}
+        assert list(_unmatched(ours.__name__, {member.value for member in ours}, values, where)) == []
     elif typing.get_origin(theirs) is dict:
         assert typing.get_origin(ours) is dict, where
     else:
@@ -265,4 +345,8 @@ def test_all_enums_of_the_official_client_are_known() -> None:
         for kind in vars(_enums).values()
         if inspect.isclass(kind) and issubclass(kind, enum.Enum) and kind.__module__ == _enums.__name__
     }
-    assert {frozenset(member.value for member in kind) for kind in WireEnum.__subclasses__()} >= theirs
+    ours = {
+        frozenset(member.value for member in kind if f"{kind.__name__}.{member.value}" not in NEWER_THAN_THE_CLIENT)
+        for kind in WireEnum.__subclasses__()
+    }
+    assert [sorted(values) for values in theirs - ours] == []
