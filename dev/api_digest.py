@@ -2,6 +2,10 @@
 
     python dev/api_digest.py azure-batch-operations.txt > tests/data/api-2024-07-01.20.0.json
 
+The description is a listing that is not in the repository; Microsoft publishes the API in the GitHub repository
+Azure/azure-rest-api-specs. Add a single new property to the digest by hand (docs/architecture.md, "A property that Azure Batch
+has").
+
 The description lists for each operation the request (parameters and body) and the responses as pseudo-JSON. The digest
 keeps what tests compare the operation table and the models with: names and types. Objects that occur more than once are
 stored once, under "shapes", and referred to by number:
