@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote_plus
 
 import orjson
 import pytest
 
-from support.stage import Stage, job
+from azure_batch_operator.sync.polls import job_results
+from support.stage import Stage, job, sleeping
+from support.stage.builders import task
 
 BAD: dict[str, Any] = {"id": "a", "commandLine": "bad"}
 GOOD: dict[str, Any] = {"id": "b", "commandLine": "good"}
@@ -22,6 +25,27 @@ def lacking(*ids: str) -> Callable[[bytes], bytes]:
         return orjson.dumps(page | {"value": [item for item in page["value"] if item["id"] not in ids]})
 
     return change
+
+
+def only(stage: Stage, filter: str, change: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+    """The same change of the lists of tasks with this filter alone."""
+
+    def chosen(answer: bytes) -> bytes:
+        last = next(call for call in reversed(stage.azure.log) if call.path == "/jobs/own/tasks")
+        return change(answer) if filter in unquote_plus(last.query) else answer
+
+    return chosen
+
+
+async def loses_a_task(stage: Stage, **spec: Any) -> None:
+    """A job that ends after somebody has deleted a task of it: its tasks never add up."""
+    await stage.ready_pool()
+    stage.apply(
+        job("own", tasks=[{"id": f"t{seconds}", "commandLine": f"sleep {seconds}"} for seconds in (5, 120)], **spec)
+    )
+    await stage.until(lambda: (stage.azure.get("/jobs/own/tasks/t5") or {}).get("state") == "completed", 300)
+    stage.azure.delete("/jobs/own/tasks/t5")
+    await stage.until(lambda: has_ended(stage), 300)
 
 
 def has_ended(stage: Stage) -> bool:
@@ -74,18 +98,108 @@ async def test_a_result_takes_at_most_one_more_call_where_only_the_counts_lag(st
 
 
 async def test_a_job_whose_tasks_never_add_up_has_a_result_by_its_lists(stage: Stage) -> None:
-    """Somebody has deleted a task of it."""
-    await stage.ready_pool()
-    stage.apply(job("own", tasks=[{"id": f"t{seconds}", "commandLine": f"sleep {seconds}"} for seconds in (5, 120)]))
-    await stage.until(lambda: (stage.azure.get("/jobs/own/tasks/t5") or {}).get("state") == "completed", 300)
-    stage.azure.delete("/jobs/own/tasks/t5")
-    await stage.until(lambda: has_ended(stage), 300)
-    since = stage.now
+    await loses_a_task(stage)
+    since, writes = stage.now, stage.writes("bj", "own", "status")
+    await stage.until(lambda: "task counts" in stage.condition("bj", "own")["message"], 60)
     assert await result(stage, 400) == "Succeeded"
-    assert stage.azure.calls("Jobs_GetJobTaskCounts", since) <= 8
-    assert stage.azure.calls("Tasks_ListTasks", since) <= 26
-    calls = len(stage.azure.log)
+    # That it completes, that it waits, and the result.
+    assert stage.writes("bj", "own", "status") <= writes + 3
+    assert stage.azure.calls("Jobs_GetJobTaskCounts", since) <= 14
+    assert stage.azure.calls("Tasks_ListTasks", since) <= 42
+    calls, listed = len(stage.azure.log), stage.azure.calls("Tasks_ListTasks", since)
     await stage.run_for(3600)
-    assert stage.azure.calls("Tasks_ListTasks", since) <= 26
+    assert stage.azure.calls("Tasks_ListTasks", since) == listed
     assert stage.phase("bj", "own") == "Succeeded"
     assert len(stage.azure.log) > calls
+
+
+async def test_a_job_whose_confirming_list_always_fails_has_a_result(stage: Stage) -> None:
+    """No result depends on that list; the wait ends without it."""
+    stage.azure.change("/jobs/own/tasks", only(stage, "eq 'success'", lambda _: b"{}"))
+    await loses_a_task(stage)
+    assert await result(stage, 900) == "Succeeded"
+
+
+async def test_a_restart_continues_the_wait_and_reads_nothing_of_a_result_that_is_known(stage: Stage) -> None:
+    await loses_a_task(stage, ttlPolicy="KeepObject", ttlSecondsAfterFinished=86400)
+    ended = stage.now
+    await stage.run_for(270)
+    assert stage.phase("bj", "own") == "Completing"
+    await stage.restart()
+    assert await result(stage, 400) == "Succeeded"
+    assert stage.now - ended <= 345
+    await stage.restart()
+    since = stage.now
+    await stage.run_for(600)
+    assert stage.azure.calls("Jobs_ListJobs", since)
+    assert not stage.azure.calls("Jobs_GetJobTaskCounts", since)
+    assert not stage.azure.calls("Tasks_ListTasks", since)
+
+
+@pytest.mark.parametrize("own", [[GOOD], None])
+async def test_a_batch_task_that_ran_in_the_job_must_be_seen(stage: Stage, own: list[dict[str, Any]] | None) -> None:
+    """The counts lag, and the list of failed tasks lacks it for some seconds."""
+    await stage.ready_pool()
+    stage.azure.service.lag.seconds = 180
+    stage.azure.simulate(".*bad.*", exitCode=1, seconds=(20.0, 20.0))
+    stage.azure.simulate(".*good.*", seconds=(20.0, 20.0))
+    mine = {} if own is None else {"tasks": own}
+    stage.apply(
+        job("own", onAllTasksComplete="terminatejob", **mine), task("a", "own", "bad"), task("c", "own", "good")
+    )
+    await stage.until(lambda: has_ended(stage), 900)
+    ended = stage.now
+    gap = stage.azure.change(
+        "/jobs/own/tasks", only(stage, "eq 'failure'", lacking("a")), when=lambda: stage.now < ended + 10
+    )
+    assert await result(stage) == "Failed"
+    assert gap.hits
+    # The ordinary way of the lists: it does not wait for the counts.
+    assert stage.now - ended <= 30
+
+
+async def test_a_job_manager_task_must_be_seen(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.azure.service.lag.seconds = 60
+    stage.azure.simulate(".*bad.*", exitCode=1, seconds=(20.0, 20.0))
+    stage.apply(job("own", jobManagerTask={"id": "a", "commandLine": "bad"}, onAllTasksComplete="terminatejob"))
+    await stage.until(lambda: has_ended(stage), 900)
+    ended = stage.now
+    gap = stage.azure.change(
+        "/jobs/own/tasks", only(stage, "eq 'failure'", lacking("a")), when=lambda: stage.now < ended + 10
+    )
+    assert await result(stage) == "Failed"
+    assert gap.hits
+
+
+async def test_counts_and_a_list_that_are_old_in_the_same_way_are_not_the_result(stage: Stage) -> None:
+    """Both show a task that runs, of a job that ended because all of its tasks had."""
+    await stage.ready_pool()
+    stage.azure.simulate(".*good.*", seconds=(60.0, 60.0))
+    stage.apply(job("own", tasks=[GOOD]))
+
+    def running(answer: bytes) -> bytes:
+        return orjson.dumps(orjson.loads(answer) | {"value": [{"id": "b"}]})
+
+    gap = stage.azure.change(
+        "/jobs/own/tasks", only(stage, "state ne", running), when=lambda: has_ended(stage), count=3
+    )
+    await stage.until(lambda: has_ended(stage), 900)
+    assert stage.azure.get("/jobs/own/taskcounts")["taskCounts"]["running"] == 1
+    assert await result(stage) == "Succeeded"
+    assert gap.hits
+
+
+async def test_a_large_job_has_its_result_soon_after_its_counts_have_caught_up(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its tasks that have succeeded are not listed."""
+    monkeypatch.setattr(job_results, "LISTED", 1)
+    await stage.ready_pool()
+    stage.azure.service.lag.seconds = 180
+    stage.apply(job("own", tasks=sleeping(2, 60)))
+    await stage.until(lambda: has_ended(stage), 900)
+    ended = stage.now
+    assert await result(stage) == "Succeeded"
+    assert stage.now - ended <= 180 + 30 + 10
+    assert stage.azure.calls("Tasks_ListTasks", ended) <= 6

@@ -7,7 +7,7 @@ that began later has seen it (controller-runtime's "expectations", with the poll
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
@@ -177,6 +177,8 @@ class JobResults:
     failed: list[FailedTask] = field(default_factory=list)
     failed_count: int = 0
     unfinished: int | None = None
+    awaits_counts: bool = False
+    """Whether the job has ended and its lists and counts do not agree yet."""
     retries: int | None = None
     requeues: int | None = None
     most_requeues: int = 0
@@ -211,6 +213,9 @@ class JobSubscription:
         dependencies: whether tasks of its own depend on others, so that each failed one counts.
         counts: the task counts that its status shows.
         adds_tasks: whether a task of its own may add others.
+        has_manager: whether it has a job manager task.
+        has_verdict: whether its result is known, so that nothing more is read of it.
+        ran: IDs (lower case) of the BatchTasks that have run in the job of this creationTime; asked only once it has ended.
         pool: ID of the pool that its status shows.
     """
 
@@ -224,6 +229,9 @@ class JobSubscription:
     dependencies: bool = False
     counts: TaskCounts | None = None
     adds_tasks: bool = False
+    has_manager: bool = False
+    has_verdict: bool = False
+    ran: Callable[[str | None], Set[str]] = lambda _: frozenset()
     pool: str = ""
 
 

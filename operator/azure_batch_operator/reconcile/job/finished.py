@@ -146,7 +146,8 @@ def finish(job: LiveJob) -> Plan:
     """The job has ended in Azure Batch: what counts is how its tasks have."""
     resource, remote, tasks = job.resource, job.remote, job.tasks
     if tasks.unfinished is None:
-        verdict = Verdict("Completing", "Completing", "the results are being read", ready=False, trend="Reconciling")
+        doing = "waiting until the task counts are up to date" if tasks.awaits_counts else "the results are being read"
+        verdict = Verdict("Completing", "Completing", doing, ready=False, trend="Reconciling")
         return Plan(status=job_status.job_status(job, verdict))
     total = job_status.total_of(resource, tasks)
     noted, all_in = job_changes.noted_tasks(remote)[0], job.is_complete

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from azure_batch_operator.api.base import RETRY_FAILED
@@ -79,7 +80,11 @@ def _subscription(context: Context, job: Resource, session: Session, remote: Rem
         return Subscription(ended=True)
     ours = isinstance(remote, Mapping) and adoption.ours(remote, job, context.cluster, context.others)
     tasks = context.store.dependents(job.key, Kind.TASK)
-    return Subscription((job.remote_id,), job=_wish(job.spec, job.status, tasks), ours=ours)
+    wish = replace(
+        _wish(job.spec, job.status, tasks),
+        has_verdict=has_ended(job), ran=partial(_ran, context, job.key, job.remote_id.lower()),
+    )  # fmt: skip
+    return Subscription((job.remote_id,), job=wish, ours=ours)
 
 
 def seen(context: Context, resource: Resource, session: Session) -> tuple[Remote, None, tuple[str, ...]]:
@@ -126,6 +131,7 @@ def _wish(spec: Mapping[str, Any], status: Mapping[str, Any], tasks: Iterable[Re
         tail_lines=int((spec.get("logs") or {}).get("tailLines", TAIL_LINES)),
         dependencies=expand.needs_dependencies(spec),
         counts=_shown_counts(status.get("taskCounts")),
+        has_manager="jobManagerTask" in spec,
         adds_tasks=expand.adds_tasks(spec) or any(is_open_task(task) and expand.is_let_in(task.spec) for task in tasks),
         pool=str(status.get("poolId") or ""),
     )
@@ -198,6 +204,7 @@ def _tasks(
     taken = context.sourced.get(resource.key)
     # The former job of a retry may go once all is in.
     problem = taken.problem if taken is not None and taken.retry is None else None
+    id = resource.remote_id.lower()
     return TasksView(
         counts=results.counts,
         slots=results.slots,
@@ -208,7 +215,8 @@ def _tasks(
         complete=feed.complete if feed else False,
         refused=feed.refused if feed else None,
         retry_in=session.feeder.retry_in(job, print_),
-        others_in=_tasks_in(context, resource, job.created) if results.unfinished is not None else 0,
+        others_in=0 if results.unfinished is None else len(_ran(context, resource.key, id, job.created)),
+        awaits_counts=results.awaits_counts,
         others_blocked=_tasks_blocked(context, resource, results),
         fingerprint=print_,
         unread=(problem.reason, str(problem)) if problem is not None else None,
@@ -228,15 +236,18 @@ def _tasks(
     )
 
 
-def _tasks_in(context: Context, job: Resource, created: str | None) -> int:
-    """BatchTasks that have run in this incarnation of the job: what ran in a former one did so before this one was created."""
-    named = context.store.dependents(job.key, Kind.TASK)
-    runs = [
-        str(task.status.get("startTime") or task.status.get("endTime") or "")
-        for task in named
-        if not task.deleting and str(task.status.get("jobId", "")).lower() == job.remote_id.lower()
-    ]
-    return sum(1 for run in runs if created and is_later(run, created))
+def _ran(context: Context, job: Key, id: str, created: str | None) -> set[str]:
+    """IDs of the BatchTasks that have run in this incarnation of the job: what ran in a former one did so before its creation.
+
+    Args:
+        id: of the job, in lower case.
+    """
+    runs = {
+        task.remote_id.lower(): str(task.status.get("startTime") or task.status.get("endTime") or "")
+        for task in context.store.dependents(job, Kind.TASK)
+        if not task.deleting and str(task.status.get("jobId", "")).lower() == id
+    }
+    return {task for task, run in runs.items() if created and is_later(run, created)}
 
 
 def _tasks_blocked(context: Context, job: Resource, results: JobResults) -> int:

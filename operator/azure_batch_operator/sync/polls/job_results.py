@@ -22,8 +22,9 @@ from azure_batch_operator.reconcile.account.problems import judges_account
 from azure_batch_operator.reconcile.job.changes import noted_tasks
 from azure_batch_operator.reconcile.job.failures import cause
 from azure_batch_operator.reconcile.observed import FailedTask
+from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.sync.mirror import JobResults, JobSubscription
-from azure_batch_operator.sync.polls.agreement import LISTED, Tasks
+from azure_batch_operator.sync.polls.agreement import LISTED, Tasks, age
 from azure_batch_operator.sync.polls.base import COUNTS_LAG, NEVER_STARTED, Poll, clock, options
 from azure_batch_operator.sync.polls.tries import Tries, count
 from azure_batch_operator.sync.polls.watch import Watch
@@ -32,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 _FAILED, _SUCCEEDED = "executionInfo/result eq 'failure'", "executionInfo/result eq 'success'"
 _UNFINISHED = "state ne 'completed'"
+_ALL_ENDED = "AllTasksCompleted"
 _NODES_FAILED = "jobPreparationTaskExecutionInfo/result eq 'failure' or jobReleaseTaskExecutionInfo/result eq 'failure'"
 _MAX_FAILED_KEPT = 200
 _MAX_FAILED_LISTED = 2000
@@ -77,11 +79,13 @@ class JobReader(Poll):
         self, id: str, job: Mapping[str, Any], wish: JobSubscription, results: JobResults, watch: Watch
     ) -> None:
         """The lists of a job that has ended; they are its result once every task of it is accounted for (`agreement`)."""
-        counts, wait, over = results.counts or NO_COUNTS, watch.wait, watch.wait.is_over(clock())
-        known = wish.total if noted_tasks(job)[0] else 0
+        counts, wait = results.counts or NO_COUNTS, watch.wait
+        wait.begin(clock(), age(job, time.time()))
+        over, known = wait.is_over(clock()), self._known(id, job, wish)
+        all_ended = (job.get("executionInfo") or {}).get("terminateReason") == _ALL_ENDED
 
         def tasks() -> Tasks:
-            return Tasks(counts, results.failed_count, wait.unfinished or 0, known)
+            return Tasks(counts, results.failed_count, wait.unfinished or 0, known, wish.adds_tasks, all_ended)
 
         first = wait.unfinished is None
         if first or over or tasks().total <= LISTED or tasks().lists_lag:
@@ -99,12 +103,27 @@ class JobReader(Poll):
             )  # fmt: skip
         elif not (read.agree or await self._add_up(id, read)):
             wait.go_on(clock())
+            results.awaits_counts = True
             return
-        results.unfinished = wait.unfinished
+        results.unfinished, results.awaits_counts = wait.unfinished, False
+
+    def _known(self, id: str, job: Mapping[str, Any], wish: JobSubscription) -> int:
+        """How many tasks the job has at least: its own, its job manager task, and BatchTasks that have run or may be in it."""
+        table, wanted = self._mirror.tasks.get(id), self._interest.tasks.get(id, {})
+        there = {task for task in wanted if table is None or table.get(task) is not Absent.NOT_FOUND}
+        own = wish.total if noted_tasks(job)[0] else 0
+        return own + wish.has_manager + len(there | wish.ran(job.get("creationTime")))
 
     async def _add_up(self, id: str, read: Tasks) -> bool:
         """Whether the tasks that have succeeded are all others; listed only where that takes one page."""
-        return read.total <= LISTED and read.add_up(await self._number(id, _SUCCEEDED, most=LISTED))
+        if read.total > LISTED:
+            return False
+        try:
+            return read.add_up(await self._number(id, _SUCCEEDED, most=LISTED))
+        except BatchError as error:
+            # The counts may still confirm the result, and when the time is over it does not depend on them.
+            logger.info("The tasks of job %r that have succeeded could not be listed: %s", id, error)
+            return False
 
     async def _number(self, id: str, filter: str, *, most: int | None = None) -> int:
         """How many tasks a list shows; it is read no further than to `most`."""

@@ -200,7 +200,8 @@ class JobPoll(Poll):
             # Nothing stands there before a count, lest somebody take it for a job without tasks.
             watch, results = self._watch(id, job), mirror.results.get(id) or JobResults()
             ended = job.get("state") == "completed"
-            if ended and results.unfinished is not None:
+            decided = interest.wishes.get(id, JobSubscription()).has_verdict
+            if ended and (decided or results.unfinished is not None):
                 if results.tries_left and ready(Scope(COUNTS, id)):
                     due.append((_REST, watch.counted_at, id))
                 continue
