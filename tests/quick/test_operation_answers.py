@@ -95,6 +95,36 @@ async def test_one_404_before_the_next_batch_fails_no_target(stage: Stage, code:
     assert outcomes(stage) == dict.fromkeys(names, "Succeeded")
 
 
+@pytest.mark.parametrize(
+    ("call", "spec"),
+    [
+        ("Nodes_RebootNode", {"rebootNode": {"nodes": {"selector": "all"}}}),
+        ("Pools_RemoveNodes", {"removeNodes": {"nodes": {"selector": "all"}}}),
+        ("Tasks_ReactivateTask", {**RAW, "jobId": "j", "reactivateTasks": {"tasks": {"ids": ["t"]}}}),
+        ("Jobs_TerminateJob", {**RAW, "jobId": "j", "terminateJob": {}}),
+    ],
+)
+async def test_one_404_to_the_call_itself_decides_nothing(stage: Stage, call: str, spec: dict[str, Any]) -> None:
+    """It names nothing that is gone, so it may come from a proxy."""
+    await stage.ready_pool(targetDedicatedNodes=1)
+    await failed_task(stage)
+    fault = stage.azure.fault(call, status=404, code="ResourceNotFound", count=1)
+    stage.apply(operation("op", **spec))
+    await ended(stage)
+    assert fault.hits == 1
+    assert set(outcomes(stage).values()) == {"Succeeded"}
+    assert stage.azure.calls(call) == 2
+
+
+async def test_a_404_that_names_the_target_is_an_outcome(stage: Stage) -> None:
+    await stage.ready_pool(targetDedicatedNodes=1)
+    stage.azure.fault("Nodes_RebootNode", status=404, code="NodeNotFound")
+    stage.apply(operation("op", rebootNode={"nodes": {"selector": "all"}}))
+    await ended(stage)
+    assert list(outcomes(stage).values()) == ["Failed"]
+    assert stage.azure.calls("Nodes_RebootNode") == 1
+
+
 async def test_a_404_that_stays_is_shown_and_ends_nothing(stage: Stage) -> None:
     """It does not say that the pool is gone."""
     await stage.ready_pool(targetDedicatedNodes=4)

@@ -151,6 +151,16 @@ async def test_a_list_of_tasks_that_shrinks_during_its_submission_leaves_none_be
     assert len(stage.azure.all("/jobs/own/tasks")) == 3
 
 
+async def test_a_superfluous_task_is_pruned_although_one_404_names_nothing(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", taskPrunePolicy="Delete", tasks=sleeping(2, DAY)))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running", 900)
+    refusal = stage.azure.fault("Tasks_DeleteTask", status=404, code="ResourceNotFound", count=1)
+    stage.patch("bj", "own", {"spec": {"tasks": sleeping(1, DAY)}})
+    await stage.until(lambda: len(stage.azure.all("/jobs/own/tasks")) == 1, 600)
+    assert refusal.hits == 1
+
+
 @pytest.mark.parametrize(
     ("effect", "reason"),
     [

@@ -51,6 +51,17 @@ async def test_refused_tasks_keep_no_others_from_running_again(stage: Stage) -> 
     await stage.until(lambda: _reactivated(stage) == {"t5": 1, "t6": 1, "t7": 1}, 600)
 
 
+async def test_a_404_that_does_not_name_the_task_runs_it_again_later_and_no_other_waits(stage: Stage) -> None:
+    """Such as one of a proxy. It used to count as done, so the task never ran again."""
+    await _failed(stage, 3)
+    stage.azure.fault("Tasks_ReactivateTask", status=404, code="ResourceNotFound", path="tasks/t0", count=2)
+    stage.annotate("bj", "own", retry_failed="1")
+    await stage.until(lambda: _reactivated(stage) == {"t1": 1, "t2": 1}, 60)
+    assert "retryFailed" not in stage.status("bj", "own").get("handled", {})
+    await stage.until(lambda: _reactivated(stage) == {"t0": 1, "t1": 1, "t2": 1}, 600)
+    await stage.until(lambda: stage.status("bj", "own").get("handled") == {"retryFailed": "1"}, 60)
+
+
 async def test_reconcile_now_tries_a_refused_retry_at_once(stage: Stage) -> None:
     await _failed(stage, 1)
     stage.azure.fault("Tasks_ReactivateTask", status=400, code="InvalidPropertyValue")

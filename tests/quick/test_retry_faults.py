@@ -63,6 +63,21 @@ async def test_a_former_job_that_is_gone_is_requested_at_growing_intervals_and_f
     assert sorted(tasks(stage, "more")) == ["bad"]
 
 
+async def test_a_404_that_does_not_name_the_former_job_does_not_say_that_it_is_gone(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=[{"id": "bad", "commandLine": FAILS}]))
+    await ended(stage, "own")
+    refusal = stage.azure.fault("Jobs_GetJob", path="/jobs/own", status=404, code="ResourceNotFound")
+    stage.apply(again("more", "own"))
+    await stage.run_for(900)
+    assert refusal.hits
+    assert stage.reason("bj", "more") == "ResourceNotFound"
+    assert stage.events("bj", reason="RetryTasksUnknown") == []
+    stage.azure.heal()
+    await ended(stage, "more")
+    assert sorted(tasks(stage, "more")) == ["bad"]
+
+
 async def test_lists_that_wait_their_turn_use_the_account_as_it_is_then(stage: Stage) -> None:
     await stage.ready_pool()
     stage.apply(job("own", tasks=[{"id": "bad", "commandLine": FAILS}]))

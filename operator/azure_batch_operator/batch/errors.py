@@ -285,9 +285,13 @@ def unanswered(error: BatchError) -> bool:
 _GONE = frozenset({"poolnotfound", "jobnotfound", "jobschedulenotfound", "tasknotfound", "nodenotfound"})
 
 
-def is_gone(error: BatchError) -> bool:
+def is_gone(error: BatchError, codes: Collection[str] = _GONE) -> bool:
     """Whether a response says that a resource, or what it is in, does not exist.
 
-    A 404 without such a code proves nothing: it may come from a proxy, or be about something else.
+    A 404 without such a code proves nothing: it may come from a proxy, or be about something else. So whoever handles a
+    `NotFoundError` calls this (tests/unit/test_not_found.py).
+
+    Args:
+        codes: of the resources that count, in lower case.
     """
-    return isinstance(error, NotFoundError) and (error.code or "").lower() in _GONE
+    return isinstance(error, NotFoundError) and (error.code or "").lower() in codes

@@ -25,6 +25,7 @@ from azure_batch_operator.batch import (
     NotFoundError,
     PreconditionFailedError,
     Priority,
+    is_gone,
     unanswered,
 )
 from azure_batch_operator.guard import refusal
@@ -279,7 +280,9 @@ class Feeder:
             await self._client.tasks.delete(
                 job_id, str(task["id"]), if_match=task.get("eTag"), priority=Priority.SUBMIT
             )
-        except NotFoundError:
+        except NotFoundError as error:
+            if not is_gone(error):
+                raise
             logger.debug("Task %s of job %s is already gone", task["id"], job_id)
         except PreconditionFailedError:
             return False

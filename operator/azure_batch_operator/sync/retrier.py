@@ -14,7 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from azure_batch_operator.api.resource import Key
-from azure_batch_operator.batch import BatchClient, BatchError, ConflictError, NotFoundError, PreconditionFailedError
+from azure_batch_operator.batch import (
+    BatchClient,
+    BatchError,
+    ConflictError,
+    NotFoundError,
+    PreconditionFailedError,
+    is_gone,
+)
 from azure_batch_operator.batch.wire import Task
 from azure_batch_operator.guard import refusal
 from azure_batch_operator.reconcile.annotations import is_later
@@ -210,9 +217,10 @@ class Retrier:
                 await self._client.tasks.reactivate(job_id, task_id, if_match=failed[task_id].etag)
                 number += 1
                 request.number += 1
-            except NotFoundError:
-                logger.info("Task %s of job %s is gone, so it is not reactivated", task_id, job_id)
-            except (ConflictError, PreconditionFailedError) as error:
+            except (NotFoundError, ConflictError, PreconditionFailedError) as error:
+                if is_gone(error):
+                    logger.info("Task %s of job %s is gone, so it is not reactivated", task_id, job_id)
+                    continue
                 # The next list tells whether somebody else has reactivated it meanwhile.
                 logger.info("Task %s of job %s is not reactivated: %s", task_id, job_id, error)
                 request.conflicts[task_id] = request.rounds

@@ -16,7 +16,7 @@ from typing import Any
 from azure_batch_operator import guard
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
-from azure_batch_operator.batch import NotFoundError, Priority, UsageError
+from azure_batch_operator.batch import NotFoundError, Priority, UsageError, is_gone
 from azure_batch_operator.reconcile.annotations import is_stopping
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import expand, retry
@@ -371,7 +371,9 @@ class Retries:
                     others.add(str(task["id"]).lower())
                 if len(ids) > retry.MAX_TASKS:
                     raise retry.too_many(f"there are more than {retry.MAX_TASKS}")
-        except NotFoundError:
+        except NotFoundError as error:
+            if not is_gone(error):
+                raise
             raise gone from None
         return ids, others
 

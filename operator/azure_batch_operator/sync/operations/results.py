@@ -12,8 +12,10 @@ from azure_batch_operator.batch import (
     BatchError,
     BeingResizedError,
     EndpointRefusedError,
+    NotFoundError,
     PreconditionFailedError,
     TransientError,
+    is_gone,
     unanswered,
 )
 from azure_batch_operator.batch.caller import Listing
@@ -24,6 +26,8 @@ from azure_batch_operator.reconcile.operation_verbs import Doubt
 from azure_batch_operator.sync.operations.runs import LOST, Lost
 
 _MAX_ITEMS = 10_000
+_INNER = frozenset({"filenotfound", "nodeusernotfound"})
+"""Codes of a 404 about what is inside of a resource, lower case."""
 _FILES = {
     404: "there is no file {path!r}, or the task or node does not exist",
     409: "file {path!r} cannot be read: its node was removed or is not ready, or its retention time is over",
@@ -60,13 +64,17 @@ def refused(request: Request, error: BatchError, *, lost: bool) -> Result | Batc
     if request.on is On.FILES and error.code == "FileNotFound":
         text = f"there is no file {request.inputs.get('path')!r}; listFiles shows the files that exist: {error}"
         return failure(request, text, lost=lost, request_id=error.request_id)
-    if request.on is On.FILES and not error.code and (cause := _FILES.get(error.status or 0)):
+    heads = error.operation.endswith("FileProperties")
+    if request.on is On.FILES and heads and not error.code and (cause := _FILES.get(error.status or 0)):
         text = f"{cause.format(path=request.inputs.get('path'))}: {error}"
         return failure(request, text, lost=lost, request_id=error.request_id)
     if isinstance(error, PreconditionFailedError) and request.on is On.TASKS and not verb.any_version:
         # After a call without a response, that call may have changed the task, or somebody else: the task is read.
         text = f"the task has changed since it was read: {error}"
         return Lost(error) if lost else Result(SKIPPED, text, error.request_id)
+    if isinstance(error, NotFoundError) and not (is_gone(error) or is_gone(error, _INNER)):
+        # It does not name what is missing, so it may come from a proxy: what is gone is read before the next call.
+        return error
     passing = TransientError | AuthenticationError | EndpointRefusedError | BeingResizedError | PreconditionFailedError
     if isinstance(error, passing):
         return error

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from azure_batch_operator.api.operation import MAX_TARGETS, On
-from azure_batch_operator.batch import BatchClient, BatchError, NotFoundError
+from azure_batch_operator.batch import BatchClient, BatchError, NotFoundError, is_gone
 from azure_batch_operator.batch.caller import Listing
 from azure_batch_operator.reconcile.operation_order import FAILED, SKIPPED, Chosen, Look, Place, Request, Result
 from azure_batch_operator.reconcile.operation_verbs import before_of
@@ -64,7 +64,7 @@ class Targets:
             try:
                 run.refused = request.reach.refusal_of_pool(str(pool), await self._client.pools.get(str(pool)))
             except NotFoundError as error:
-                if not _says(error, _GONE):
+                if not is_gone(error, _GONE):
                     raise
         return found
 
@@ -88,13 +88,13 @@ class Targets:
         Raises:
             BatchError: the later read has failed in another way.
         """
-        if not _says(error, _GONE):
+        if not is_gone(error, _GONE):
             return False
         await asyncio.sleep(_READ_AGAIN_AFTER)
         try:
             await self._resource(request.place)
         except NotFoundError as again:
-            return _says(again, _GONE)
+            return is_gone(again, _GONE)
         return False
 
     async def _makers(self, pool: str) -> list[tuple[Mapping[str, Any], Mapping[str, Any] | None]]:
@@ -185,16 +185,11 @@ class Targets:
                     return target, await get(target)
             except NotFoundError as error:
                 inner = request.on in {On.NODES, On.TASKS}
-                if _says(error, _TARGET_GONE) if inner else await self.is_gone(request, error):
+                if is_gone(error, _TARGET_GONE) if inner else await self.is_gone(request, error):
                     return target, None
                 raise
 
         return known | dict(await together(one(target) for target in targets if target not in known))
-
-
-def _says(error: BatchError, codes: frozenset[str]) -> bool:
-    """Whether an error has one of these codes."""
-    return (error.code or "").lower() in codes
 
 
 async def together(calls: Iterable[Any]) -> list[Any]:

@@ -10,7 +10,7 @@ from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from azure_batch_operator.batch import NotFoundError
+from azure_batch_operator.batch import NotFoundError, is_gone
 from azure_batch_operator.sync.mirror import RemoteTable
 from azure_batch_operator.sync.polls.base import clock
 from azure_batch_operator.sync.polls.steps import Scope
@@ -42,7 +42,7 @@ class Absences:
         try:
             yield
         except NotFoundError as error:
-            if (error.code or "").lower() not in self._codes or scope in self._told:
+            if not is_gone(error, self._codes) or scope in self._told:
                 raise
             self._told.add(scope)
             self._table.touch(scope.id, clock())

@@ -16,7 +16,14 @@ from itertools import islice
 from msgspec.structs import replace
 
 from azure_batch_operator.api.resource import Key
-from azure_batch_operator.batch import BatchClient, BatchError, InvalidRequestError, NotFoundError, TransientError
+from azure_batch_operator.batch import (
+    BatchClient,
+    BatchError,
+    InvalidRequestError,
+    NotFoundError,
+    TransientError,
+    is_gone,
+)
 from azure_batch_operator.batch.wire import Task, TaskConstraints, build
 from azure_batch_operator.reconcile.observed import ObservedTask, TaskOutput
 from azure_batch_operator.reconcile.ownership import marker_of
@@ -145,7 +152,7 @@ class TaskPoll(Poll):
         try:
             return build(Task, await self._client.tasks.get(job_id, id, select=members, **options()))
         except NotFoundError as error:
-            if (error.code or "").lower() == "tasknotfound":
+            if is_gone(error, {"tasknotfound"}):
                 return None
             raise
 

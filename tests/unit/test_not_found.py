@@ -1,0 +1,86 @@
+"""No code of the operator takes a 404 for an absence without its error code (`batch.is_gone`): it may come from a proxy.
+
+What was believed gone was not deleted, not run again, and not created, so this is a kind of fault that no new call may have.
+"""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from azure_batch_operator.batch import NotFoundError, is_gone
+from azure_batch_operator.generate import ROOT
+
+PACKAGE = ROOT / "operator" / "azure_batch_operator"
+
+
+def _names(node: ast.AST | None) -> set[str]:
+    """All names in a part of a program, without what they are members of."""
+    found = ast.walk(node) if node is not None else ()
+    return {part.id if isinstance(part, ast.Name) else part.attr for part in found if _is_name(part)}
+
+
+def _is_name(part: ast.AST) -> bool:
+    return isinstance(part, ast.Name | ast.Attribute)
+
+
+def _calls(statements: list[ast.stmt]) -> set[str]:
+    parts = (part for statement in statements for part in ast.walk(statement))
+    return {name for part in parts if isinstance(part, ast.Call) for name in _names(part.func)}
+
+
+def _is_raised_again(handler: ast.ExceptHandler) -> bool:
+    return isinstance(handler.body[0], ast.Raise) and handler.body[0].exc is None
+
+
+def unproven(source: str) -> list[int]:
+    """Lines of handlers of a `NotFoundError` that do not look at its code."""
+    handlers = [part for part in ast.walk(ast.parse(source)) if isinstance(part, ast.ExceptHandler)]
+    return [
+        handler.lineno
+        for handler in handlers
+        if "NotFoundError" in _names(handler.type) and not _is_raised_again(handler)
+        if "is_gone" not in _calls(handler.body)
+    ]
+
+
+def test_each_handler_of_a_404_looks_at_its_code() -> None:
+    sources = {path.relative_to(PACKAGE): path.read_text() for path in PACKAGE.rglob("*.py")}
+    assert sum("except NotFoundError" in source for source in sources.values()) >= 8
+    found = {str(path): lines for path, source in sources.items() if (lines := unproven(source))}
+    assert found == {}, "ask is_gone(error) before an absence is concluded; raise what proves nothing"
+
+
+@pytest.mark.parametrize(
+    ("handler", "lines"),
+    [
+        ("except NotFoundError:\n    pass", [3]),
+        ("except (ConflictError, batch.NotFoundError) as error:\n    found = None", [3]),
+        ("except NotFoundError as error:\n    if not is_gone(error):\n        raise", []),
+        ("except NotFoundError as error:\n    return await self.is_gone(request, error)", []),
+        ("except NotFoundError:\n    raise", []),
+        ("except NotFoundError:\n    raise gone from None", [3]),
+        ("except BatchError:\n    pass", []),
+    ],
+)
+def test_a_handler_that_believes_a_404_is_found(handler: str, lines: list[int]) -> None:
+    assert unproven(f"try:\n    call()\n{handler}\n") == lines
+
+
+@pytest.mark.parametrize(
+    ("code", "codes", "gone"),
+    [
+        ("TaskNotFound", None, True),
+        ("JobNotFound", None, True),
+        ("ResourceNotFound", None, False),
+        (None, None, False),
+        ("TaskNotFound", {"tasknotfound"}, True),
+        ("JobNotFound", {"tasknotfound"}, False),
+    ],
+)
+def test_only_a_code_that_names_a_resource_says_that_it_is_gone(
+    code: str | None, codes: set[str] | None, gone: bool
+) -> None:
+    error = NotFoundError("", status=404, code=code)
+    assert is_gone(error, *([codes] if codes else [])) is gone
