@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Protocol
 from urllib.parse import parse_qsl
 
-from azure_batch_operator.batch.errors import AuthenticationError, UsageError
+from azure_batch_operator.batch.errors import AuthenticationError, BatchError, UsageError
 from azure_batch_operator.batch.requests import Request
 
 
@@ -34,6 +34,10 @@ class Credential(Protocol):
         Args:
             signed: headers that `sign` added to the refused attempt; empty if `sign` itself failed.
         """
+        ...
+
+    def overdue(self) -> BatchError | None:
+        """The error for a `sign` that has not ended in time; None if it does not wait for an authority."""
         ...
 
     async def aclose(self) -> None:
@@ -93,6 +97,9 @@ class SharedKey:
     async def refused(self, error: AuthenticationError, signed: Mapping[str, str]) -> bool:
         """A retry with the same key is useless."""
         return False
+
+    def overdue(self) -> None:
+        """Signing takes no time."""
 
     async def aclose(self) -> None:
         """Nothing to release."""

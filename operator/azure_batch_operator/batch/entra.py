@@ -114,6 +114,8 @@ class EntraCredential:
         self._token: _Token | None = None
         self._sign_in: asyncio.Task[_Token] | None = None
         self._not_before = 0.0
+        self._asks_issuer = False
+        """Whether the sign-in in progress waits for the issuer, not for what it needs from elsewhere first."""
 
     def __repr__(self) -> str:
         return f"EntraCredential({self._description})"
@@ -136,6 +138,10 @@ class EntraCredential:
         if self._token is not None and _header(self._token) == signed:
             self._token = None
         return True
+
+    def overdue(self) -> BatchError | None:
+        """That the issuer cannot be reached, if the sign-in waits for it: a firewall may drop what is sent to it."""
+        return _no_issuer(self._issuer, self._description) if self._asks_issuer else None
 
     async def aclose(self) -> None:
         """Cancel a sign-in in progress."""
@@ -176,16 +182,20 @@ class EntraCredential:
         try:
             async with asyncio.timeout(_SIGN_IN_SECONDS):
                 credential = await self._make()
+                self._asks_issuer = True
                 async with credential:
                     info = await credential.get_token_info(self._scope)
             return _token(info, self._clock())
         except BatchError:
             raise
         except TimeoutError:
-            failure = DeadlineError(f"signing in as {self._description} took more than {_SIGN_IN_SECONDS:.0f} seconds")
+            text = f"signing in as {self._description} took more than {_SIGN_IN_SECONDS:.0f} seconds"
+            failure = self.overdue() or DeadlineError(text)
         except Exception as error:
             # Not only AzureErrors: azure-identity raises KeyError for a response without a token.
             failure = sign_in_error(error, self._description, self._issuer)
+        finally:
+            self._asks_issuer = False
         # Raised here so that it has no context: errors of azure-core contain the request with its secret.
         raise failure
 

@@ -86,6 +86,8 @@ class _Seen:
     status: int | None = None
     request_id: str | None = None
     signed: Mapping[str, str] = field(default_factory=dict, repr=False)
+    signer: Credential | None = None
+    """What the attempt waits for before anything is sent."""
 
 
 class FileStream:
@@ -267,8 +269,7 @@ class Transport:
         answered = False
         try:
             seconds = min(self._retry.attempt_deadline, until - started)
-            async with _time_limit(seconds, operation, "there was no complete response"):
-                result = await translated(exchange(seen), operation)
+            result = await _within(seconds, operation, exchange, seen)
         except BatchError as error:
             failure, answered = error, not unanswered(error)
             if _throttles(error):
@@ -287,7 +288,9 @@ class Transport:
     async def _open(self, request: Request, seen: _Seen) -> aiohttp.ClientResponse:
         """Sign and send; return when the headers of the response have arrived."""
         headers = {**request.headers, "ocp-date": http_date(datetime.now(UTC)), "User-Agent": USER_AGENT}
-        seen.signed = await self._credential.sign(request, headers)
+        seen.signer = self._credential
+        seen.signed = await seen.signer.sign(request, headers)
+        seen.signer = None
         headers.update(seen.signed)
         response = await self._open_session().request(
             request.method,
@@ -353,6 +356,20 @@ class Transport:
                 throttled=failure is not None and _throttles(failure),
             )
         )
+
+
+async def _within(seconds: float, operation: str, exchange: Callable[[_Seen], Awaitable[T]], seen: _Seen) -> T:
+    """Make an attempt within its time limit. One that ends during the sign-in was not sent, so it is no fault of the service."""
+    overdue: BatchError | None = None
+    try:
+        async with _time_limit(seconds, operation, "there was no complete response"):
+            return await translated(exchange(seen), operation)
+    except DeadlineError:
+        overdue = seen.signer.overdue() if seen.signer is not None else None
+        if overdue is None:
+            raise
+    overdue.operation = operation
+    raise overdue
 
 
 def _throttles(error: BatchError) -> bool:

@@ -325,6 +325,9 @@ class Token:
         self.token = "fresh"
         return True
 
+    def overdue(self) -> None:
+        """It is there at once."""
+
     async def aclose(self) -> None:
         self.closed = True
 
