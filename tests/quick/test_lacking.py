@@ -79,6 +79,30 @@ async def test_a_404_that_does_not_name_what_is_missing_is_no_absence(stage: Sta
 
 
 @pytest.mark.parametrize("kind", ["bp", "bj", "bjs"])
+async def test_an_object_says_that_neither_list_nor_get_shows_what_it_owns(stage: Stage, kind: str) -> None:
+    name, path = PLACES[kind]
+    await all_kinds(stage)
+    await stage.run_for(60)
+
+    def reconciling(member: str) -> str:
+        return str(stage.condition(kind, name, "Reconciling").get(member, ""))
+
+    gap = stage.azure.omit(path)
+    stage.azure.fault(READS, path=path, status=404, code="ResourceNotFound")
+    await stage.until(lambda: reconciling("reason") == "ObservationFailed", 300)
+    assert f"{name!r} cannot be read: ResourceNotFound: " in reconciling("message")
+    assert stage.ready("bacc", "main")
+    writes = stage.writes(kind, name)
+    await stage.run_for(1800)
+    assert reconciling("reason") == "ObservationFailed"
+    assert stage.writes(kind, name) == writes, "it is said once"
+    gap.end()
+    stage.azure.heal()
+    await stage.until(lambda: reconciling("reason") != "ObservationFailed", 600)
+    assert stage.ready(kind, name)
+
+
+@pytest.mark.parametrize("kind", ["bp", "bj", "bjs"])
 async def test_an_object_stays_until_what_it_owns_is_gone_although_lists_lack_it_already(
     stage: Stage, kind: str
 ) -> None:

@@ -272,6 +272,7 @@ class Poller:
         """What is due for single things."""
         steps = list[Step]()
         for part in (
+            self._pools.steps,
             partial(self._nodes.steps, news),
             partial(self._jobs.steps, self._is_ready),
             self._tasks.steps,

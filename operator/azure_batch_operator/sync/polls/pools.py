@@ -25,6 +25,8 @@ from azure_batch_operator.reconcile.pool.scope import moment
 from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.polls.base import News, Poll, clock, options
 from azure_batch_operator.sync.polls.jobs import pool_of
+from azure_batch_operator.sync.polls.steps import Step, keys_of
+from azure_batch_operator.sync.polls.unread import Unread
 from azure_batch_operator.sync.polls.watch import incarnation
 
 logger = logging.getLogger(__name__)
@@ -35,6 +37,7 @@ _MOVING = (
     "enableAutoScale", "autoScaleFormula", "autoScaleEvaluationInterval", "autoScaleRun", "creationTime", "metadata",
 )  # fmt: skip
 _BRIEF = ("id", "state", "creationTime", "metadata")
+POOL = "pool"
 _MAX_BY_ID = 20
 """Pools that one poll asks for by id."""
 
@@ -52,6 +55,11 @@ class PoolPoll(Poll):
         """Whether the lists of this poll show all there is; if not, nothing is made of what they lack."""
         self._asked_at: dict[str, float] = {}
         """When those that the last list lacked were asked for by id."""
+        self._unread = Unread()
+
+    def steps(self) -> list[Step]:
+        """A step for each pool that could not be asked for, so that its objects say so."""
+        return self._unread.steps(POOL, lambda id: keys_of(self._interest.pools, id))
 
     async def poll(self, news: News) -> None:
         """One list of pools, one of node counts, and one of the pools that were changed, if any."""
@@ -152,6 +160,7 @@ class PoolPoll(Poll):
             if id not in found and (table.alive(id) or not complete)
         ]
         self._asked_at = {id: self._asked_at.get(id, -math.inf) for id in lacking}
+        self._unread.keep(self._asked_at)
         turn = sorted(lacking, key=self._asked_at.__getitem__)
         result: list[Mapping[str, Any]] = []
         for id in turn[:_MAX_BY_ID]:
@@ -161,14 +170,17 @@ class PoolPoll(Poll):
                 pool = await self._client.pools.get(str(known["id"]) if known else id, **options())
             except BatchError as error:
                 if is_gone(error):
+                    self._unread.read(id)
                     gone.add(id)
                     continue
                 if judges_account(error):
                     raise
                 # One pool that cannot be asked for is no evidence about the account.
                 logger.info("Pool %r is not in the list, and cannot be read: %s", id, error)
+                self._unread.failed(id, error)
                 result += self._as_it_was(id, gone)
                 continue
+            self._unread.read(id)
             self._whole[id] = pool
             result.append(pool)
         return [*result, *(pool for id in turn[_MAX_BY_ID:] for pool in self._as_it_was(id, gone))]

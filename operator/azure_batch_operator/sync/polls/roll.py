@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -19,8 +18,9 @@ from azure_batch_operator.batch import BatchError, IncompleteListError, InvalidR
 from azure_batch_operator.reconcile.account.problems import judges_account
 from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.sync.mirror import RemoteTable
-from azure_batch_operator.sync.polls.base import News, clock
-from azure_batch_operator.sync.polls.steps import Scope, Step
+from azure_batch_operator.sync.polls.base import clock
+from azure_batch_operator.sync.polls.steps import Step
+from azure_batch_operator.sync.polls.unread import Unread
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +62,7 @@ class Roll:
         self._asked_at: dict[str, float] = {}
         self._unread: set[str] = set()
         """Ids that could not be asked for when last looked at; nothing is made of their absence."""
+        self._errors = Unread()
 
     def steps(self, what: str, keys: Callable[[str], frozenset[Key]]) -> list[Step]:
         """A step for each that could not be asked for, so that its objects say so.
@@ -70,14 +71,7 @@ class Roll:
             what: what is read, in words.
             keys: the objects that an id (lower case) is about.
         """
-        return [Step(Scope(what, id), partial(self._again, id, keys(id)), keys(id)) for id in sorted(self._unread)]
-
-    async def _again(self, id: str, keys: frozenset[Key], news: News) -> None:
-        began = clock()
-        item = await self._one(id)
-        self._unread.discard(id)
-        if self._table.merge(began, [] if item is None else [item], asked=(id,)):
-            news.moved |= keys
+        return self._errors.steps(what, keys)
 
     async def call(self, wanted: Collection[str], others: Callable[[Item], Item | None] | None = None) -> set[str]:
         """Look, and put what was found into the table.
@@ -118,9 +112,9 @@ class Roll:
         # Wanted and not open: as it was, if it is not due to be looked at, or cannot be asked for. After a write of ours that no
         # poll has seen it is unknown.
         looked, kept = set(missing) - self._unread, list[Item]()
-        for id in wanted:
-            if id in found or id in looked:
-                continue
+        unseen = {id for id in wanted if id not in found and id not in looked}
+        self._errors.keep(unseen)
+        for id in unseen:
             if not isinstance(known := self._table.get(id), Absent):
                 kept.append(known)
             elif (last := self._table.latest(id)) is not None:
@@ -142,6 +136,7 @@ class Roll:
             # One that cannot be asked for is no evidence about the account, nor about itself.
             logger.info("%r is not in the list, and cannot be read: %s", id, error)
             self._unread.add(id)
+            self._errors.failed(id, error)
             return None
 
     def _is_due(self, id: str, now: float) -> bool:
