@@ -203,3 +203,21 @@ async def test_a_large_job_has_its_result_soon_after_its_counts_have_caught_up(
     assert await result(stage) == "Succeeded"
     assert stage.now - ended <= 180 + 30 + 10
     assert stage.azure.calls("Tasks_ListTasks", ended) <= 6
+
+
+@pytest.mark.parametrize(("exit_code", "phase"), [(0, "Succeeded"), (1, "Failed")])
+async def test_the_result_of_a_job_that_is_deleted_during_the_wait_is_that_of_its_last_lists(
+    stage: Stage, exit_code: int, phase: str
+) -> None:
+    stage.azure.simulate(".*sleep 120.*", exitCode=exit_code, seconds=(120.0, 120.0))
+    await loses_a_task(stage)
+    await stage.run_for(120)
+    assert stage.phase("bj", "own") == "Completing"
+    stage.azure.delete("/jobs/own")
+    assert await result(stage, 120) == phase
+    shown = dict(stage.status("bj", "own"))
+    assert "state" not in shown
+    assert shown["terminateReason"] == "AllTasksCompleted"
+    await stage.run_for(1800)
+    assert stage.status("bj", "own") == shown
+    assert stage.azure.get("/jobs/own") is None

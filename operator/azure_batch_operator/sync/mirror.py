@@ -283,6 +283,8 @@ class Mirror:
         self.schedule_digests: defaultdict[str, dict[str, str]] = defaultdict(dict)
         """Digests of the values from Secrets and ConfigMaps that schedules were given, by id (lower case) and property."""
         self.results: defaultdict[str, JobResults] = defaultdict(JobResults)
+        self.ends: dict[str, tuple[Mapping[str, Any], JobResults]] = {}
+        """Completed jobs and their lists, by id, while the counts do not agree: the result of a job that is deleted meanwhile."""
         self.tasks: defaultdict[str, RemoteTable[ObservedTask]] = defaultdict(RemoteTable)
         self.outputs = Outputs()
         self.problems: Mapping[Key, str] = {}
@@ -367,6 +369,7 @@ class Mirror:
     def forget_job(self, job_id: str) -> None:
         """Nobody is interested in the tasks of this job any longer."""
         self.results.pop(job_id.lower(), None)
+        self.ends.pop(job_id.lower(), None)
         self.tasks.pop(job_id.lower(), None)
 
 

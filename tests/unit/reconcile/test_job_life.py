@@ -16,12 +16,13 @@ from azure_batch_operator.batch.wire import TaskCounts
 from azure_batch_operator.reconcile import annotations as oneshot
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import end as job_end
-from azure_batch_operator.reconcile.job.scope import TasksView
+from azure_batch_operator.reconcile.job import lifecycle
+from azure_batch_operator.reconcile.job.scope import JobScope, TasksView
 from azure_batch_operator.reconcile.job.waiting import waiting_for
 from azure_batch_operator.reconcile.plan import Absence, Absent, Plan, Remote, Table
 from azure_batch_operator.reconcile.status import timestamp
 from azure_batch_operator.reconcile.target_pool import TargetPoolView
-from unit.objects import JOB_SPEC, NOW
+from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW
 from unit.reconcile.test_job import POOL, completed, conditions, counted, decide, failure, job, remote, verbs
 
 RUNNING = TasksView(counts=counted(running=1))
@@ -559,6 +560,23 @@ def test_a_job_that_ended_by_itself_before_all_tasks_were_in_has_failed() -> Non
     others = [each for each in bare["metadata"] if each["name"] != "azurebatch.io/tasks"]
     grown = {**bare, "metadata": [*others, {"name": "azurebatch.io/tasks", "value": "earlier/1"}]}
     assert conditions(decide(one, grown, tasks))["Complete"] == ("True", "Succeeded")
+
+
+@pytest.mark.parametrize(("failed", "reason"), [(0, "Succeeded"), (1, "TasksFailed")])
+def test_a_job_that_is_gone_before_its_result_was_certain_has_that_of_its_last_lists(failed: int, reason: str) -> None:
+    """If a GET does not find it either; nothing of it is in Azure Batch, so nothing is to be cleaned up."""
+    one = job(SIX, status={"state": "completed", "tasksStartTime": "2026-01-01T00:00:00Z"})
+    tasks = TasksView(unfinished=0, failed_count=failed, failed=[failure("a")][:failed])
+    scope = JobScope(one, ACCOUNT, POOL, Absent.NOT_FOUND, None, CLUSTER, NOW)
+    assert conditions(lifecycle.plan(scope))["Stalled"] == ("True", "JobGone")
+    ended = lifecycle.plan(replace(scope, end=(completed(one), tasks)))
+    assert conditions(ended)["Ready"][1] == reason
+    assert ended.confirm == (Absence(Table.JOBS, "one"),)
+    assert ended.finalizer is None
+    assert ended.calls == ()
+    assert "state" not in (ended.status or {})
+    again = job(SIX, status=dict(one.status), annotations={"azurebatch.io/recreate": "1"})
+    assert verbs(lifecycle.plan(replace(scope, resource=again, end=(completed(one), tasks)))) == ["create_job"]
 
 
 def test_tasks_that_were_never_added_are_not_counted_as_ended() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
+from azure_batch_operator.api.base import RECREATE, RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import adoption
 from azure_batch_operator.reconcile.annotations import handled, pending_request
@@ -16,7 +16,7 @@ from azure_batch_operator.reconcile.job import status as job_status
 from azure_batch_operator.reconcile.job.scope import JobScope, LiveJob, TasksView
 from azure_batch_operator.reconcile.plan import Absence, Absent, Call, Event, Evidence, ObjectChange, Plan, Table
 from azure_batch_operator.reconcile.standard_plans import finalizer_on, with_event
-from azure_batch_operator.reconcile.status import Verdict, carry_over, seconds_since
+from azure_batch_operator.reconcile.status import Verdict, carry_over, has_ended, seconds_since
 
 _TOO_LATE = (
     "Azure Batch runs no task of a completed job again: create a new BatchJob with spec.retryOf, which runs the failed tasks. "
@@ -169,3 +169,13 @@ def finish(job: LiveJob) -> Plan:
         requeue_after=time_to_live(resource),
     )
     return with_event(resource, plan, verdict)
+
+
+def gone(scope: JobScope) -> Plan | None:
+    """The job was deleted after its end, before its result was certain: the last lists of its tasks are all that can be known."""
+    resource = scope.resource
+    if scope.end is None or has_ended(resource) or pending_request(resource, RECREATE):
+        return None
+    plan = finish(LiveJob(scope, *scope.end))
+    shown = None if plan.status is None else job_status.without_remote(plan.status)
+    return replace(plan, finalizer=None, status=shown, confirm=(Absence(Table.JOBS, resource.remote_id),))

@@ -14,7 +14,7 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import reconcile_policy as policy
 from azure_batch_operator.reconcile.job.converge import converge, stop_unseen
 from azure_batch_operator.reconcile.job.creation import before_creation, create, lost
-from azure_batch_operator.reconcile.job.finished import clean_up, finish, finished, held, keeps_object, own_tasks
+from azure_batch_operator.reconcile.job.finished import clean_up, finish, finished, gone, held, keeps_object, own_tasks
 from azure_batch_operator.reconcile.job.scope import JobScope, LiveJob
 from azure_batch_operator.reconcile.plan import Absent, Plan
 from azure_batch_operator.reconcile.status import has_ended
@@ -90,7 +90,7 @@ def _deleted(scope: JobScope) -> Plan | None:
 def _absent(scope: JobScope) -> Plan | None:
     """There is no job."""
     if scope.remote is Absent.NOT_FOUND:
-        return lost(scope.resource, scope.now) or create(scope)
+        return gone(scope) or lost(scope.resource, scope.now) or create(scope)
     return None
 
 

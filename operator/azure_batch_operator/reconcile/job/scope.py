@@ -115,6 +115,7 @@ class JobScope:
         fingerprint: of the sources of its tasks, for the note of a job that is created.
         retry: what the status is to store of the job whose tasks it runs again; None if that is not known, or there is none.
         held_by: name of the BatchJob that still takes tasks from this one (`reconcile.job.retry`).
+        end: a job that is gone, as it was completed, and its tasks; None if it is there, or was not seen to be completed.
     """
 
     resource: Resource
@@ -130,6 +131,7 @@ class JobScope:
     fingerprint: str = ""
     retry: Mapping[str, Any] | None = None
     held_by: str | None = None
+    end: tuple[Mapping[str, Any], TasksView] | None = None
 
     @property
     def spec(self) -> Mapping[str, Any]:

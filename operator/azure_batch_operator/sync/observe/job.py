@@ -65,14 +65,29 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
         job = Incarnation(resource.key, resource.uid, created)
         tasks = _tasks(context, resource, session, print_, job, results)
         tasks = replace(tasks, others_pending=_tasks_pending(context, resource, session, now))
+    end = _end(context, resource, session, print_) if remote is Absent.NOT_FOUND else None
     pool = _pool(context, resource, session, remote)
     named = _named(context, resource)
     cluster, others = context.cluster, context.others
     scope = JobScope(
         resource, account, pool, remote, tasks, cluster, now, origin, others,
         named=named, fingerprint=print_, retry=_retry(context, resource), held_by=_held_by(context, resource),
+        end=end,
     )  # fmt: skip
     return Decision(plans.plan(scope), wanted)
+
+
+def _end(
+    context: Context, resource: Resource, session: Session, print_: str
+) -> tuple[Mapping[str, Any], TasksView] | None:
+    """The object's job and its tasks as they were when it was completed, of one that is gone by now."""
+    if (known := session.mirror.ends.get(resource.remote_id.lower())) is None:
+        return None
+    job, results = known
+    if not adoption.ours(job, resource, context.cluster, context.others):
+        return None
+    incarnation = Incarnation(resource.key, resource.uid, job.get("creationTime"))
+    return job, _tasks(context, resource, session, print_, incarnation, results)
 
 
 def _subscription(context: Context, job: Resource, session: Session, remote: Remote) -> Subscription:

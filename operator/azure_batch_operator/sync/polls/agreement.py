@@ -110,6 +110,10 @@ class Wait:
             self._began = now - min(max(age, 0.0), COUNTS_LAG - _MIN_WAIT)
         return self._began
 
+    def is_settled(self, now: float) -> bool:
+        """Whether lists no longer lag: they are the result if the job is deleted before its counts have caught up."""
+        return self._began is not None and now - self._began >= _MIN_WAIT
+
     def go_on(self, now: float) -> None:
         """They do not agree yet."""
         self.again_at = min(now + self._seconds, self.begin(now) + COUNTS_LAG)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncIterable, Awaitable, Mapping
+from dataclasses import replace as replace_results
 from typing import Any
 
 from msgspec.structs import replace
@@ -104,8 +105,11 @@ class JobReader(Poll):
         elif not (read.agree or await self._add_up(id, read)):
             wait.go_on(clock())
             results.awaits_counts = True
+            if wait.is_settled(clock()):
+                self._mirror.ends[id] = job, replace_results(results, unfinished=wait.unfinished, awaits_counts=False)
             return
         results.unfinished, results.awaits_counts = wait.unfinished, False
+        self._mirror.ends.pop(id, None)
 
     def _known(self, id: str, job: Mapping[str, Any], wish: JobSubscription) -> int:
         """How many tasks the job has at least: its own, its job manager task, and BatchTasks that have run or may be in it."""

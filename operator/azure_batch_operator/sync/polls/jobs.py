@@ -184,6 +184,8 @@ class JobPoll(Poll):
             del self._watches[id]
         for id in mirror.results.keys() - interest.jobs.keys():
             del mirror.results[id]
+        for id in mirror.ends.keys() - interest.jobs.keys():
+            del mirror.ends[id]
         self._absences.keep(interest.jobs)
         due, loads = list[tuple[int, float, str]](), self._loads()
         self._alone = frozenset(
@@ -222,6 +224,7 @@ class JobPoll(Poll):
         if known is None or known.created != incarnation(job):
             if known is not None:
                 self._mirror.results.pop(id, None)
+            self._mirror.ends.pop(id, None)
             known = self._watches[id] = Watch(incarnation(job))
         return known
 
