@@ -16,13 +16,10 @@ PACKAGE = ROOT / "operator" / "azure_batch_operator"
 
 
 def _names(node: ast.AST | None) -> set[str]:
-    """All names in a part of a program, without what they are members of."""
-    found = ast.walk(node) if node is not None else ()
-    return {part.id if isinstance(part, ast.Name) else part.attr for part in found if _is_name(part)}
-
-
-def _is_name(part: ast.AST) -> bool:
-    return isinstance(part, ast.Name | ast.Attribute)
+    """All names in a part of a program, with those of members."""
+    parts = list(ast.walk(node)) if node is not None else []
+    members = {part.attr for part in parts if isinstance(part, ast.Attribute)}
+    return members | {part.id for part in parts if isinstance(part, ast.Name)}
 
 
 def _calls(statements: list[ast.stmt]) -> set[str]:

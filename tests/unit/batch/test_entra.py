@@ -18,6 +18,7 @@ from azure_batch_operator.batch import (
     BatchClient,
     ConnectionFailedError,
     ConnectionKind,
+    DeadlineError,
     RetryPolicy,
     UsageError,
 )
@@ -33,6 +34,7 @@ from azure_batch_operator.batch.entra import (
     workload_identity,
 )
 from azure_batch_operator.batch.requests import build
+from azure_batch_operator.batch.retry import may_repeat
 from support.authorities import TokenEndpoint, client_pem, self_signed, token_endpoint
 from support.scripted_server import Connection, Received, scripted_server
 
@@ -410,6 +412,41 @@ async def test_a_managed_identity_that_is_not_there_is_told_in_time(monkeypatch:
     with pytest.raises(ConnectionFailedError, match="managed identity"):
         await bearer(credential)
     await credential.aclose()
+
+
+async def test_a_call_whose_time_ends_during_the_sign_in_was_not_sent(fake: Fake, credential: EntraCredential) -> None:
+    """A firewall drops packets to the issuer, and a call has less time than a sign-in."""
+    unanswered: list[str] = []
+
+    async def script(request: Received, connection: Connection) -> None:
+        await connection.answer(202)
+
+    fake.gate.clear()
+    async with scripted_server(script) as server, BatchClient(server.url, credential) as client:
+        with pytest.raises(ConnectionFailedError, match="which issues tokens, cannot be reached") as raised:
+            await client.pools.delete("p", deadline=0.1, on_unanswered=lambda: unanswered.append("p"))
+        assert raised.value.kind is ConnectionKind.AUTHORITY
+        assert raised.value.operation == "Pools_DeletePool"
+        assert may_repeat(raised.value, OPERATIONS["Pools_DeletePool"])
+        assert (unanswered, server.received) == ([], [])
+        fake.gate.set()
+        await client.pools.delete("p")
+        assert len(server.received) == 1
+
+
+async def test_a_call_whose_time_ends_before_the_issuer_is_asked_does_not_blame_it() -> None:
+    async def make() -> Fake:
+        await asyncio.Event().wait()
+        return Fake()
+
+    credential = EntraCredential(make, "a test")  # type: ignore[arg-type]
+
+    async def script(request: Received, connection: Connection) -> None:
+        await connection.answer(202)
+
+    async with scripted_server(script) as server, BatchClient(server.url, credential) as client:
+        with pytest.raises(DeadlineError):
+            await client.pools.delete("p", deadline=0.1)
 
 
 async def test_a_call_carries_the_token_and_gets_a_new_one_when_it_is_refused(
