@@ -102,6 +102,8 @@ async def test_a_job_whose_tasks_never_add_up_has_a_result_by_its_lists(stage: S
     since, writes = stage.now, stage.writes("bj", "own", "status")
     await stage.until(lambda: "task counts" in stage.condition("bj", "own")["message"], 60)
     assert await result(stage, 400) == "Succeeded"
+    assert stage.condition("bj", "own")["message"] == "1 of 2 tasks succeeded; 1 is no longer in the job"
+    assert stage.status("bj", "own")["taskCounts"]["succeeded"] == 1
     # That it completes, that it waits, and the result.
     assert stage.writes("bj", "own", "status") <= writes + 3
     assert stage.azure.calls("Jobs_GetJobTaskCounts", since) <= 14
@@ -118,6 +120,7 @@ async def test_a_job_whose_confirming_list_always_fails_has_a_result(stage: Stag
     stage.azure.change("/jobs/own/tasks", only(stage, "eq 'success'", lambda _: b"{}"))
     await loses_a_task(stage)
     assert await result(stage, 900) == "Succeeded"
+    assert stage.condition("bj", "own")["message"] == "1 of 2 tasks succeeded; 1 is no longer in the job"
 
 
 async def test_a_restart_continues_the_wait_and_reads_nothing_of_a_result_that_is_known(stage: Stage) -> None:

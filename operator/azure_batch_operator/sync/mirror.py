@@ -177,6 +177,8 @@ class JobResults:
     failed: list[FailedTask] = field(default_factory=list)
     failed_count: int = 0
     unfinished: int | None = None
+    lost: int = 0
+    """Tasks of a job that has ended which were in it and are found no more, by lists or counts."""
     awaits_counts: bool = False
     """Whether the job has ended and its lists and counts do not agree yet."""
     retries: int | None = None

@@ -562,6 +562,29 @@ def test_a_job_that_ended_by_itself_before_all_tasks_were_in_has_failed() -> Non
     assert conditions(decide(one, grown, tasks))["Complete"] == ("True", "Succeeded")
 
 
+@pytest.mark.parametrize(
+    ("policy", "failed", "lost", "words", "succeeded"),
+    [
+        ({}, 0, 1, "5 of 6 tasks succeeded; 1 is no longer in the job", 5),
+        ({}, 0, 2, "4 of 6 tasks succeeded; 2 are no longer in the job", 4),
+        ({"maxFailedTasks": 1}, 1, 2, "3 of 6 tasks succeeded; 1 failed, as failurePolicy allows, and 2 are no longer in the", 3),
+        ({}, 1, 2, "1 of 6 tasks failed", 3),
+    ],
+)  # fmt: skip
+def test_tasks_that_are_no_longer_in_the_job_are_not_counted_as_succeeded(
+    policy: dict[str, int], failed: int, lost: int, words: str, succeeded: int
+) -> None:
+    one = job({**SIX, "failurePolicy": policy}, finalizer=True)
+    view = TasksView(counts=counted(succeeded=succeeded, failed=failed), unfinished=0, failed_count=failed, lost=lost)
+    shown = decide(one, completed(one), replace(view, failed=[failure("a")][:failed])).status or {}
+    assert words in shown["conditions"][0]["message"]
+    assert shown["taskCounts"] == {
+        "total": 6, "submitted": 6, "active": 0, "running": 0,
+        "completed": 6 - lost, "succeeded": succeeded, "failed": failed,
+    }  # fmt: skip
+    assert shown["progress"] == f"{6 - lost}/6"
+
+
 @pytest.mark.parametrize(("failed", "reason"), [(0, "Succeeded"), (1, "TasksFailed")])
 def test_a_job_that_is_gone_before_its_result_was_certain_has_that_of_its_last_lists(failed: int, reason: str) -> None:
     """If a GET does not find it either; nothing of it is in Azure Batch, so nothing is to be cleaned up."""
@@ -584,7 +607,7 @@ def test_tasks_that_were_never_added_are_not_counted_as_ended() -> None:
     tasks = TasksView(counts=counted(succeeded=2), unfinished=1)
     partial = completed(one, job_end.ASKED.terminate_reason)
     partial = {**partial, "metadata": remote(one, full=False)["metadata"]}
-    decision = decide(one, partial, tasks)
+    decision = decide(one, partial, replace(tasks, lost=4))
     assert conditions(decision)["Failed"] == ("True", "JobTerminated")
     shown = (decision.status or {})["taskCounts"]
     assert (shown["total"], shown["submitted"], shown["completed"], shown["succeeded"]) == (6, 2, 1, 1)

@@ -173,8 +173,8 @@ def outcome(
         return failure(Ending(code, "", f"the job could not be scheduled: {error.get('message')}"))
     well = failed <= allowed_failures(spec, total) and not unfinished
     if well and (not missing or (grown and reason in _BY_ITSELF)) and (total or reason not in _ENDINGS):
-        return _success(total - missing, failed, reason)
-    succeeded = total - missing - failed - unfinished
+        return _success(total - missing, failed, tasks.lost, reason)
+    succeeded = total - missing - failed - unfinished - tasks.lost
     so_far = f"{succeeded} of {counted(total, 'task')} had succeeded" if total else "it had no tasks"
     ending = _ENDINGS.get(reason)
     if ending is DEPENDENCY_FAILED:
@@ -196,13 +196,22 @@ def outcome(
     return failure(Ending("JobTerminated", "", f"the job was ended ({reason}) when {so_far}"))
 
 
-def _success(total: int, failed: int, reason: str) -> Verdict:
-    if failed:
+def _success(total: int, failed: int, lost: int, reason: str) -> Verdict:
+    if lost:
+        of_them = f"{failed} failed, as failurePolicy allows, and " if failed else ""
+        message = (
+            f"{total - failed - lost} of {counted(total, 'task')} succeeded; {of_them}{_no_longer(lost)} in the job"
+        )
+    elif failed:
         message = f"{total - failed} of {total} tasks succeeded, {failed} failed, as failurePolicy allows"
     else:
         succeeded = "the task succeeded" if total == 1 else f"all {total} tasks succeeded"
         message = succeeded if total else f"the job ended ({reason}) without tasks"
     return Verdict("Succeeded", "Succeeded", message, ready=True, more={"Complete": (True, "Succeeded", message)})
+
+
+def _no_longer(number: int) -> str:
+    return f"{number} {'is' if number == 1 else 'are'} no longer"
 
 
 def held(failed: int, total: int, first: str) -> Verdict:

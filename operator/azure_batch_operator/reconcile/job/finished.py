@@ -159,6 +159,9 @@ def finish(job: LiveJob) -> Plan:
         # Nothing tells how many there should be, but the note that all are in was never made.
         missing = max(1, missing)
         total = present + missing
+    # Tasks that were never added are not lost as well.
+    tasks = replace(tasks, lost=min(tasks.lost, max(0, total - missing - present)))
+    job = replace(job, tasks=tasks)
     verdict = job_end.outcome(resource.spec, remote, tasks, total, missing, grown=bool(noted))
     marks = handled(resource, TERMINATE)
     plan = Plan(

@@ -27,6 +27,7 @@ class TasksView:
         failed: failed tasks, a bounded number of them, some with `stderr_tail`.
         failed_count: how many failed tasks the service has, counted by listing.
         unfinished: how many tasks have not ended, counted by listing after the job was completed; None before.
+        lost: how many tasks were in the job and are found no more, such as those that another client has deleted.
         awaits_counts: whether the job was completed and its lists and counts do not agree yet.
         submitted: how many of the job's own tasks are known to be in Azure Batch.
         complete: whether all of them are, by this process's own doing.
@@ -55,6 +56,7 @@ class TasksView:
     failed: Sequence[FailedTask] = ()
     failed_count: int = 0
     unfinished: int | None = None
+    lost: int = 0
     awaits_counts: bool = False
     submitted: int | None = None
     complete: bool = False

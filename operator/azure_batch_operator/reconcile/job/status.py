@@ -280,7 +280,7 @@ def _counts(tasks: TasksView, total: int, missing: int) -> dict[str, int] | None
     if tasks.unfinished is not None:
         # Lists are exact where the service's counts lag.
         submitted = total - missing
-        ended = submitted - tasks.unfinished
+        ended = submitted - tasks.unfinished - tasks.lost
         return {
             "total": total, "submitted": submitted, "active": tasks.unfinished, "running": 0,
             "completed": ended, "succeeded": ended - tasks.failed_count, "failed": tasks.failed_count,

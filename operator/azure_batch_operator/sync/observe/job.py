@@ -231,6 +231,7 @@ def _tasks(
         refused=feed.refused if feed else None,
         retry_in=session.feeder.retry_in(job, print_),
         others_in=0 if results.unfinished is None else len(_ran(context, resource.key, id, job.created)),
+        lost=results.lost,
         awaits_counts=results.awaits_counts,
         others_blocked=_tasks_blocked(context, resource, results),
         fingerprint=print_,

@@ -98,9 +98,13 @@ class JobReader(Poll):
             wait.unfinished = await self._number(id, _UNFINISHED)
         read = tasks()
         if over and not read.agree:
+            results.lost = max(
+                0, read.total - max(read.there, read.failed + read.unfinished + await self._succeeded(id, read))
+            )
             logger.warning(
-                "The tasks of job %r do not add up %.0f s after its end: its result is that of the lists, %d failed and %d "
-                "unfinished of at least %d", id, COUNTS_LAG, read.failed, read.unfinished, read.total,
+                "The tasks of job %r do not add up %.0f s after its end: its result is that of the lists, %d failed, %d "
+                "unfinished and %d not found of at least %d",
+                id, COUNTS_LAG, read.failed, read.unfinished, results.lost, read.total,
             )  # fmt: skip
         elif not (read.agree or await self._add_up(id, read)):
             wait.go_on(clock())
@@ -119,15 +123,19 @@ class JobReader(Poll):
         return own + wish.has_manager + len(there | wish.ran(job.get("creationTime")))
 
     async def _add_up(self, id: str, read: Tasks) -> bool:
-        """Whether the tasks that have succeeded are all others; listed only where that takes one page."""
+        """Whether the tasks that have succeeded are all others."""
+        return read.total <= LISTED and read.add_up(await self._succeeded(id, read))
+
+    async def _succeeded(self, id: str, read: Tasks) -> int:
+        """How many tasks a list shows to have succeeded; 0 if it takes more than one page, or if it cannot be read."""
         if read.total > LISTED:
-            return False
+            return 0
         try:
-            return read.add_up(await self._number(id, _SUCCEEDED, most=LISTED))
+            return await self._number(id, _SUCCEEDED, most=LISTED)
         except BatchError as error:
-            # The counts may still confirm the result, and when the time is over it does not depend on them.
+            # The counts may still confirm the result, and when the time is over it does not depend on the list.
             logger.info("The tasks of job %r that have succeeded could not be listed: %s", id, error)
-            return False
+            return 0
 
     async def _number(self, id: str, filter: str, *, most: int | None = None) -> int:
         """How many tasks a list shows; it is read no further than to `most`."""
