@@ -71,7 +71,7 @@ async def test_an_authority_that_stays_away_is_named_and_the_account_recovers(st
     assert "which issues tokens, cannot be reached" in str(condition["message"])
     assert "spec.endpoint" not in str(condition["message"])
     await stage.run_for(300)
-    assert stage.condition("bacc", "main")["reason"] == "AuthorityUnreachable"
+    assert stage.condition("bacc", "main") == condition
     setattr(stage.authority, how, False)
     await stage.until(lambda: stage.ready("bacc", "main"), 900)
 

@@ -368,7 +368,7 @@ async def _within(seconds: float, operation: str, exchange: Callable[[_Seen], Aw
         overdue = seen.signer.overdue() if seen.signer is not None else None
         if overdue is None:
             raise
-    overdue.operation = operation
+    # Without the operation, as from the sign-in itself: a condition shows the same words, whichever call was waiting.
     raise overdue
 
 
