@@ -381,6 +381,14 @@ def test_busy_nodes_are_named_only_where_a_task_could_run(
     assert waiting_for(spec, there, view, TasksView(counts=TaskCounts(**numbers)), blocked=False) == said
 
 
+@pytest.mark.parametrize(("uses", "said"), [(True, PERHAPS), (False, BUSY)])
+def test_whether_tasks_that_others_have_added_could_run_is_not_known(uses: bool, said: str) -> None:
+    spec = {"poolRef": {"name": "cpu"}, "usesTaskDependencies": uses}
+    view = TargetPoolView("cpu", remote=STEADY, nodes={"running": 1})
+    there = {"state": "active", "poolInfo": {"poolId": "cpu"}}
+    assert waiting_for(spec, there, view, TasksView(counts=counted(active=2)), blocked=False) == said
+
+
 def test_reconcile_now_is_noted_beside_what_was_decided() -> None:
     one = job(
         annotations={"azurebatch.io/reconcile-now": "now"}, status={"phase": "Running", "handled": {"terminate": "t"}}

@@ -40,7 +40,10 @@ def _evidence(
     spec: Mapping[str, Any], remote: Mapping[str, Any], pool: TargetPoolView, tasks: TasksView, *, blocked: bool
 ) -> Evidence:
     # Only counts are known: a task that depends on nothing and has not ended could run at once.
-    ready = not expand.needs_dependencies(spec) or tasks.completed < expand.independent(spec)
+    # Whether tasks that others have added depend on any is not known.
+    ready: bool | None = None if spec.get("usesTaskDependencies") else True
+    if expand.needs_dependencies(spec):
+        ready = tasks.completed < expand.independent(spec)
     return Evidence(
         unmet=_unmet(spec, tasks, blocked=blocked),
         preparation=_preparation(tasks),
