@@ -59,8 +59,10 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     decided = _PLANS[resource.key.kind](context, resource, account, session, now)
     if session is None:
         return decided
-    mirror, key = session.mirror, resource.key
-    is_read = lambda: decided.subscription.ended or mirror.is_read(key)  # noqa: E731
+    mirror, key, wanted = session.mirror, resource.key, decided.subscription
+    # A new process reads nothing more of a job whose result is known.
+    settled = wanted.ended or (wanted.job is not None and wanted.job.has_verdict)
+    is_read = lambda: settled or mirror.is_read(key)  # noqa: E731
     return replace(decided, plan=with_problem(resource, decided.plan, mirror.problems.get(key), now, is_read))
 
 
