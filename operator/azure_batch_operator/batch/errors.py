@@ -25,6 +25,7 @@
         │   └── NotSentError            our deadline passed while the call waited in our own queue: it was not sent
         ├── ConnectionFailedError       no response; `.kind` distinguishes dns, refused, reset, tls …
         └── MalformedResponseError      a response that the service cannot have sent: truncated, not JSON, too big …
+            └── IncompleteListError     items of a list cannot be read; those that can were handed out
 
 `error_codes` says which code of the service becomes which class. No text of an error contains a key, a signature, a token
 or the query of a URL: see `redaction`.

@@ -38,8 +38,19 @@ def test_only_bodies_with_long_rows_of_digits_are_parsed_twice(monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "NaN", "[1e999]", "1" + "0" * 400, "18446744073709551616 x", "[" * 1000 + "1" * 20 + "]" * 1000]
+    "text", ["", "{", "NaN", "[1e999]", "1" + "0" * 400, "18446744073709551616 x", "[" * 2000 + "1" * 20 + "]" * 2000]
 )
 def test_what_is_no_json_or_nested_too_deep_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"line|nested"):
         parse_json(text.encode())
+
+
+def test_what_the_exact_parser_finds_too_deep_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How deep that is depends on the depth of the stack and on the limit of this process."""
+
+    def refuse(_: str) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr(json, "loads", refuse)
+    with pytest.raises(ValueError, match="nested"):
+        parse_json(b"[12345678901234567890]")
