@@ -375,7 +375,7 @@ async def test_a_task_is_pruned_as_it_was_listed_and_looked_at_again_if_it_has_c
         async def delete(self, job_id: str, id: str, *, if_match: str | None = None, **_: Any) -> None:
             self.deleted.append((id, if_match))
             if id == "gone":
-                raise NotFoundError("gone", status=404)
+                raise NotFoundError("gone", status=404, code="TaskNotFound")
             if id == "moved" and len(self.deleted) < 4:
                 raise PreconditionFailedError("changed", status=412)
 
