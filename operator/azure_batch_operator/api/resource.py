@@ -116,6 +116,11 @@ class Resource:
         return "spec", self.spec
 
     @property
+    def is_cron(self) -> bool:
+        """Whether it is a BatchJobSchedule that the operator keeps, and nothing of it is in Azure Batch but its jobs."""
+        return bool(self.spec.get("cron"))
+
+    @property
     def scheduled_by(self) -> Key | None:
         """The BatchJobSchedule that has made this BatchJob, if one has."""
         owner = self.controller

@@ -150,7 +150,7 @@ def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:
             return _ended_and_held(resource, shown, plan, held, now)
         text = f"{_NOT_MADE} {', '.join(held)}"
         exists = plan.submit is None and not any(call.creates for call in plan.calls)
-        ready = exists and (_is_true(resource, "Ready") or (_is_true(shown, "Ready") and not _is_cron(resource)))
+        ready = exists and (_is_true(resource, "Ready") or (_is_true(shown, "Ready") and not resource.is_cron))
         # Requests by annotations are carried out when the policy is removed.
         left = _left_alone(resource, shown, HELD, text, now, ready=ready)
         return Plan(status=not_done(resource, left), events=_news(resource, held))
@@ -161,7 +161,7 @@ def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:
     text = f"{_ONLY_OBSERVED} {str(told.get('message', '')).removeprefix(_ONLY_OBSERVED).strip()}"
     phase = str(shown.status.get("phase"))
     events = tuple(each for each in plan.events if each.reason != told.get("reason"))
-    exists = _is_true(resource, "Ready") if _is_cron(resource) else bool(shown.status.get("state"))
+    exists = _is_true(resource, "Ready") if resource.is_cron else bool(shown.status.get("state"))
     left = _left_alone(resource, shown, phase, text, now, ready=exists and _is_true(shown, "Ready"))
     return replace(rest, status=left, events=events)
 
@@ -175,11 +175,6 @@ _ONLY_OBSERVED = f"{RECONCILE_POLICY} is skip, so the operator only observes."
 
 
 _NOT_MADE = f"{RECONCILE_POLICY} is skip, so the operator does not make these changes:"
-
-
-def _is_cron(resource: Resource) -> bool:
-    """Whether the object has no resource of its own in Azure Batch, so only its status shows whether it was ready before."""
-    return bool(resource.spec.get("cron"))
 
 
 def _news(resource: Resource, held: Sequence[str]) -> tuple[Event, ...]:

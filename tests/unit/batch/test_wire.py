@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azure_batch_operator.batch import MalformedResponseError, pool_wire, wire
+from azure_batch_operator.batch import MalformedResponseError, pool_wire, schedule_wire, wire
+from azure_batch_operator.batch.models import JobExecutionInfo as JobExecutionModel
+from azure_batch_operator.batch.models import JobSchedule as JobScheduleModel
 from azure_batch_operator.batch.models import Node as NodeModel
 from azure_batch_operator.batch.models import Pool as PoolModel
 from azure_batch_operator.batch.models import PoolNodeCounts as PoolNodeCountsModel
@@ -214,3 +216,51 @@ def test_structs_are_parts_of_the_models() -> None:
     _members(wire.Node, NodeModel)
     _members(pool_wire.Pool, PoolModel)
     _members(pool_wire.NodeCounts, PoolNodeCountsModel)
+    _members(schedule_wire.JobSchedule, JobScheduleModel)
+    _members(schedule_wire.JobExecution, JobExecutionModel)
+    _members(schedule_wire.JobResults, TaskCountsModel)
+
+
+SCHEDULE: dict[str, Any] = {
+    "id": "nightly", "eTag": "0x1", "creationTime": "2026-01-01T00:00:00Z", "state": "active",
+    "schedule": {"recurrenceInterval": "PT1H"},
+    "jobSpecification": {
+        "poolInfo": {"poolId": "cpu"}, "onAllTasksComplete": "noaction",
+        "jobManagerTask": {"id": "m", "commandLine": "true", "killJobOnCompletion": False},
+        "constraints": {"maxWallClockTime": "P1D"},
+    },
+    "executionInfo": {"nextRunTime": "2026-01-02T00:00:00Z", "recentJob": {"id": "nightly:job-2", "url": "https://a/b"}},
+    "metadata": [{"name": "a", "value": "b"}],
+    "stats": {"numSucceededTasks": "3", "numFailedTasks": 1},
+}  # fmt: skip
+
+
+def schedules(*items: Any) -> list[schedule_wire.JobSchedule]:
+    listed, _ = read_page(answer(*items), "JobSchedules_ListJobSchedules", ("id",))
+    return [wire.build(schedule_wire.JobSchedule, item) for item in listed]
+
+
+def test_a_schedule_is_built_from_its_body() -> None:
+    (one,) = schedules(SCHEDULE)
+    assert (one.id, one.etag, one.creation_time, one.state) == ("nightly", "0x1", "2026-01-01T00:00:00Z", "active")
+    assert (one.recurs, one.recent_job, one.execution.next_run_time) == (True, "nightly:job-2", "2026-01-02T00:00:00Z")
+    assert (one.template.wall_clock_limit, one.template.ends_with_manager) == ("P1D", False)
+    assert one.metadata == (pool_wire.MetadataItem(name="a", value="b"),)
+    assert one.stats == schedule_wire.ScheduleStatistics(num_succeeded_tasks="3", num_failed_tasks=1)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"schedule": "PT1H", "jobSpecification": [], "executionInfo": 7, "metadata": {"a": "b"}, "stats": "none"},
+        {"schedule": {"recurrenceInterval": "hourly"}, "jobSpecification": {"jobManagerTask": 7, "constraints": "P1D"}},
+        {"schedule": None, "executionInfo": {"nextRunTime": "tomorrow", "recentJob": {"id": 7}}, "stats": {"numFailedTasks": "x"}},
+        {"state": 7, "eTag": {}, "creationTime": "yesterday", "metadata": [None, 7], "jobSpecification": {"jobManagerTask": {}}},
+    ],
+)  # fmt: skip
+def test_a_schedule_without_what_has_another_type(members: dict[str, Any]) -> None:
+    (one,) = schedules({"id": "nightly", **members})
+    assert (one.id, one.etag, one.creation_time, one.state) == ("nightly", None, None, None)
+    assert (one.recurs, one.recent_job, one.execution.next_run_time, one.metadata) == (False, None, None, ())
+    assert (one.template.wall_clock_limit, one.template.ends_with_manager) == (None, False)
+    assert one.stats in (None, schedule_wire.ScheduleStatistics())

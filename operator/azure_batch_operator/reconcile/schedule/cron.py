@@ -19,14 +19,17 @@ from cronsim import CronSim, CronSimError
 from azure_batch_operator.api.base import API_VERSION, SCHEDULE_LABEL
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.batch.wire import build
 from azure_batch_operator.reconcile.job import lifecycle as jobs
 from azure_batch_operator.reconcile.plan import Event, ObjectChange, Plan, Unconfirmed
+from azure_batch_operator.reconcile.schedule.spec import Cron, ScheduleSpec
 from azure_batch_operator.reconcile.standard_plans import with_event
 from azure_batch_operator.reconcile.status import (
     ENDED_PHASES,
     Verdict,
     carry_over,
     ended_as,
+    pick,
     seconds_since,
     status,
     timestamp,
@@ -43,7 +46,6 @@ _MACROS = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
-_SUCCESSFUL_KEPT, _FAILED_KEPT = 3, 1
 HISTORY_SHOWN = 10
 _MAX_COLLIDED = 3
 """Consecutive runs whose IDs have other owners, after which no more are created: nobody would ever end or delete them."""
@@ -102,16 +104,17 @@ def plan(resource: Resource, children: Sequence[Resource], now: float, kept: Col
     """
     if resource.deleting:
         return Plan(finalizer="remove", unconfirmed=Unconfirmed.OF_KUBERNETES)
-    cron = resource.spec["cron"]
+    spec = build(ScheduleSpec, resource.spec)
+    cron = spec.cron or Cron()
     last = _last_run(resource, children)
     since = -seconds_since(resource.created, 0.0) if last is None else last
     try:
-        due = times(cron["expression"], cron.get("timeZone") or "Etc/UTC", since, now)
+        due = times(cron.expression, cron.time_zone or "Etc/UTC", since, now)
     except ValueError as error:
         verdict = Verdict("Stalled", "InvalidSchedule", str(error), ready=False, trend="Stalled")
         return with_event(resource, Plan(status=carry_over(resource, verdict, now)), verdict)
     old = tuple(_beyond_history(cron, children, kept))
-    if resource.spec.get("suspend"):
+    if spec.suspend:
         verdict = Verdict(
             "Suspended", "Suspended", "spec.suspend is true: no BatchJob is created", ready=True, more=_SUSPENDED
         )
@@ -220,20 +223,18 @@ class _Run:
     started: tuple[Resource, ...] = ()
 
 
-def _run_due(
-    resource: Resource, cron: Mapping[str, Any], due: float | None, active: Sequence[Resource], now: float
-) -> _Run:
+def _run_due(resource: Resource, cron: Cron, due: float | None, active: Sequence[Resource], now: float) -> _Run:
     if due is None:
         return _Run(over=False)
     when = timestamp(due)
-    deadline = cron.get("startingDeadlineSeconds")
+    deadline = cron.starting_deadline_seconds
     if deadline is not None and now - due > deadline:
         late = counted(deadline, "second")
         return _Run(
             reason="MissedRun",
             message=f"the run of {when} is skipped: it is more than {late} late (startingDeadlineSeconds)",
         )
-    policy = str(cron.get("concurrencyPolicy") or "Allow")
+    policy = cron.concurrency_policy or "Allow"
     if policy == "Forbid" and active:
         # As with CronJob, the run starts when the other one ends, unless it is too late then.
         text = f"the run of {when} waits until BatchJob {active[0].key.name!r} has ended, then starts (concurrencyPolicy: Forbid)"
@@ -273,7 +274,6 @@ def _child(resource: Resource, due: float) -> dict[str, Any]:
         "apiVersion": API_VERSION, "kind": key.kind.value, "name": key.name, "uid": resource.uid,
         "controller": True, "blockOwnerDeletion": True,
     }  # fmt: skip
-    account = {"accountRef": resource.spec["accountRef"]} if resource.spec.get("accountRef") else {}
     minute = int(due // 60)
     name = f"{key.name}-{minute}"
     return {
@@ -285,7 +285,9 @@ def _child(resource: Resource, due: float) -> dict[str, Any]:
             "labels": {SCHEDULE_LABEL: key.name},
             "ownerReferences": [owner],
         },
-        "spec": account | _id_of(resource, minute) | dict(resource.spec["jobSpecification"]),
+        "spec": pick(resource.spec, ("accountRef",))
+        | _id_of(resource, minute)
+        | dict(resource.spec["jobSpecification"]),
     }
 
 
@@ -314,11 +316,11 @@ def _deletion(child: Resource) -> ObjectChange:
     return ObjectChange(child.key, uid=child.uid)
 
 
-def _beyond_history(cron: Mapping[str, Any], children: Sequence[Resource], kept: Collection[Key]) -> list[ObjectChange]:
+def _beyond_history(cron: Cron, children: Sequence[Resource], kept: Collection[Key]) -> list[ObjectChange]:
     """Deletions of ended BatchJobs beyond the history limits, oldest first."""
     limits = {
-        "Succeeded": int(cron.get("successfulJobsHistoryLimit", _SUCCESSFUL_KEPT)),
-        "Failed": int(cron.get("failedJobsHistoryLimit", _FAILED_KEPT)),
+        "Succeeded": cron.successful_jobs_history_limit,
+        "Failed": cron.failed_jobs_history_limit,
     }
     old = []
     for phase, limit in limits.items():

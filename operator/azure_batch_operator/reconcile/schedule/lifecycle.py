@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from azure_batch_operator.api.base import TERMINATE
 from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.batch.schedule_wire import JobSchedule, ScheduledJob
+from azure_batch_operator.batch.wire import build
 from azure_batch_operator.reconcile import applied, ownership
 from azure_batch_operator.reconcile import normalization as normal
 from azure_batch_operator.reconcile import reconcile_policy as policy
@@ -27,13 +30,14 @@ from azure_batch_operator.reconcile.plan import (
 )
 from azure_batch_operator.reconcile.schedule import changes as schedule_changes
 from azure_batch_operator.reconcile.schedule import cron
+from azure_batch_operator.reconcile.schedule.spec import ScheduleSpec
 from azure_batch_operator.reconcile.secret_versions import MISSING_LOOKED_AT_EVERY, NO_VALUES, ValueVersions
 from azure_batch_operator.reconcile.standard_plans import (
     finalizer_on,
     waiting,
     with_event,
 )
-from azure_batch_operator.reconcile.status import Verdict, carry_over, pick, status
+from azure_batch_operator.reconcile.status import Verdict, carry_over, status
 from azure_batch_operator.reconcile.steps import (
     first_plan,
     release,
@@ -67,7 +71,7 @@ VALUES_LOOKED_AT_EVERY = 300.0
 
 def is_cron(resource: Resource) -> bool:
     """Whether the operator keeps the schedule, and nothing of it is in Azure but its jobs."""
-    return bool(resource.spec.get("cron"))
+    return resource.is_cron
 
 
 def is_open(resource: Resource) -> bool:
@@ -97,6 +101,21 @@ class ScheduleScope:
     now: float
     others: Others = NO_OTHERS
     values: ValueVersions = NO_VALUES
+
+    @cached_property
+    def spec(self) -> ScheduleSpec:
+        """What is decided from of the spec."""
+        return build(ScheduleSpec, self.resource.spec)
+
+    @cached_property
+    def schedule(self) -> JobSchedule | None:
+        """What is decided from of the schedule in Azure Batch; None if there is none to see."""
+        return None if isinstance(self.remote, Absent) else build(JobSchedule, self.remote)
+
+    @cached_property
+    def created_jobs(self) -> tuple[ScheduledJob, ...] | None:
+        """The jobs that a schedule of the service has created, newest first; None before a look."""
+        return None if self.jobs.remote is None else tuple(build(ScheduledJob, job) for job in self.jobs.remote)
 
 
 def plan(scope: ScheduleScope) -> Plan:
@@ -135,10 +154,11 @@ def _claimed(scope: ScheduleScope) -> Plan | None:
 
 def _alive(scope: ScheduleScope) -> Plan | None:
     """The schedule is there, and ours."""
-    if isinstance(scope.remote, Absent):
+    remote, schedule = scope.remote, scope.schedule
+    if isinstance(remote, Absent) or schedule is None:
         return None
-    decided = _converge(scope, scope.remote)
-    return policy.with_adoption(decided, scope.resource, scope.remote, scope.cluster, scope.others)
+    decided = _converge(scope, remote, schedule)
+    return policy.with_adoption(decided, scope.resource, remote, scope.cluster, scope.others)
 
 
 STEPS: tuple[Callable[[ScheduleScope], Plan | None], ...] = (
@@ -170,7 +190,7 @@ def _create(scope: ScheduleScope) -> Plan:
     if resource.status.get("phase") == "Completed":
         verdict = Verdict("Completed", "Completed", "the schedule has ended and was deleted in Azure Batch", ready=True)
         return Plan(status=carry_over(resource, verdict, now))
-    if (stopped := _before_creation(resource, now)) is not None:
+    if (stopped := _before_creation(resource, scope.spec, now)) is not None:
         return stopped
     if pool.problem:
         waits = waiting(resource, *pool.problem, now)
@@ -189,13 +209,13 @@ def _create(scope: ScheduleScope) -> Plan:
     return with_event(resource, Plan("add", tuple(calls), status=shown), verdict)
 
 
-def _before_creation(resource: Resource, now: float) -> Plan | None:
+def _before_creation(resource: Resource, spec: ScheduleSpec, now: float) -> Plan | None:
     """Suspended or ended before it was created: nothing is done in Azure Batch, where a schedule makes its first job at once."""
     more: dict[str, tuple[bool, str, str]]
     if resource.annotations.get(TERMINATE):
         message = f"the schedule was terminated by the annotation {TERMINATE} before it was created"
         phase, more = "Completed", {"Complete": (True, "Completed", message)}
-    elif resource.spec.get("suspend"):
+    elif spec.suspend:
         message = "spec.suspend is true: nothing is created in Azure Batch"
         phase, more = "Suspended", {"Suspended": (True, "Suspended", message)}
     else:
@@ -204,54 +224,53 @@ def _before_creation(resource: Resource, now: float) -> Plan | None:
     return with_event(resource, Plan(status=carry_over(resource, verdict, now)), verdict)
 
 
-def _converge(scope: ScheduleScope, remote: Mapping[str, Any]) -> Plan:
-    resource, pool, values = scope.resource, scope.pool, scope.values
-    state = str(remote.get("state"))
+def _converge(scope: ScheduleScope, remote: Mapping[str, Any], schedule: JobSchedule) -> Plan:
+    resource, pool, values, suspend = scope.resource, scope.pool, scope.values, scope.spec.suspend
+    state = schedule.state
     calls: list[Call] = []
     if state not in _ENDED:
         # Nothing else that the spec asks for may keep the schedule from being stopped; it follows afterwards.
         if resource.annotations.get(TERMINATE):
-            calls.append(_switch("terminate_schedule", resource, remote))
-        elif resource.spec.get("suspend") and state == "active":
-            calls.append(_switch("disable_schedule", resource, remote))
+            calls.append(_switch("terminate_schedule", resource, schedule))
+        elif suspend and state == "active":
+            calls.append(_switch("disable_schedule", resource, schedule))
         elif change := {} if pool.problem else schedule_changes.changes(resource.spec, pool.id, remote, values):
-            calls.append(_update(resource, remote, change, values))
+            calls.append(_update(resource, schedule, change, values))
         allowed = pool.problem is None or pool.problem[0] != NOT_ALLOWED
-        if not calls and allowed and not resource.spec.get("suspend") and state == "disabled":
-            calls.append(_switch("enable_schedule", resource, remote))
+        if not calls and allowed and not suspend and state == "disabled":
+            calls.append(_switch("enable_schedule", resource, schedule))
     unread = {} if state in _ENDED else schedule_changes.unread(resource.spec, pool.id, remote, values)
-    verdict = pool_values.told(_verdict(resource, remote, bool(calls)), unread)
+    verdict = pool_values.told(_verdict(schedule, bool(calls)), unread)
     # Without its pool nothing of a changed spec is applied: the schedule continues as it was.
     verdict = applied.told(verdict, {} if state in _ENDED else job_hold.cannot_move(pool))
     look = MISSING_LOOKED_AT_EVERY if unread else VALUES_LOOKED_AT_EVERY if values.taken else None
     plan = Plan(
         finalizer=finalizer_on(resource),
         calls=tuple(calls),
-        status=_status(resource, scope.account, remote, scope.jobs, verdict, scope.now),
+        status=_status(scope, schedule, verdict),
         requeue_after=look if state not in _ENDED else None,
     )
     return with_event(resource, plan, verdict)
 
 
-def _update(resource: Resource, remote: Mapping[str, Any], change: Mapping[str, Any], values: ValueVersions) -> Call:
+def _update(resource: Resource, schedule: JobSchedule, change: Mapping[str, Any], values: ValueVersions) -> Call:
     return Call(
         "update_schedule",
         Table.SCHEDULES,
         resource.remote_id,
         body=change,
-        if_match=remote.get("eTag"),
-        evidence=without_etag(remote),
+        if_match=schedule.etag,
+        evidence=without_etag(schedule),
         digests=values.digests if "jobSpecification" in change else None,
     )
 
 
-def _switch(verb: str, resource: Resource, remote: Mapping[str, Any]) -> Call:
-    return Call(verb, Table.SCHEDULES, resource.remote_id, evidence=Evidence.of(remote))
+def _switch(verb: str, resource: Resource, schedule: JobSchedule) -> Call:
+    return Call(verb, Table.SCHEDULES, resource.remote_id, evidence=Evidence.of(schedule))
 
 
-def _verdict(resource: Resource, remote: Mapping[str, Any], changing: bool) -> Verdict:
-    state = str(remote.get("state"))
-    info = remote.get("executionInfo") or {}
+def _verdict(schedule: JobSchedule, changing: bool) -> Verdict:
+    state, following = schedule.state, schedule.execution.next_run_time
     if state == "completed":
         message = "the schedule has ended: no more jobs are created"
         return Verdict("Completed", "Completed", message, ready=True, more={"Complete": (True, "Completed", message)})
@@ -265,8 +284,8 @@ def _verdict(resource: Resource, remote: Mapping[str, Any], changing: bool) -> V
         message = "the schedule is disabled in Azure Batch and creates no jobs"
         more = {"Suspended": (True, "Suspended", message)}
         return Verdict("Suspended", "Suspended", message, ready=True, more=more)
-    message = f"next job at {info['nextRunTime']}" if info.get("nextRunTime") else "no further job is due"
-    if _never_ends(remote):
+    message = f"next job at {following}" if following else "no further job is due"
+    if _never_ends(schedule):
         message += (
             "; its jobs never end automatically, so no second job is created: set jobSpecification.onAllTasksComplete "
             "to terminatejob"
@@ -275,55 +294,55 @@ def _verdict(resource: Resource, remote: Mapping[str, Any], changing: bool) -> V
     return Verdict("Active", "Scheduled", message, ready=True)
 
 
-def _never_ends(remote: Mapping[str, Any]) -> bool:
+def _never_ends(schedule: JobSchedule) -> bool:
     """The usual mistake: jobs that stay active forever, so that the schedule makes only one."""
-    specification = remote.get("jobSpecification") or {}
-    if not (remote.get("schedule") or {}).get("recurrenceInterval"):
-        return False
-    limit = (specification.get("constraints") or {}).get("maxWallClockTime")
-    manager = specification.get("jobManagerTask")
+    template = schedule.template
     return (
-        str(specification.get("onAllTasksComplete", "noaction")).lower() == "noaction"
-        and not (manager and manager.get("killJobOnCompletion", True))
-        and normal.duration_limit(limit) == normal.duration_limit(None)
+        schedule.recurs
+        and template.on_all_tasks_complete.lower() == "noaction"
+        and not template.ends_with_manager
+        and normal.duration_limit(template.wall_clock_limit) == normal.duration_limit(None)
     )
 
 
-def _status(
-    resource: Resource,
-    account: AccountView,
-    remote: Mapping[str, Any],
-    jobs: JobsView,
-    verdict: Verdict,
-    now: float,
-) -> dict[str, Any]:
-    info = remote.get("executionInfo") or {}
-    recent = (info.get("recentJob") or {}).get("id")
-    known = jobs.remote
-    stats = remote.get("stats") or {}
+def _status(scope: ScheduleScope, schedule: JobSchedule, verdict: Verdict) -> dict[str, Any]:
+    resource, account, jobs = scope.resource, scope.account, scope.created_jobs
+    recent = schedule.recent_job
     return status(
         resource,
         verdict,
-        now,
+        scope.now,
         id=resource.remote_id,
         url=f"{account.url}/jobschedules/{resource.remote_id}",
         account=account.name,
-        state=remote.get("state"),
-        **pick(info, ("nextRunTime", "endTime")),
+        state=schedule.state,
+        nextRunTime=schedule.execution.next_run_time,
+        endTime=schedule.execution.end_time,
         recentJob={"id": recent} if recent else None,
-        active=None if known is None else sum(job.get("state") != "completed" for job in known),
-        history=resource.status.get("history") if known is None else [_run(job) for job in known] or None,
-        stats={name: int(stats[name]) for name in STATISTICS if name in stats} or None,
+        active=None if jobs is None else sum(job.state != "completed" for job in jobs),
+        history=resource.status.get("history") if jobs is None else [_run(job) for job in jobs] or None,
+        stats=_statistics(schedule),
     )
 
 
 STATISTICS = ("numSucceededTasks", "numFailedTasks", "numTaskRetries")
 
 
-def _run(job: Mapping[str, Any]) -> dict[str, Any]:
-    info, counts = job.get("executionInfo") or {}, job.get("taskCounts") or {}
-    return (
-        {"id": job["id"], "state": job.get("state")}
-        | pick(info, ("startTime", "endTime", "terminateReason"))
-        | pick(counts, ("succeeded", "failed"))
-    )
+def _statistics(schedule: JobSchedule) -> dict[str, int] | None:
+    if (stats := schedule.stats) is None:
+        return None
+    numbers = (stats.num_succeeded_tasks, stats.num_failed_tasks, stats.num_task_retries)
+    shown = zip(STATISTICS, numbers, strict=True)
+    return {name: int(number) for name, number in shown if number is not None} or None
+
+
+def _run(job: ScheduledJob) -> dict[str, Any]:
+    run, results = job.execution, job.results
+    known = {
+        "startTime": run.start_time,
+        "endTime": run.end_time,
+        "terminateReason": run.terminate_reason,
+        "succeeded": results.succeeded,
+        "failed": results.failed,
+    }
+    return {"id": job.id, "state": job.state} | {name: value for name, value in known.items() if value is not None}
