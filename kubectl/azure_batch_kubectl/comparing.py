@@ -125,7 +125,7 @@ def _pool(id_: str, spec: Mapping[str, Any], pool_id: str | None, remote: Remote
     found = pool_changes.changes(spec, agent, remote, None)
     stuck = applied.cannot_be_unset(found.stuck, Kind.POOL)
     wish = _Wish({**body, **found.now, **found.empty}, {*found.names} - {"metadata"}, _texts(stuck))
-    wish.different |= set(_size(desired.size_of(spec), remote))
+    wish.different |= set(_size(desired.size_of_spec(spec), remote))
     _with_metadata(wish, body, remote)
     return wish
 

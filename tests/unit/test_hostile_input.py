@@ -54,6 +54,7 @@ from azure_batch_operator.reconcile.job import suspension as job_hold
 from azure_batch_operator.reconcile.job import task_sources as sources
 from azure_batch_operator.reconcile.ownership import Owner
 from azure_batch_operator.reconcile.pool import cost as pool_cost
+from azure_batch_operator.reconcile.pool.spec import Prices
 from azure_batch_operator.reconcile.value_references import ResolutionError, Source
 from azure_batch_operator.sync.polls.base import tail_of
 from azure_batch_operator.sync.polls.schedules import last_ids
@@ -121,7 +122,9 @@ def tasks_of(text: str) -> None:
 
 def cost(text: str) -> Any:
     """What a pool costs by a price list."""
-    found = pool_cost.cost(REFERENCE, text, Pool(id="p", vm_size="a", current_dedicated_nodes=3), None)
+    found = pool_cost.cost(
+        Prices(name="more", key="tasks"), text, Pool(id="p", vm_size="a", current_dedicated_nodes=3), None
+    )
     return found.problem or found.per_hour
 
 

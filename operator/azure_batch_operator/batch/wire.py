@@ -236,8 +236,8 @@ def _members(struct: type[Wire]) -> tuple[tuple[str, str, Callable[[Any], Any] |
 def _reader(hint: Any) -> Callable[[Any], Any] | None:
     """Conversion of a member from JSON; None if none is needed."""
     if get_origin(hint) is tuple:
-        item: type[Wire] = get_args(hint)[0]
-        return lambda values: tuple(build(item, each) for each in values)
+        item = get_args(hint)[0]
+        return tuple if item is str else lambda values: tuple(build(item, each) for each in values)
     for each in (hint, *get_args(hint)):
         if isinstance(each, type) and issubclass(each, Wire):
             return partial(build, each)

@@ -102,11 +102,10 @@ class Inputs:
         Raises:
             KubeError: if the API server is unreachable.
         """
-        reference = resource.spec.get("pricesFrom")
-        if resource.key.kind is not Kind.POOL or not reference or resource.deleting:
+        source = source_of(resource.spec) if resource.key.kind is Kind.POOL else None
+        if source is None or resource.deleting:
             self.prices.pop(resource.key, None)
             return
-        source = source_of(reference)
         try:
             needed = [Reference("spec.pricesFrom", source)]
             found = await read_texts(self._values, resource.key.namespace, needed, self._seen_at(resource.key))

@@ -14,6 +14,7 @@ from azure_batch_operator.batch.pool_wire import Pool
 from azure_batch_operator.reconcile.pool.history import NO_HISTORY, after
 from azure_batch_operator.reconcile.pool.nodes import cause, plan_remediation, shown
 from azure_batch_operator.reconcile.pool.scope import PoolView
+from azure_batch_operator.reconcile.pool.spec import NodeRemediation
 from support import typed
 from support.pool_engine import Bench
 from unit.objects import resource
@@ -125,7 +126,9 @@ class Renewal:
 
     def step(self) -> list[str]:
         view = PoolView({"id": "one"}, outdated=(typed.node(self.node).node,), history=self.history)
-        decided = plan_remediation(self.one, view, Pool(id="one", allocation_state="steady"), self.now)
+        decided = plan_remediation(
+            self.one, NodeRemediation(), view, Pool(id="one", allocation_state="steady"), self.now
+        )
         for call in decided.calls:
             self.history = after(self.history, call, self.now)
         self.one = replace(

@@ -8,10 +8,11 @@ import pytest
 
 from azure_batch_operator.batch.pool_wire import Pool
 from azure_batch_operator.reconcile.pool.cost import cost
+from azure_batch_operator.reconcile.pool.spec import Prices
 from azure_batch_operator.reconcile.value_references import ResolutionError
 from support import typed
 
-HERE = {"name": "prices", "key": "p"}
+HERE = Prices(name="prices", key="p")
 POOL = Pool(id="one", vm_size="standard_d4ads_v6", current_dedicated_nodes=2, current_low_priority_nodes=4)
 
 

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from azure_batch_emulator.autoscale import evaluate
 from azure_batch_emulator.autoscale.parser import MAX_BYTES, parse
 from azure_batch_emulator.autoscale.samples import History, SampledMetric
+from azure_batch_operator.batch.wire import build
 from azure_batch_operator.reconcile.pool.formulas import idle_guard, of_profile
+from azure_batch_operator.reconcile.pool.spec import AutoScaleProfile
 
 FRIDAY = datetime(2025, 10, 3, 10, 30, tzinfo=UTC)
 SUNDAY = datetime(2025, 10, 5, 10, 30, tzinfo=UTC)
@@ -55,12 +57,16 @@ PENDING = {"maximum": 10, "pendingTasks": {}}
     ],
 )
 def test_nodes_follow_the_tasks(profile: dict[str, Any], slots: int, pending: list[float], nodes: int) -> None:
-    assert targets(of_profile(profile, slots), PendingTasks=pending) == (nodes, 0, "taskcompletion")
+    assert targets(of_profile(build(AutoScaleProfile, profile), slots), PendingTasks=pending) == (
+        nodes,
+        0,
+        "taskcompletion",
+    )
 
 
 @pytest.mark.parametrize(("preempted", "dedicated"), [([], 0), ([0.0] * 10, 0), ([3.0] * 10, 3), ([9.0] * 10, 4)])
 def test_dedicated_nodes_stand_in_for_spot_nodes_that_were_taken(preempted: list[float], dedicated: int) -> None:
-    formula = of_profile(PENDING | {"spotFirst": True}, 1)
+    formula = of_profile(build(AutoScaleProfile, PENDING | {"spotFirst": True}), 1)
     found = targets(formula, PendingTasks=[4.0] * 40, PreemptedNodeCount=preempted)
     assert found == (dedicated, 4, "taskcompletion")
 
@@ -78,7 +84,7 @@ def test_dedicated_nodes_stand_in_for_spot_nodes_that_were_taken(preempted: list
     ],
 )
 def test_nodes_follow_the_clock(hours: dict[str, Any], at: datetime, nodes: int) -> None:
-    formula = of_profile({"maximum": 9, "minimum": 1, "workHours": hours}, 1)
+    formula = of_profile(build(AutoScaleProfile, {"maximum": 9, "minimum": 1, "workHours": hours}), 1)
     assert targets(formula, at)[0] == nodes
 
 
@@ -104,7 +110,9 @@ def test_the_bounds_hold(
     minimum: int, more: int, slots: int, spot: bool, pending: list[float], preempted: list[float]
 ) -> None:
     profile = {"minimum": minimum, "maximum": minimum + more, "spotFirst": spot, "pendingTasks": {}}
-    dedicated, low_priority, _ = targets(of_profile(profile, slots), PendingTasks=pending, PreemptedNodeCount=preempted)
+    dedicated, low_priority, _ = targets(
+        of_profile(build(AutoScaleProfile, profile), slots), PendingTasks=pending, PreemptedNodeCount=preempted
+    )
     main, other = (low_priority, dedicated) if spot else (dedicated, low_priority)
     assert minimum <= main <= minimum + more
     assert main == int(main)

@@ -10,10 +10,11 @@ from pydantic import BaseModel
 
 from azure_batch_operator.api.kinds import KINDS, Kind
 from azure_batch_operator.batch.wire import Wire, build
+from azure_batch_operator.reconcile.pool.spec import PoolSpec
 from azure_batch_operator.reconcile.schedule.spec import Cron, ScheduleSpec
 from unit.objects import resource
 
-SPECS: dict[Kind, type[Wire]] = {Kind.SCHEDULE: ScheduleSpec}
+SPECS: dict[Kind, type[Wire]] = {Kind.SCHEDULE: ScheduleSpec, Kind.POOL: PoolSpec}
 
 
 def inner(annotation: Any) -> list[Any]:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from azure_batch_operator.api.pool import PoolSpec
+from azure_batch_operator.api.pool import PoolSpec as PoolModel
 from azure_batch_operator.reconcile import applied, ownership
 from azure_batch_operator.reconcile import normalization as normal
 from azure_batch_operator.reconcile import secret_versions as pool_values
@@ -104,13 +104,13 @@ class Changes:
 
 def _said(spec: Mapping[str, Any]) -> dict[str, Any]:
     """What the spec says of the members that the note is about."""
-    body = PoolSpec.rest_body(spec)
+    body = PoolModel.rest_body(spec)
     return {name: body[name] for name in (*ANY_TIME, "metadata", *EMPTY_ONLY) if name in body}
 
 
 def with_note(body: Mapping[str, Any], spec: Mapping[str, Any], values: ValueVersions = NO_VALUES) -> dict[str, Any]:
     """The body of a new pool with the notes of what it is made from."""
-    given = to_note(PoolSpec, spec, values, values.taken.keys(), {})
+    given = to_note(PoolModel, spec, values, values.taken.keys(), {})
     noted = applied.with_note(body, _said(spec))
     return noted | {"metadata": [*noted["metadata"], *given]}
 
@@ -133,7 +133,7 @@ def changes(
         values: what properties take from Secrets and ConfigMaps; what the pool has of it cannot be asked for.
         without_image: whether virtualMachineConfiguration stays as it is, since the node agent for it is not known.
     """
-    body, marks = with_agent(PoolSpec.rest_body(spec), agent), applied.marks(_said(spec))
+    body, marks = with_agent(PoolModel.rest_body(spec), agent), applied.marks(_said(spec))
     found = applied.noted(remote)
     # Nobody's work is interrupted for what a pool without a note may lack.
     before = replace(found, keeps=found.keeps or not found.known)
@@ -150,11 +150,11 @@ def changes(
     not_yet = {*stuck, *unread, *(["virtualMachineConfiguration"] if without_image else [])}
     at_once = _Notes(
         applied.after(before, marks, not_yet=not_yet | empty.keys()),
-        to_note(PoolSpec, spec, values, now.keys(), remote),
+        to_note(PoolModel, spec, values, now.keys(), remote),
     )
     in_all = _Notes(
         applied.after(before, marks, not_yet=not_yet),
-        to_note(PoolSpec, spec, values, now.keys() | empty.keys(), remote),
+        to_note(PoolModel, spec, values, now.keys() | empty.keys(), remote),
     )
     own = applied.own_items(body, remote, before)
     note = tuple(_metadata(own, remote, in_all))

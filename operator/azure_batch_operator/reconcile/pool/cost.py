@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from azure_batch_operator.batch.pool_wire import NO_NODES, NodeCounts, NodesByState, Pool
+from azure_batch_operator.batch.wire import build
 from azure_batch_operator.reconcile.documents import loaded
+from azure_batch_operator.reconcile.pool.spec import PoolSpec, Prices
 from azure_batch_operator.reconcile.value_references import ResolutionError, Source
 
 _DEFAULT_CURRENCY = "USD"
@@ -32,13 +34,14 @@ class Cost:
     problem: tuple[str, str] | None = None
 
 
-def source_of(reference: Mapping[str, Any]) -> Source:
-    """Where `spec.pricesFrom` points to."""
-    return Source("ConfigMap", reference["name"], reference["key"])
+def source_of(spec: Mapping[str, Any]) -> Source | None:
+    """Where `pricesFrom` of the spec of a BatchPool points to; None if it is not given."""
+    reference = build(PoolSpec, spec).prices_from
+    return None if reference is None else Source("ConfigMap", reference.name, reference.key)
 
 
 def cost(
-    reference: Mapping[str, Any],
+    reference: Prices,
     prices: str | ResolutionError,
     pool: Pool,
     counts: NodeCounts | None,
@@ -58,14 +61,14 @@ def cost(
         return Cost(problem=(error.reason, str(error)))
     total = dedicated * _billed(pool.current_dedicated_nodes, counts.dedicated if counts else NO_NODES)
     total += spot * _billed(pool.current_low_priority_nodes, counts.low_priority if counts else NO_NODES)
-    return Cost(f"{total:.2f} {reference.get('currency') or _DEFAULT_CURRENCY}")
+    return Cost(f"{total:.2f} {reference.currency or _DEFAULT_CURRENCY}")
 
 
 def _billed(present: int, nodes: NodesByState) -> int:
     return max(0, present - nodes.preempted - nodes.deallocated)
 
 
-def _prices(reference: Mapping[str, Any], text: str, size: str) -> tuple[float, float]:
+def _prices(reference: Prices, text: str, size: str) -> tuple[float, float]:
     """Prices of a dedicated and of a Spot node.
 
     Raises:
@@ -92,6 +95,6 @@ def _number(value: Any) -> float | None:
     return float(value) if ok else None
 
 
-def _invalid(reference: Mapping[str, Any], what: str) -> ResolutionError:
-    place = f"spec.pricesFrom: key {reference['key']!r} of ConfigMap {reference['name']!r}"
+def _invalid(reference: Prices, what: str) -> ResolutionError:
+    place = f"spec.pricesFrom: key {reference.key!r} of ConfigMap {reference.name!r}"
     return ResolutionError("PricesInvalid", f"{place} {what}")

@@ -17,9 +17,10 @@ from azure_batch_operator.words import listed
 _LOOK_AGAIN = 15.0
 
 
-def orphaned(resource: Resource) -> Plan | None:
+def orphaned(scope: PoolScope) -> Plan | None:
     """The plan for a deleted object whose pool is to stay, if so."""
-    if not resource.deleting or resource.spec.get("deletionPolicy") != "Orphan":
+    resource = scope.resource
+    if not resource.deleting or scope.spec.deletion_policy != "Orphan":
         return None
     text = f"pool {resource.remote_id!r} is kept in Azure Batch, because of spec.deletionPolicy"
     events = (Event("Detached", text),) if resource.has_finalizer else ()
@@ -50,7 +51,7 @@ def delete(scope: PoolScope) -> Plan:
     what = f"pool {id!r}"
     idle = None
     seen = view.history.busy if here and alive[0] is here[0] else view.older_busy
-    if resource.spec.get("deletionPolicy") == "DeleteWhenIdle":
+    if scope.spec.deletion_policy == "DeleteWhenIdle":
         if busy := _busy(view, seen, now):
             return _waits(resource, what, busy, now)
         idle = view.idle

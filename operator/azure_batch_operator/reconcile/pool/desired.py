@@ -10,9 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from azure_batch_operator.api.pool import PoolSpec
+from azure_batch_operator.api.pool import PoolSpec as PoolModel
 from azure_batch_operator.batch.pool_wire import Pool
+from azure_batch_operator.batch.wire import build
 from azure_batch_operator.reconcile.pool import formulas as pool_formulas
+from azure_batch_operator.reconcile.pool.spec import ImageReference, PoolSpec
 from azure_batch_operator.words import counted, listed
 
 TARGETS = ("targetDedicatedNodes", "targetLowPriorityNodes")
@@ -52,18 +54,23 @@ def targets_of(pool: Pool) -> dict[str, int]:
     return dict(zip(TARGETS, (pool.target_dedicated_nodes, pool.target_low_priority_nodes), strict=True))
 
 
-def size_of(spec: Mapping[str, Any]) -> Size:
+def size_of(spec: PoolSpec) -> Size:
     """Which size the spec asks for."""
-    if spec.get("enableAutoScale"):
-        return Formula(spec["autoScaleFormula"], spec.get("autoScaleEvaluationInterval") or SERVICE_INTERVAL)
-    if profile := spec.get("autoScaleProfile"):
-        interval = profile.get("evaluationInterval") or pool_formulas.DEFAULT_INTERVAL
-        return Formula(pool_formulas.of_profile(profile, int(spec.get("taskSlotsPerNode", 1))), interval, written=True)
-    dedicated, low_priority = (spec.get(name) for name in TARGETS)
-    if max_idle := spec.get("maxIdle"):
-        text = pool_formulas.idle_guard(dedicated or 0, low_priority or 0, max_idle)
+    if spec.enable_auto_scale:
+        return Formula(spec.auto_scale_formula, spec.auto_scale_evaluation_interval or SERVICE_INTERVAL)
+    if (profile := spec.auto_scale_profile) is not None:
+        interval = profile.evaluation_interval or pool_formulas.DEFAULT_INTERVAL
+        return Formula(pool_formulas.of_profile(profile, spec.task_slots_per_node), interval, written=True)
+    dedicated, low_priority = spec.target_dedicated_nodes, spec.target_low_priority_nodes
+    if spec.max_idle:
+        text = pool_formulas.idle_guard(dedicated or 0, low_priority or 0, spec.max_idle)
         return Formula(text, pool_formulas.DEFAULT_INTERVAL, written=True)
     return Fixed(dedicated, low_priority)
+
+
+def size_of_spec(spec: Mapping[str, Any]) -> Size:
+    """Which size a whole spec asks for."""
+    return size_of(build(PoolSpec, spec))
 
 
 def body_of(id: str, spec: Mapping[str, Any], agent: str | None) -> dict[str, Any]:
@@ -72,8 +79,8 @@ def body_of(id: str, spec: Mapping[str, Any], agent: str | None) -> dict[str, An
     Args:
         agent: the node agent, where the spec leaves it out.
     """
-    rest = {name: value for name, value in PoolSpec.rest_body(spec).items() if name not in _SIZE}
-    match size_of(spec):
+    rest = {name: value for name, value in PoolModel.rest_body(spec).items() if name not in _SIZE}
+    match size_of_spec(spec):
         case Formula(text, interval):
             size: dict[str, Any] = {
                 "enableAutoScale": True, "autoScaleFormula": text, "autoScaleEvaluationInterval": interval,
@@ -106,7 +113,7 @@ class Image:
     problem: str | None = None
 
 
-def image_of(spec: Mapping[str, Any], kept: Image | None, images: Sequence[Mapping[str, Any]] | None) -> Image | None:
+def image_of(spec: PoolSpec, kept: Image | None, images: Sequence[Mapping[str, Any]] | None) -> Image | None:
     """Choose the node agent, and look up the support of the image.
 
     Args:
@@ -116,9 +123,9 @@ def image_of(spec: Mapping[str, Any], kept: Image | None, images: Sequence[Mappi
     Returns:
         None if the images must be known first.
     """
-    machine = spec.get("virtualMachineConfiguration") or {}
-    reference, agent = machine.get("imageReference") or {}, machine.get("nodeAgentSKUId")
-    if not reference.get("publisher"):
+    machine = spec.virtual_machine_configuration
+    reference, agent = machine.image_reference, machine.node_agent_sku_id
+    if not reference.publisher:
         return Image()
     if images is None:
         return kept if agent is None else Image() if agent else None
@@ -134,20 +141,20 @@ def image_of(spec: Mapping[str, Any], kept: Image | None, images: Sequence[Mappi
     return Image(str((verified or fitting)[0].get("nodeAgentSKUId") or ""), end)
 
 
-def _is_of(supported: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
+def _is_of(supported: Mapping[str, Any], reference: ImageReference) -> bool:
     return all(
-        str(supported.get(name, "")).lower() == str(reference.get(name, "")).lower()
-        for name in ("publisher", "offer", "sku")
+        str(supported.get(name, "")).lower() == wanted.lower()
+        for name, wanted in zip(("publisher", "offer", "sku"), reference.names, strict=True)
     )
 
 
-def _unsupported(reference: Mapping[str, Any], images: Sequence[Mapping[str, Any]]) -> str:
-    name = " ".join(str(reference.get(member, "")) for member in ("publisher", "offer", "sku"))
+def _unsupported(reference: ImageReference, images: Sequence[Mapping[str, Any]]) -> str:
+    name = " ".join(reference.names)
     offers = {str((image.get("imageReference") or {}).get("offer", "")).lower() for image in images}
     close = sorted(
         str((image.get("imageReference") or {}).get("sku"))
         for image in images
-        if str((image.get("imageReference") or {}).get("offer", "")).lower() == str(reference.get("offer", "")).lower()
+        if str((image.get("imageReference") or {}).get("offer", "")).lower() == reference.offer.lower()
     )
     hint = (
         f"; of this offer it supports {listed(close[:5])}"

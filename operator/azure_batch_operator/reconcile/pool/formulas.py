@@ -8,10 +8,9 @@ docs/azure-batch.md#autoscale-formulas.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 from azure_batch_operator.reconcile.normalization import ticks
+from azure_batch_operator.reconcile.pool.spec import AutoScaleProfile, WorkHours
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _TICKS_PER_SECOND = 10_000_000
@@ -20,19 +19,18 @@ DEFAULT_INTERVAL = "PT5M"
 """How often formulas of ours are evaluated: as often as the service does it."""
 
 
-def of_profile(profile: Mapping[str, Any], slots: int) -> str:
+def of_profile(profile: AutoScaleProfile, slots: int) -> str:
     """The formula of `spec.autoScaleProfile`; `slots` are the task slots of a node."""
-    minimum, maximum = int(profile.get("minimum", 0)), int(profile["maximum"])
-    if hours := profile.get("workHours"):
+    minimum, maximum = profile.minimum, profile.maximum
+    if (hours := profile.work_hours) is not None:
         lines = [*_working(hours), f"nodes = working ? {maximum} : {minimum};"]
     else:
-        tasks = profile.get("pendingTasks") or {}
-        per_node = int(tasks.get("tasksPerNode") or slots)
+        per_node = profile.pending_tasks.tasks_per_node or slots
         lines = [
-            *_pending(str(tasks.get("lookback", "PT5M"))),
+            *_pending(profile.pending_tasks.lookback),
             f"nodes = min({maximum}, max({minimum}, ceil(pending / {per_node})));",
         ]
-    return "\n".join([*lines, *_targets(spot_first=bool(profile.get("spotFirst"))), _FINISH])
+    return "\n".join([*lines, *_targets(spot_first=profile.spot_first), _FINISH])
 
 
 def idle_guard(dedicated: int, low_priority: int, max_idle: str) -> str:
@@ -62,16 +60,16 @@ def _pending(lookback: str) -> list[str]:
     ]
 
 
-def _working(hours: Mapping[str, Any]) -> list[str]:
-    days = [_DAYS.index(day) + 1 for day in hours.get("days") or _DAYS[:5]]
+def _working(hours: WorkHours) -> list[str]:
+    days = [_DAYS.index(day) + 1 for day in hours.days or _DAYS[:5]]
     # Sunday is 0 or 7, by which end of the week one counts from.
     chosen = " || ".join(f"local.weekday == {day}" for day in sorted({*days, *([0] if 7 in days else [])}))
-    offset = int(hours.get("utcOffsetMinutes", 0))
+    offset = hours.utc_offset_minutes
     return [
         f"local = time() + TimeInterval_Minute * {offset};" if offset >= 0 else
         f"local = time() - TimeInterval_Minute * {-offset};",
         f"day = {chosen};",
-        f"working = day && local.hour >= {int(hours['start'])} && local.hour < {int(hours['end'])};",
+        f"working = day && local.hour >= {hours.start} && local.hour < {hours.end};",
     ]  # fmt: skip
 
 

@@ -28,9 +28,10 @@ from azure_batch_operator.reconcile.pool.desired import TARGETS, Image, body_of,
 from azure_batch_operator.reconcile.pool.nodes import Remediation
 from azure_batch_operator.reconcile.pool.scale import ask_again_in, scale
 from azure_batch_operator.reconcile.pool.scope import PoolScope, PoolView, Step
+from azure_batch_operator.reconcile.pool.spec import PoolSpec
 from azure_batch_operator.reconcile.secret_versions import MISSING_LOOKED_AT_EVERY
 from azure_batch_operator.reconcile.standard_plans import finalizer_on, waiting, with_event
-from azure_batch_operator.reconcile.status import Verdict, carry_over, pick, status
+from azure_batch_operator.reconcile.status import Verdict, carry_over, status
 from azure_batch_operator.reconcile.steps import first_plan, release, settle_ownership, wait_for_account, wait_for_poll
 from azure_batch_operator.words import listed
 
@@ -44,7 +45,7 @@ def plan(scope: PoolScope) -> Plan:
 
 def _orphaned(scope: PoolScope) -> Plan | None:
     """The object is being deleted, and its pool is to stay."""
-    return pool_delete.orphaned(scope.resource)
+    return pool_delete.orphaned(scope)
 
 
 def _deleted(scope: PoolScope) -> Plan | None:
@@ -89,7 +90,7 @@ STEPS: tuple[Callable[[PoolScope], Plan | None], ...] = (
 def _create(scope: PoolScope) -> Plan:
     resource, view, now = scope.resource, scope.view, scope.now
     id = pool_recreate.id_in_use(resource)
-    image = image_of(resource.spec, None, view.images)
+    image = image_of(scope.spec, None, view.images)
     if image is None:
         message = (
             "spec.virtualMachineConfiguration names no nodeAgentSKUId, and the list of images that the account supports cannot be "
@@ -110,20 +111,20 @@ def _create(scope: PoolScope) -> Plan:
 
 def _converge(scope: PoolScope, remote: Mapping[str, Any], pool: Pool) -> Plan:
     resource, view, now = scope.resource, scope.view, scope.now
-    image = image_of(resource.spec, kept_image(resource.spec, remote), view.images)
-    size = size_of(resource.spec)
-    nodes = pool_nodes.plan_remediation(resource, view, pool, now)
+    image = image_of(scope.spec, kept_image(resource.spec, remote), view.images)
+    size = size_of(scope.spec)
+    nodes = pool_nodes.plan_remediation(resource, scope.spec.node_remediation, view, pool, now)
     step, found = _step(scope, remote, pool, image, nodes.hold)
     if step is not None and step.calls and step is not nodes.hold:
         # One change of the pool at a time; the nodes' turn comes when it is done, and till then what was done is kept.
         nodes = Remediation(fields=resource.status)
-    estimate = _cost(resource, view, pool)
-    more = pool_status.conditions(resource, pool, view, image, estimate, now)
-    if (held_up := pool_update.held_up(resource.spec, found, pool)) is not None:
+    estimate = _cost(scope.spec, view, pool)
+    more = pool_status.conditions(scope, pool, image, estimate)
+    if (held_up := pool_update.held_up(scope.spec, found, pool)) is not None:
         more["UpdatePending"] = (True, "WaitingForEmptyPool", held_up)
     more |= applied.cannot_be_unset(found.stuck, resource.key.kind)
     if step is None or step.quiet:
-        verdict = pool_status.verdict_at_rest(resource, size, pool, view, more, found.names)
+        verdict = pool_status.verdict_at_rest(scope, size, pool, more, found.names)
     else:
         verdict = pool_status.verdict_of_step(step, more)
     verdict = pool_values.told(verdict, found.unread)
@@ -151,26 +152,24 @@ def _converge(scope: PoolScope, remote: Mapping[str, Any], pool: Pool) -> Plan:
     return with_event(resource, result, verdict)
 
 
-def _cost(resource: Resource, view: PoolView, pool: Pool) -> Cost | None:
-    if view.prices is None:
+def _cost(spec: PoolSpec, view: PoolView, pool: Pool) -> Cost | None:
+    if view.prices is None or spec.prices_from is None:
         return None
-    return cost(resource.spec["pricesFrom"], view.prices, pool, view.counts)
+    return cost(spec.prices_from, view.prices, pool, view.counts)
 
 
 def _step(
     scope: PoolScope, remote: Mapping[str, Any], pool: Pool, image: Image | None, hold: Step | None
 ) -> tuple[Step | None, Changes]:
     """The next step, and what is still to be changed; `hold` is what the care for nodes needs first."""
-    resource, view, now = scope.resource, scope.view, scope.now
-    spec = resource.spec
+    resource, spec, view, now = scope.resource, scope.spec, scope.view, scope.now
     agent = image.agent if image else None
-    found = changes(
-        spec, agent, remote, view.accepted, view.values, without_image=image is None or image.problem is not None
-    )
+    unknown = image is None or image.problem is not None
+    found = changes(resource.spec, agent, remote, view.accepted, view.values, without_image=unknown)
     if not view.update_refused and (step := pool_update.change(pool, remote, found, view)) is not None:
         # The operator's own note on a pool that is as wanted is nothing to tell.
         return replace(step, quiet=found.note_alone and pool_status.was_ready(resource)), found
-    if (step := pool_recreate.recreate(resource, found, agent, view, pool, scope.cluster)) is not None:
+    if (step := pool_recreate.recreate(scope, found, agent, pool)) is not None:
         return step, found
     dry = pool_recreate.clear(view, now)
     if dry is not None and dry.calls:
@@ -186,8 +185,7 @@ def _step(
     if leaving and not pool.is_steady:
         # What is in progress is the leaving of nodes that were removed: it is not stopped to bring others.
         return Step((), "Resizing", "Resizing", "removing nodes"), found
-    options = pick(spec, ("resizeTimeout", "nodeDeallocationOption"))
-    step = scale(pool.id, size_of(spec), options, view, pool, now)
+    step = scale(pool.id, size_of(spec), spec.resize_options, view, pool, now)
     if step is None and image is not None and image.problem is not None:
         step = Step((), "Stalled", "ImageNotSupported", image.problem, stalled=True)
     return step or dry, found

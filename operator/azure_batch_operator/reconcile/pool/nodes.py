@@ -25,6 +25,7 @@ from azure_batch_operator.reconcile.pool.scope import (
     number_of,
     some_nodes,
 )
+from azure_batch_operator.reconcile.pool.spec import NodeRemediation
 from azure_batch_operator.reconcile.status import seconds_since
 
 _HOUR = 3600.0
@@ -99,17 +100,21 @@ def _log(resource: Resource, view: PoolView, now: float) -> tuple[list[Mapping[s
     return kept(told), kept(fresh)
 
 
-def plan_remediation(resource: Resource, view: PoolView, pool: Pool, now: float) -> Remediation:
+def plan_remediation(
+    resource: Resource, policy: NodeRemediation, view: PoolView, pool: Pool, now: float
+) -> Remediation:
     """Decide what to do about nodes, as far as the limit allows.
 
     What is noted in the status is what the service has answered, so it comes from `view.history` one pass after the call.
+
+    Args:
+        policy: what the spec asks for.
     """
     told = list(resource.status.get("remediations") or ())
     old, news = _log(resource, view, now)
     log = [*old, *news]
     done = _done(log, now)
-    policy = resource.spec.get("nodeRemediation") or {}
-    budget = max(0, int(policy.get("maxPerHour") or _MAX_PER_HOUR) - len(done))
+    budget = max(0, (policy.max_per_hour or _MAX_PER_HOUR) - len(done))
     due, pause = _due(_cases(resource, policy, view, log, now), log, now)
     cases = due[:budget]
     removals = [case for case in cases if case.action == "Remove"]
@@ -132,7 +137,7 @@ def plan_remediation(resource: Resource, view: PoolView, pool: Pool, now: float)
 
 
 def _cases(
-    resource: Resource, policy: Mapping[str, Any], view: PoolView, known: Sequence[Mapping[str, Any]], now: float
+    resource: Resource, policy: NodeRemediation, view: PoolView, known: Sequence[Mapping[str, Any]], now: float
 ) -> list[_Case]:
     """All that something should be done about and that nothing was done about yet."""
     treated = {(each["node"], each.get("since")) for each in known if not each.get("refusal")}
@@ -153,18 +158,23 @@ def _cases(
     return cases
 
 
-def action_for(policy: Mapping[str, Any], state: str) -> str:
+def action_for(policy: NodeRemediation, state: str) -> str:
     """What `spec.nodeRemediation` can have done about nodes in a state (`startTaskFailed`, `unusable`).
 
     Azure Batch refuses to restart nodes that are unusable. The definition refuses it as well, but an older one did not.
     """
-    action = str(policy.get(state, "None"))
-    return "None" if useless(policy) and state == "unusable" else action
+    match state:
+        case "startTaskFailed":
+            return policy.start_task_failed
+        case "unusable" if not useless(policy):
+            return policy.unusable
+        case _:
+            return "None"
 
 
-def useless(policy: Mapping[str, Any]) -> bool:
+def useless(policy: NodeRemediation) -> bool:
     """Whether `spec.nodeRemediation` asks for what Azure Batch always refuses."""
-    return policy.get("unusable") in _RESTARTS
+    return policy.unusable in _RESTARTS
 
 
 def _case(node: Node, action: str, reason: str, more: Mapping[str, str] | None = None) -> _Case:

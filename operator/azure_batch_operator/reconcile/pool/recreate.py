@@ -21,7 +21,7 @@ from azure_batch_operator.reconcile.ownership import LONGEST_ID
 from azure_batch_operator.reconcile.plan import Call, Evidence, Table
 from azure_batch_operator.reconcile.pool.changes import Changes, with_note
 from azure_batch_operator.reconcile.pool.desired import body_of
-from azure_batch_operator.reconcile.pool.scope import PoolView, Step, moment
+from azure_batch_operator.reconcile.pool.scope import PoolScope, PoolView, Step, moment
 from azure_batch_operator.words import listed
 
 _LOOK_AGAIN = 2.0
@@ -66,11 +66,10 @@ def stays(resource: Resource, pool: Pool) -> bool:
     return ownership.adopted(pool) and resource.annotations.get(RECONCILE_POLICY) != "manage"
 
 
-def recreate(
-    resource: Resource, found: Changes, agent: str | None, view: PoolView, pool: Pool, cluster: str
-) -> Step | None:
+def recreate(scope: PoolScope, found: Changes, agent: str | None, pool: Pool) -> Step | None:
     """Make the new pool."""
-    if not found.empty or not found.asked or resource.spec.get("updateStrategy") != "Recreate":
+    resource, view = scope.resource, scope.view
+    if not found.empty or not found.asked or scope.spec.update_strategy != "Recreate":
         return None
     owned = [*view.leaving, *(known.id for known in (pool, *view.older))]
     names, id = listed(found.empty), next_id(resource, owned)
@@ -80,7 +79,7 @@ def recreate(
             "the spec"
         )
         return Step((), "Stalled", "OwnershipConflict", message, stalled=True)
-    body = ownership.with_marker(body_of(id, resource.spec, agent), ownership.marker(cluster, resource, id))
+    body = ownership.with_marker(body_of(id, resource.spec, agent), ownership.marker(scope.cluster, resource, id))
     body = with_note(body, resource.spec, view.values)
     call = Call("create_pool", Table.POOLS, id, body=body, digests=view.values.digests)
     message = f"pool {id!r} is being created, because {names} cannot be changed while the pool has nodes"

@@ -14,6 +14,7 @@ from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.observed import ObservedNode
 from azure_batch_operator.reconcile.plan import Absent, Accepted, AccountView, Call, Remote
 from azure_batch_operator.reconcile.pool.history import NO_HISTORY, History
+from azure_batch_operator.reconcile.pool.spec import PoolSpec
 from azure_batch_operator.reconcile.secret_versions import NO_VALUES, ValueVersions
 from azure_batch_operator.reconcile.value_references import ResolutionError
 from azure_batch_operator.words import counted
@@ -94,6 +95,11 @@ class PoolScope:
     def remote(self) -> Remote:
         """The pool as the last poll saw it."""
         return self.view.remote
+
+    @cached_property
+    def spec(self) -> PoolSpec:
+        """What is decided from of the spec."""
+        return build(PoolSpec, self.resource.spec)
 
     @cached_property
     def pool(self) -> Pool | None:

@@ -27,6 +27,7 @@ from azure_batch_operator.reconcile.pool.scope import (
     number_of,
     some_nodes,
 )
+from azure_batch_operator.reconcile.pool.spec import NodeRemediation
 from azure_batch_operator.reconcile.reconcile_policy import HELD
 from azure_batch_operator.reconcile.status import Verdict, pick, status
 
@@ -50,18 +51,11 @@ def verdict_of_step(step: Step, more: Conditions) -> Verdict:
     return Verdict(step.phase, step.reason, step.message, ready=False, trend=trend, more=more)
 
 
-def verdict_at_rest(
-    resource: Resource,
-    size: Size,
-    pool: Pool,
-    view: PoolView,
-    more: Conditions,
-    pending: Sequence[str],
-) -> Verdict:
+def verdict_at_rest(scope: PoolScope, size: Size, pool: Pool, more: Conditions, pending: Sequence[str]) -> Verdict:
     """The verdict on a pool on which nothing is to be done, also while something waits until it has no nodes."""
-    verdict = _at_rest(resource, size, pool, view, more)
-    if pool.is_steady and _useless(view):
-        verdict = _no_usable_nodes(resource, view, more)
+    verdict = _at_rest(scope.resource, size, pool, scope.view, more)
+    if pool.is_steady and _useless(scope.view):
+        verdict = _no_usable_nodes(scope.spec.node_remediation, scope.view, more)
     if not verdict.ready or "UpdatePending" not in more:
         return verdict
     names = ", ".join(pending)
@@ -109,9 +103,8 @@ def _useless(view: PoolView) -> bool:
     return bool(broken) and not usable and not coming
 
 
-def _no_usable_nodes(resource: Resource, view: PoolView, more: Conditions) -> Verdict:
+def _no_usable_nodes(policy: NodeRemediation, view: PoolView, more: Conditions) -> Verdict:
     """Single nodes in trouble do not make a pool unready, but with none left nothing can run on it."""
-    policy = resource.spec.get("nodeRemediation") or {}
     lasting = [state for state in _LASTING if number_of(view.counts, (state,))]
     cared_for = all(pool_nodes.action_for(policy, state) != "None" for state in lasting)
     message = f"no node can take tasks: {more['NodesHealthy'][2]}"
@@ -133,15 +126,9 @@ def wanted_nodes(size: Size, pool: Pool) -> int:
     return sum(size.over(pool).values()) if isinstance(size, Fixed) else pool.targeted
 
 
-def conditions(
-    resource: Resource,
-    pool: Pool,
-    view: PoolView,
-    image: Image | None,
-    estimate: Cost | None,
-    now: float,
-) -> Conditions:
+def conditions(scope: PoolScope, pool: Pool, image: Image | None, estimate: Cost | None) -> Conditions:
     """The conditions beside Ready, Reconciling and Stalled."""
+    resource, view, now = scope.resource, scope.view, scope.now
     more: Conditions = {}
     errors = pool.resize_errors if pool.is_steady else ()
     if errors:
@@ -152,7 +139,7 @@ def conditions(
         # The service hides errors while it resizes; this one is being retried.
         more["ResizeFailed"] = (True, known["reason"], known["message"])
     if view.counts is not None and (pool.targeted or pool.present):
-        more["NodesHealthy"] = _nodes(view, resource.spec.get("nodeRemediation") or {})
+        more["NodesHealthy"] = _nodes(view, scope.spec.node_remediation)
     if pool.enable_auto_scale and (run := pool.last_run) is not None:
         more["AutoScaleHealthy"] = _auto_scale(pool, run, now)
     if image is not None and (ends := _ends_soon(image, now)):
@@ -162,7 +149,7 @@ def conditions(
     return more
 
 
-def _nodes(view: PoolView, policy: Mapping[str, Any]) -> tuple[bool, str, str]:
+def _nodes(view: PoolView, policy: NodeRemediation) -> tuple[bool, str, str]:
     if not number_of(view.counts, BROKEN):
         return True, "Healthy", "all nodes are healthy"
     text = _describe(view.counts, BROKEN)

@@ -19,6 +19,7 @@ from azure_batch_operator.reconcile.pool.changes import Changes, first_of_remova
 from azure_batch_operator.reconcile.pool.desired import Fixed
 from azure_batch_operator.reconcile.pool.scale import over, scale
 from azure_batch_operator.reconcile.pool.scope import PoolView, Step, number_of
+from azure_batch_operator.reconcile.pool.spec import PoolSpec
 from azure_batch_operator.words import listed
 
 
@@ -35,10 +36,10 @@ def change(pool: Pool, remote: Mapping[str, Any], found: Changes, view: PoolView
     return None
 
 
-def held_up(spec: Mapping[str, Any], found: Changes, pool: Pool) -> str | None:
+def held_up(spec: PoolSpec, found: Changes, pool: Pool) -> str | None:
     """What waits until the pool has no nodes, and how to bring that about; None if nothing does."""
     # What somebody else has changed was changed without nodes: nobody's work is interrupted for it.
-    if not found.empty or pool.is_empty or (found.asked and spec.get("updateStrategy", "WhenEmpty") != "WhenEmpty"):
+    if not found.empty or pool.is_empty or (found.asked and spec.update_strategy != "WhenEmpty"):
         return None
     return (
         f"{listed(found.empty)} can be changed only in a pool without nodes. "
@@ -46,15 +47,15 @@ def held_up(spec: Mapping[str, Any], found: Changes, pool: Pool) -> str | None:
     )
 
 
-def drain(spec: Mapping[str, Any], found: Changes, view: PoolView, pool: Pool, now: float) -> Step | None:
+def drain(spec: PoolSpec, found: Changes, view: PoolView, pool: Pool, now: float) -> Step | None:
     """The step towards a pool without nodes, for what needs one."""
-    if not found.empty or not found.asked or spec.get("updateStrategy") != "Drain":
+    if not found.empty or not found.asked or spec.update_strategy != "Drain":
         return None
     names = listed(found.empty)
     nodes, running = pool.present, number_of(view.counts, ("running",))
     options = {"nodeDeallocationOption": "taskcompletion"}
-    if spec.get("resizeTimeout") and not pool.enable_auto_scale:
-        options |= {"resizeTimeout": spec["resizeTimeout"]}
+    if spec.resize_timeout and not pool.enable_auto_scale:
+        options |= {"resizeTimeout": spec.resize_timeout}
     step = scale(pool.id, Fixed(0, 0), options, view, pool, now)
     message = f"draining nodes to change {names}: {nodes} left, {running} of them with running tasks"
     if pool.is_steady and over(pool):
