@@ -20,7 +20,9 @@ from azure_batch_operator.api.job import JobSpec
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.pool import PoolSpec
 from azure_batch_operator.api.schedule import JobScheduleSpec
+from azure_batch_operator.batch.job_wire import Job
 from azure_batch_operator.batch.redaction import redact
+from azure_batch_operator.batch.wire import build
 from azure_batch_operator.reconcile import applied
 from azure_batch_operator.reconcile import normalization as normal
 from azure_batch_operator.reconcile.applied import NOT_APPLIED
@@ -110,7 +112,7 @@ def _pool_body(id_: str, spec: Mapping[str, Any], pool_id: str | None, remote: R
 
 def _job_body(id_: str, spec: Mapping[str, Any], pool_id: str | None, remote: Remote) -> dict[str, Any]:
     body = {"id": id_} | JobSpec.rest_body(spec) | ({"poolInfo": {"poolId": pool_id}} if pool_id is not None else {})
-    constraints = job_changes.constraints(spec, remote or None)
+    constraints = job_changes.constraints(spec, build(Job, remote) if remote else None)
     return body | ({"constraints": constraints} if constraints is not None else {})
 
 
@@ -152,8 +154,9 @@ def _size(size: desired.Size, remote: Remote) -> Iterator[str]:
 
 def _job(id_: str, spec: Mapping[str, Any], pool_id: str | None, remote: Remote) -> _Wish:
     body = _job_body(id_, spec, pool_id, remote)
-    found = job_changes.changes(spec, remote, {})
-    stuck = job_changes.cannot_be_undone(spec, remote, tasks_left=True)
+    job = build(Job, remote)
+    found = job_changes.changes(spec, job, remote, {})
+    stuck = job_changes.cannot_be_undone(spec, job, remote, tasks_left=True)
     wish = _Wish(body | found, {*found} - {"metadata"}, _texts(stuck))
     judged = {*job_changes.PLAIN, "constraints", "metadata", "id", *_MOVES_BY_ITSELF}
     # Fixed when the job was created.

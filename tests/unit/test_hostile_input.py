@@ -28,6 +28,7 @@ from azure_batch_operator.batch import HostPolicy, SharedKey
 from azure_batch_operator.batch.endpoints import KNOWN_SUFFIXES, is_loopback
 from azure_batch_operator.batch.entra import Authority, sign_in_error
 from azure_batch_operator.batch.errors import BatchError, EndpointRefusedError, MalformedResponseError, UsageError
+from azure_batch_operator.batch.job_wire import Job
 from azure_batch_operator.batch.operations import OPERATIONS
 from azure_batch_operator.batch.pool_wire import Pool
 from azure_batch_operator.batch.requests import build, next_page
@@ -130,9 +131,10 @@ def cost(text: str) -> Any:
 
 def noted(text: str) -> Any:
     """Notes in the metadata of a job, which whoever can write to the account can write."""
-    remote = {"metadata": [{"name": name, "value": text} for name in (HOLDS_METADATA, TASKS_METADATA)]}
-    return job_changes.noted_tasks(remote), job_hold.requeue_limit_exceeded(
-        {"backoff": {"maxRequeues": 1}}, remote, job_hold.TasksView()
+    items = [{"name": name, "value": text} for name in (HOLDS_METADATA, TASKS_METADATA)]
+    job = struct(Job, {"id": "j", "metadata": items})
+    return job_changes.noted_tasks(job), job_hold.requeue_limit_exceeded(
+        {"backoff": {"maxRequeues": 1}}, job, job_hold.TasksView()
     )
 
 

@@ -199,7 +199,7 @@ def test_a_plan_for_any_task(remote: dict[str, Any], job: dict[str, Any]) -> Non
     one = resource(Kind.TASK, TASK_SPEC, finalizer=True)
     owner = f"{CLUSTER}/default/BatchTask/one/uid-1"
     there = typed.observed({"id": "one", **read("Tasks_ListTasks", remote), "owner": owner})
-    view = JobView(exists=True, id="steps", remote=read("Jobs_ListJobs", job), ours=True)
+    view = JobView(exists=True, id="steps", remote={"id": "steps", **read("Jobs_ListJobs", job)}, ours=True)
     written(tasks.plan(TaskScope(one, ACCOUNT, view, TaskView(there), CLUSTER, NOW)))
 
 

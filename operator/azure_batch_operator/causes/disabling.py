@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from azure_batch_operator.batch.job_wire import Job
 from azure_batch_operator.causes.exits import disables_job, how
 
 _SOON = timedelta(minutes=5)
 """How long after the end of the task its job may be `disabling` before it is `disabled`: running tasks are stopped meanwhile."""
-_ACTS = "performexitoptionsjobaction"
 _ENABLE = "enable it in Azure Batch, or set spec.suspend to true and then to false"
 UNKNOWN = f"the job is disabled in Azure Batch, by an exit condition or by another client, so no task starts: {_ENABLE}"
 """What is said if nothing shows who did it."""
@@ -38,18 +38,18 @@ class Disabler:
         return f"{text}: correct the cause, then {_ENABLE}"
 
 
-def disabler(job: Body, failed: Iterable[Body]) -> Disabler | None:
+def disabler(job: Job, failed: Iterable[Body]) -> Disabler | None:
     """Who has disabled a job; None if that cannot be told.
 
     Args:
-        job: as Azure Batch shows it, in the state `disabled` or `disabling`.
+        job: in the state `disabled` or `disabling`.
         failed: its failed tasks, as far as they are known, with `exitConditions` and `executionInfo`.
     """
-    if str(job.get("onTaskFailure") or "").lower() != _ACTS:
+    if not job.lets_tasks_act:
         return Disabler()
     for task in failed:
         info = task.get("executionInfo") or {}
-        if _fits(info.get("endTime"), job.get("stateTransitionTime")) and disables_job(
+        if _fits(info.get("endTime"), job.state_transition_time) and disables_job(
             task, info.get("exitCode"), (info.get("failureInfo") or {}).get("code")
         ):
             failure = how(info)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeAlias
 from azure_batch_operator.api.base import ADOPTED_METADATA, APPLIED_METADATA, OWNER_METADATA, VALUES_METADATA
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.batch import pool_wire, schedule_wire, wire
+from azure_batch_operator.batch import job_wire, pool_wire, schedule_wire, wire
 from azure_batch_operator.reconcile.observed import ObservedTask
 
 MARKERS = frozenset({OWNER_METADATA, ADOPTED_METADATA, APPLIED_METADATA, VALUES_METADATA})
@@ -36,7 +36,9 @@ _AUTO_POOL = re.compile(r"(?:.*_)?[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}", 
 _GENERATION = re.compile(r"-g[0-9]+(-[0-9]+)?$")
 
 
-Marked: TypeAlias = Mapping[str, Any] | pool_wire.Pool | schedule_wire.JobSchedule | wire.Task | ObservedTask
+Marked: TypeAlias = (
+    Mapping[str, Any] | pool_wire.Pool | job_wire.Job | schedule_wire.JobSchedule | wire.Task | ObservedTask
+)
 """A resource that can carry a marker: a pool, job or schedule, or a task."""
 
 
@@ -122,9 +124,9 @@ def task_with_marker(body: Mapping[str, Any], owner: str) -> dict[str, Any]:
     return dict(body) | {"environmentSettings": [*settings, {"name": OWNER_VARIABLE, "value": owner}]}
 
 
-def adopted(remote: Mapping[str, Any] | pool_wire.Pool) -> bool:
+def adopted(remote: Mapping[str, Any] | pool_wire.Pool | job_wire.Job) -> bool:
     """Whether a pool or job was there before its object."""
-    if isinstance(remote, pool_wire.Pool):
+    if isinstance(remote, pool_wire.Pool | job_wire.Job):
         return any(item.name == ADOPTED_METADATA for item in remote.metadata)
     return any(item.get("name") == ADOPTED_METADATA for item in remote.get("metadata") or ())
 
@@ -133,7 +135,7 @@ def marker_of(remote: Marked) -> str | None:
     """The marker as it is in a pool, job or schedule, in a task, or in what the mirror keeps of a task; None without one."""
     if isinstance(remote, ObservedTask):
         return remote.owner
-    if isinstance(remote, pool_wire.Pool | schedule_wire.JobSchedule):
+    if isinstance(remote, pool_wire.Pool | job_wire.Job | schedule_wire.JobSchedule):
         return next((item.value or "" for item in remote.metadata if item.name == OWNER_METADATA), None)
     if isinstance(remote, wire.Task):
         return next((each.value or "" for each in remote.environment_settings if each.name == OWNER_VARIABLE), None)

@@ -13,6 +13,8 @@ from typing import Any
 from azure_batch_operator.api.base import TERMINATE
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch.job_wire import Job
+from azure_batch_operator.batch.wire import build
 from azure_batch_operator.reconcile.annotations import handled, pending_request
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import end as job_end
@@ -72,12 +74,13 @@ def _terminate_job(resource: Resource, remote: Mapping[str, Any]) -> tuple[Call,
 
 def _suspend_job(resource: Resource, remote: Mapping[str, Any]) -> tuple[Call, ...]:
     """With the note that the operator has stopped it, since otherwise it would not let the job continue later."""
-    switch = job_hold.switch(resource.remote_id, resource.spec, remote, "suspend")
+    job = build(Job, remote)
+    switch = job_hold.switch(resource.remote_id, resource.spec, job, "suspend")
     if switch is None:
         return ()
-    change = job_changes.with_notes(remote, job_hold.notes(resource.spec, remote, "suspend"))
+    change = job_changes.with_notes(job, remote, job_hold.notes(resource.spec, job, "suspend"))
     if not change:
         return (switch,)
-    evidence, etag = without_etag(remote), remote.get("eTag")
+    evidence, etag = without_etag(job), job.etag
     note = Call("update_job", Table.JOBS, resource.remote_id, body=change, if_match=etag, evidence=evidence)
     return note, switch

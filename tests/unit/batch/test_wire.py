@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azure_batch_operator.batch import MalformedResponseError, pool_wire, schedule_wire, wire
+from azure_batch_operator.batch import MalformedResponseError, job_wire, pool_wire, schedule_wire, wire
+from azure_batch_operator.batch.models import Job as JobModel
 from azure_batch_operator.batch.models import JobExecutionInfo as JobExecutionModel
 from azure_batch_operator.batch.models import JobSchedule as JobScheduleModel
 from azure_batch_operator.batch.models import Node as NodeModel
@@ -215,6 +216,7 @@ def test_structs_are_parts_of_the_models() -> None:
     _members(wire.TaskCounts, TaskCountsModel)
     _members(wire.Node, NodeModel)
     _members(pool_wire.Pool, PoolModel)
+    _members(job_wire.Job, JobModel)
     _members(pool_wire.NodeCounts, PoolNodeCountsModel)
     _members(schedule_wire.JobSchedule, JobScheduleModel)
     _members(schedule_wire.JobExecution, JobExecutionModel)
@@ -264,3 +266,49 @@ def test_a_schedule_without_what_has_another_type(members: dict[str, Any]) -> No
     assert (one.recurs, one.recent_job, one.execution.next_run_time, one.metadata) == (False, None, None, ())
     assert (one.template.wall_clock_limit, one.template.ends_with_manager) == (None, False)
     assert one.stats in (None, schedule_wire.ScheduleStatistics())
+
+
+JOB_METADATA = [{"name": "azurebatch.io/tasks", "value": "abc/3"}, {"name": "team", "value": ""}]
+JOB: dict[str, Any] = {
+    "id": "render", "eTag": "0x1", "creationTime": "2026-01-01T00:00:00Z", "state": "completed", "previousState": "disabled",
+    "stateTransitionTime": "2026-01-01T01:00:00Z", "onAllTasksComplete": "terminateJob", "poolInfo": {"poolId": "cpu"},
+    "onTaskFailure": "performExitOptionsJobAction", "metadata": JOB_METADATA,
+    "executionInfo": {
+        "startTime": "2026-01-01T00:00:00Z", "endTime": "2026-01-01T01:00:00Z", "poolId": "gpu", "terminateReason": "JMComplete",
+        "schedulingError": {"code": "PoolNotFound", "message": "gone"},
+    },
+}  # fmt: skip
+
+
+def jobs(*items: Any) -> list[job_wire.Job]:
+    listed, _ = read_page(answer(*items), "Jobs_ListJobs", ("id",))
+    return [wire.build(job_wire.Job, item) for item in listed]
+
+
+def test_a_job_is_built_from_its_body() -> None:
+    (one,) = jobs(JOB)
+    assert (one.id, one.etag, one.creation_time, one.state) == ("render", "0x1", "2026-01-01T00:00:00Z", "completed")
+    assert (one.previous_state, one.state_transition_time) == ("disabled", "2026-01-01T01:00:00Z")
+    assert (one.pool, one.execution.pool_id, one.execution.terminate_reason) == ("cpu", "gpu", "JMComplete")
+    assert (one.ends_with_its_tasks, one.stays_open, one.lets_tasks_act) == (True, False, True)
+    assert (one.note("azurebatch.io/tasks"), one.note("team"), one.note("other")) == ("abc/3", "", None)
+    assert one.execution.error == job_wire.SchedulingError(code="PoolNotFound", message=wire.Prose("gone"))
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {},
+        {"executionInfo": {"schedulingError": {}, "startTime": None}, "poolInfo": {}, "metadata": []},
+        {"executionInfo": [], "poolInfo": "cpu", "metadata": {"a": "b"}, "onAllTasksComplete": 7, "onTaskFailure": {}},
+        {"state": 7, "eTag": {}, "creationTime": "yesterday", "metadata": [None, 7, {"name": 1}], "poolInfo": {"poolId": 7}},
+        {"executionInfo": {"terminateReason": [], "poolId": {}, "endTime": "now", "schedulingError": "none"}},
+    ],
+)  # fmt: skip
+def test_a_job_without_what_has_another_type(members: dict[str, Any]) -> None:
+    (one,) = jobs({"id": "render", **members})
+    assert (one.id, one.etag, one.creation_time, one.state) == ("render", None, None, None)
+    assert (one.pool, one.execution.pool_id, one.execution.terminate_reason) == (None, None, None)
+    assert (one.execution.start_time, one.execution.end_time, one.execution.error) == (None, None, None)
+    assert (one.ends_with_its_tasks, one.stays_open, one.lets_tasks_act) == (False, True, False)
+    assert one.note("azurebatch.io/tasks") is None

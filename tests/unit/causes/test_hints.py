@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from azure_batch_operator.batch.job_wire import Job
+from azure_batch_operator.batch.wire import build
 from azure_batch_operator.causes.commands import names_of, without_shell
 from azure_batch_operator.causes.dependencies import Waiting
 from azure_batch_operator.causes.disabling import Disabler, disabler
@@ -121,7 +123,7 @@ def ended(code: int, at: str = "2026-01-01T00:09:58Z") -> dict[str, Any]:
     ],
 )
 def test_who_has_disabled_a_job(job: dict[str, Any], failed: list[dict[str, Any]], who: Disabler | None) -> None:
-    assert disabler(job, failed) == who
+    assert disabler(build(Job, {"id": "one", **job}), failed) == who
 
 
 def waiting(id: str, *ids: str, state: str = "active") -> dict[str, Any]:

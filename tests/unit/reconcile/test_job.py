@@ -10,7 +10,8 @@ import pytest
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch import InvalidRequestError, QuotaError
-from azure_batch_operator.batch.wire import TaskCounts
+from azure_batch_operator.batch.job_wire import Job
+from azure_batch_operator.batch.wire import TaskCounts, build
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job.end import DEPENDENCY_FAILED
@@ -355,8 +356,8 @@ def test_the_fingerprint_of_config_maps_is_part_of_the_note() -> None:
     """Other contents are another fingerprint, and the spec's part of it is found again when they cannot be read."""
     print_ = job_changes.fingerprint(JOB_SPEC)
     both = job_changes.with_contents(print_, "0123")
-    there = {"metadata": [{"name": "azurebatch.io/tasks", "value": job_changes.tasks_note(both, 3)}]}
-    noted, digits = job_changes.noted_tasks(there)
+    there = {"id": "one", "metadata": [{"name": "azurebatch.io/tasks", "value": job_changes.tasks_note(both, 3)}]}
+    noted, digits = job_changes.noted_tasks(build(Job, there))
     assert (noted, digits, job_changes.without_contents(noted)) == (both, 3, print_)
     assert job_changes.with_contents(print_, None) == print_
 

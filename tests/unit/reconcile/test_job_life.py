@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch import InvalidRequestError
-from azure_batch_operator.batch.wire import TaskCounts
+from azure_batch_operator.batch.job_wire import Job, JobPool
+from azure_batch_operator.batch.wire import TaskCounts, build
 from azure_batch_operator.reconcile import annotations as oneshot
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import end as job_end
@@ -26,6 +27,12 @@ from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW
 from unit.reconcile.test_job import POOL, completed, conditions, counted, decide, failure, job, remote, verbs
 
 RUNNING = TasksView(counts=counted(running=1))
+ON_CPU = Job(id="one", state="active", pool_info=JobPool(pool_id="cpu"))
+
+
+def waits(spec: dict[str, Any], pool: TargetPoolView, tasks: TasksView) -> str | None:
+    """What a job on the pool `cpu` waits for."""
+    return waiting_for(spec, ON_CPU, pool, tasks, blocked=False)
 
 
 def held(owner: Resource, state: str = "disabled", **members: Any) -> dict[str, Any]:
@@ -136,11 +143,11 @@ def test_a_job_flees_once(here: str, requeues: int, expected: list[str]) -> None
 
 def test_a_deadline_restarts_with_the_resumption_and_rests_in_between() -> None:
     spec = JOB_SPEC | {"activeDeadlineSeconds": 600, "constraints": {"maxTaskRetryCount": 1}}
-    start = {"executionInfo": {"startTime": "2026-01-01T00:00:00.1234567Z"}}
+    start = {"id": "one", "executionInfo": {"startTime": "2026-01-01T00:00:00.1234567Z"}}
     assert job_changes.constraints(spec, None) == {"maxTaskRetryCount": 1, "maxWallClockTime": "PT600S"}
-    assert job_changes.constraints(spec | {"suspend": True}, start) == {"maxTaskRetryCount": 1}
+    assert job_changes.constraints(spec | {"suspend": True}, build(Job, start)) == {"maxTaskRetryCount": 1}
     resumed = {"state": "active", "previousState": "disabled", "stateTransitionTime": "2026-01-01T01:00:00Z"} | start
-    assert job_changes.constraints(spec, resumed) == {"maxTaskRetryCount": 1, "maxWallClockTime": "PT4200S"}
+    assert job_changes.constraints(spec, build(Job, resumed)) == {"maxTaskRetryCount": 1, "maxWallClockTime": "PT4200S"}
     shorter = spec | {"constraints": {"maxWallClockTime": "PT1M"}}
     assert job_changes.constraints(shorter, None) == {"maxWallClockTime": "PT1M"}
     # A job that is being moved keeps the limit that it has: from its start on, the deadline might be over.
@@ -288,8 +295,7 @@ def test_a_pool_that_comes_up_is_not_to_be_scaled(
         size = {f"target{tier}Nodes": target, f"current{tier}Nodes": current}
         for formula in ({}, {"enableAutoScale": True}) if target else ({},):
             view = TargetPoolView("cpu", remote={"allocationState": allocation, **size, **formula}, nodes=nodes)
-            there = {"state": "active", "poolInfo": {"poolId": "cpu"}}
-            said = waiting_for(JOB_SPEC, there, view, TasksView(counts=counted(active=1)), blocked=False)
+            said = waits(JOB_SPEC, view, TasksView(counts=counted(active=1)))
             assert (said is None) if words is None else words in (said or "")
 
 
@@ -323,10 +329,9 @@ def test_a_pool_that_comes_up_is_not_to_be_scaled(
 def test_the_sentence(pool: Remote, nodes: dict[str, int], words: str | None) -> None:
     spec = JOB_SPEC | {"tasks": [{"id": "a", "commandLine": "", "requiredSlots": 2}]}
     view = TargetPoolView("cpu", remote=pool, nodes=nodes)
-    there = {"state": "active", "poolInfo": {"poolId": "cpu"}}
-    said = waiting_for(spec, there, view, TasksView(counts=counted(active=1)), blocked=False)
+    said = waits(spec, view, TasksView(counts=counted(active=1)))
     assert (said is None) if words is None else words in (said or "")
-    assert waiting_for(spec, there, view, TasksView(counts=counted(active=1, running=1)), blocked=False) is None
+    assert waits(spec, view, TasksView(counts=counted(active=1, running=1))) is None
 
 
 MISSING = "pool 'cpu' does not exist in Azure Batch: "
@@ -342,9 +347,8 @@ MISSING = "pool 'cpu' does not exist in Azure Batch: "
 )
 def test_the_remedy_for_a_missing_pool_names_the_field_that_the_spec_has(pool: dict[str, Any], remedy: str) -> None:
     spec = {"tasks": JOB_SPEC["tasks"]} | pool
-    there = {"state": "active", "poolInfo": {"poolId": "cpu"}}
     view = TargetPoolView("cpu", remote=Absent.NOT_FOUND)
-    said = waiting_for(spec, there, view, TasksView(counts=counted(active=1)), blocked=False)
+    said = waits(spec, view, TasksView(counts=counted(active=1)))
     assert said == MISSING + remedy
 
 
@@ -377,16 +381,14 @@ def test_busy_nodes_are_named_only_where_a_task_could_run(
 ) -> None:
     spec = JOB_SPEC | {"tasks": [{"id": "a", "commandLine": ""}, *more]}
     view = TargetPoolView("cpu", remote=STEADY, nodes={"running": 1})
-    there = {"state": "active", "poolInfo": {"poolId": "cpu"}}
-    assert waiting_for(spec, there, view, TasksView(counts=TaskCounts(**numbers)), blocked=False) == said
+    assert waits(spec, view, TasksView(counts=TaskCounts(**numbers))) == said
 
 
 @pytest.mark.parametrize(("uses", "said"), [(True, PERHAPS), (False, BUSY)])
 def test_whether_tasks_that_others_have_added_could_run_is_not_known(uses: bool, said: str) -> None:
     spec = {"poolRef": {"name": "cpu"}, "usesTaskDependencies": uses}
     view = TargetPoolView("cpu", remote=STEADY, nodes={"running": 1})
-    there = {"state": "active", "poolInfo": {"poolId": "cpu"}}
-    assert waiting_for(spec, there, view, TasksView(counts=counted(active=2)), blocked=False) == said
+    assert waits(spec, view, TasksView(counts=counted(active=2))) == said
 
 
 def test_reconcile_now_is_noted_beside_what_was_decided() -> None:
@@ -639,10 +641,9 @@ def test_a_task_that_no_node_can_take_is_named_with_both_numbers(
     tasks: list[dict[str, Any]], words: str | None
 ) -> None:
     spec = {"poolRef": {"name": "cpu"}, "tasks": [{"commandLine": ""} | task for task in tasks]}
-    there = {"state": "active", "poolInfo": {"poolId": "cpu"}}
     pool = {"taskSlotsPerNode": 2, "targetDedicatedNodes": 2, "targetLowPriorityNodes": 1, "allocationState": "steady"}
     view = TargetPoolView("cpu", remote=pool, nodes={"idle": 3})
-    said = waiting_for(spec, there, view, TasksView(counts=counted(active=1)), blocked=False)
+    said = waits(spec, view, TasksView(counts=counted(active=1)))
     assert (said or "").partition(": ")[0] == (words or "")
     assert words is None or ("in a new job" in (said or "").partition(": ")[2])
     if "nodes at the same time" in (words or ""):
@@ -653,16 +654,16 @@ def test_a_task_that_no_node_can_take_is_named_with_both_numbers(
             "resizeErrors": [{"code": "AccountCoreQuotaReached"}],
         }
         failed = TargetPoolView("cpu", remote=pool | {"targetLowPriorityNodes": 0} | short, nodes={"idle": 3})
-        few = waiting_for(spec, there, failed, TasksView(counts=counted(active=1)), blocked=False)
+        few = waits(spec, failed, TasksView(counts=counted(active=1)))
         assert few == (
             "task 'mpi' needs 5 nodes at the same time, but pool 'cpu' reached only a size of 3 (AccountCoreQuotaReached): "
             "request a higher core quota for the Batch account, or scale its other pools down, or lower numberOfInstances in a new "
             "job"
         )
         growing = replace(failed, remote={**pool, **short, "allocationState": "resizing"})
-        assert waiting_for(spec, there, growing, TasksView(counts=counted(active=1)), blocked=False) == (
+        assert waits(spec, growing, TasksView(counts=counted(active=1))) == (
             "task 'mpi' needs 5 nodes at the same time, but pool 'cpu' is being resized and has fewer"
         )
     # It may be the one that has ended.
     later = TasksView(counts=counted(active=1, succeeded=1))
-    assert waiting_for(spec, there, view, later, blocked=False) == (said and f"unless it has ended, {said}")
+    assert waits(spec, view, later) == (said and f"unless it has ended, {said}")

@@ -188,7 +188,7 @@ def test_a_task_goes_with_its_job() -> None:
     assert (unknown.finalizer, [each.reason for each in unknown.events]) == ("remove", ["TaskMayRemain"])
     gone = JobView(exists=True, id="steps", remote=Absent.NOT_FOUND)
     assert decide(one, TaskView(remote(one)), gone) == Plan(finalizer="remove", confirm=(Absence(Table.JOBS, "steps"),))
-    going = JobView(exists=True, id="steps", remote={"state": "deleting"}, ours=True)
+    going = JobView(exists=True, id="steps", remote={"id": "steps", "state": "deleting"}, ours=True)
     assert decide(one, TaskView(remote(one)), going) == Plan()
 
 

@@ -173,7 +173,7 @@ def test_a_task_without_retries_of_its_own_has_those_of_its_job(
     one = resource(Kind.TASK, TASK_SPEC | ({"constraints": spec} if spec else {}), finalizer=True)
     marker = f"{CLUSTER}/default/BatchTask/one/uid-1"
     seen = observed({"id": "one", "state": "active", "owner": marker, "constraints": there})
-    of_job = {"state": "active", "constraints": {"maxTaskRetryCount": 1, "maxWallClockTime": "PT9H"}}
+    of_job = {"id": "steps", "state": "active", "constraints": {"maxTaskRetryCount": 1, "maxWallClockTime": "PT9H"}}
     decision = task_plan(
         TaskScope(one, ACCOUNT, JobView(True, "steps", of_job, ours=True), TaskView(seen), CLUSTER, NOW)
     )

@@ -10,8 +10,8 @@ import pytest
 
 from azure_batch_emulator import EmulatorConfig
 from azure_batch_operator.batch import BatchClient, HostPolicy, NotFoundError, SharedKey
-from azure_batch_operator.batch.wire import TaskCounts
-from azure_batch_operator.reconcile.job import changes as job_changes
+from azure_batch_operator.batch.job_wire import Job
+from azure_batch_operator.batch.wire import TaskCounts, build
 from azure_batch_operator.reconcile.job.scope import TasksView
 from azure_batch_operator.reconcile.plan import Absent, Call, Evidence, Plan, Table, TaskEvidence
 from azure_batch_operator.sync.calls import make
@@ -72,7 +72,7 @@ async def test_a_change_by_another_client_makes_a_plan_void(emulator: EmulatorTh
     assert await make(session, patch, clock) is False
     assert seen(session) is Absent.UNKNOWN, "nothing is decided before the next look"
     await session.poller.poll()
-    assert job_changes.note(seen(session), "azurebatch.io/held") == "suspend"
+    assert build(Job, seen(session)).note("azurebatch.io/held") == "suspend"
     assert seen(session)["priority"] == 0
 
     (again,) = [each for each in plan(session).calls if each.verb == "update_job"]
@@ -80,7 +80,7 @@ async def test_a_change_by_another_client_makes_a_plan_void(emulator: EmulatorTh
     assert await make(session, again, clock) is True
     await session.poller.poll()
     assert seen(session)["priority"] == 7
-    assert job_changes.note(seen(session), "team") == "render"
+    assert build(Job, seen(session)).note("team") == "render"
 
 
 OURS, THEIRS = "cluster-1/default/BatchJob/one/uid-1/one", "cluster-1/default/BatchJob/one/uid-2/one"

@@ -1,5 +1,7 @@
 """The differences between a BatchJob and its job in Azure Batch: what can be changed, and what no call can revert.
 
+Nothing else in `reconcile.job` reads the body of a job; other decisions are made from `batch.job_wire.Job`.
+
 What the job was last given is noted in its metadata (`applied`), so that a member that the spec no longer mentions goes back to
 what the service has without it. See docs/decisions/0020.
 """
@@ -14,6 +16,7 @@ from typing import Any
 from azure_batch_operator.api.base import HELD_METADATA, HOLDS_METADATA, TASKS_METADATA
 from azure_batch_operator.api.job import JobSpec
 from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.batch.job_wire import Job
 from azure_batch_operator.reconcile import applied, ownership
 from azure_batch_operator.reconcile import normalization as normal
 from azure_batch_operator.reconcile.applied import NOT_APPLIED, STAYS, Applied, differences
@@ -81,11 +84,6 @@ def _digest(value: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def note(remote: Mapping[str, Any], name: str) -> str | None:
-    """One of our notes in the metadata of a job."""
-    return next((each.get("value") for each in remote.get("metadata") or () if each.get("name") == name), None)
-
-
 def tasks_note(print_: str, width: int, created: str | None = None, aim: str = "") -> str:
     """The note that says which tasks a job has: the arguments, with `/` between them.
 
@@ -98,17 +96,17 @@ def tasks_note(print_: str, width: int, created: str | None = None, aim: str = "
     return "/".join([print_, str(width), created or "", aim]).rstrip("/")
 
 
-def noted_tasks(remote: Mapping[str, Any]) -> tuple[str, int | None]:
+def noted_tasks(job: Job) -> tuple[str, int | None]:
     """Fingerprint of the tasks that a job has and the digits of its ids.
 
     The fingerprint is "" before they are all in for the first time, and one of no sources once they begin to be changed (`mark`).
     """
-    return _noted(remote)[:2]
+    return _noted(job)[:2]
 
 
-def _noted(remote: Mapping[str, Any]) -> tuple[str, int | None, str]:
-    print_, width, created, aim = [*(note(remote, TASKS_METADATA) or "").split("/"), "", "", ""][:4]
-    if created not in ("", remote.get("creationTime")):
+def _noted(job: Job) -> tuple[str, int | None, str]:
+    print_, width, created, aim = [*(job.note(TASKS_METADATA) or "").split("/"), "", "", ""][:4]
+    if created not in ("", job.creation_time):
         print_ = aim = ""
     return print_, whole_number(width), aim
 
@@ -119,14 +117,14 @@ def new_note(spec: Mapping[str, Any], print_: str) -> str:
     return tasks_note("", expand.id_width(spec), aim=print_ if deletes else _ONLY_ADDED)
 
 
-def complete_note(spec: Mapping[str, Any], remote: Mapping[str, Any], print_: str) -> str:
+def complete_note(spec: Mapping[str, Any], job: Job, print_: str) -> str:
     """The note of a job that has all tasks of its spec."""
-    width = noted_tasks(remote)[1] or expand.id_width(spec)
+    width = noted_tasks(job)[1] or expand.id_width(spec)
     aim = "" if Policies.of(spec).deletes else _ONLY_ADDED
-    return tasks_note(print_, width, remote.get("creationTime"), aim)
+    return tasks_note(print_, width, job.creation_time, aim)
 
 
-def mark(spec: Mapping[str, Any], remote: Mapping[str, Any], print_: str) -> dict[str, str | None]:
+def mark(spec: Mapping[str, Any], job: Job, print_: str) -> dict[str, str | None]:
     """The note that a job needs before its tasks are brought in line with other sources; empty if it needs none.
 
     Without it a spec that goes back to the former sources, after a refusal or a crash, would pass for one whose tasks are all in.
@@ -138,24 +136,24 @@ def mark(spec: Mapping[str, Any], remote: Mapping[str, Any], print_: str) -> dic
     Args:
         print_: fingerprint of the sources as they are now.
     """
-    noted, digits, aim = _noted(remote)
+    noted, digits, aim = _noted(job)
     if print_ in (noted, aim):
         return {}
     only_added = aim == _ONLY_ADDED or not (noted or aim)
     if only_added and not Policies.of(spec).deletes:
         return {}
     width = digits or expand.id_width(spec)
-    return {TASKS_METADATA: tasks_note(noted and _CHANGING, width, remote.get("creationTime"), print_)}
+    return {TASKS_METADATA: tasks_note(noted and _CHANGING, width, job.creation_time, print_)}
 
 
-def constraints(spec: Mapping[str, Any], remote: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def constraints(spec: Mapping[str, Any], job: Job | None) -> dict[str, Any] | None:
     """The constraints that the job shall have; None where the spec says nothing of them.
 
     `activeDeadlineSeconds` counts from the last resumption, which is when an active job left `disabled`, and not while the job is
     suspended, as for batch/v1 Job.
 
     Args:
-        remote: the job; None before it is created.
+        job: None before it is created.
     """
     given = dict(spec.get("constraints") or {})
     deadline = spec.get("activeDeadlineSeconds")
@@ -165,17 +163,17 @@ def constraints(spec: Mapping[str, Any], remote: Mapping[str, Any] | None) -> di
     if retries is not None and "maxTaskRetryCount" not in given:
         given["maxTaskRetryCount"] = retries
     if deadline is not None and not spec.get("suspend"):
-        own = normal.seconds_ticks(deadline + _before_resumption(remote))
+        own = normal.seconds_ticks(deadline + _before_resumption(job))
         if own < normal.duration_limit(given.get("maxWallClockTime")):
             given["maxWallClockTime"] = f"PT{own // normal.SECOND}S"
     return given
 
 
-def _before_resumption(remote: Mapping[str, Any] | None) -> int:
+def _before_resumption(job: Job | None) -> int:
     """Seconds of a job's life that do not count, since it was suspended after them."""
-    if remote is None or remote.get("state") != "active" or remote.get("previousState") != "disabled":
+    if job is None or job.state != "active" or job.previous_state != "disabled":
         return 0
-    start, resumed = (remote.get("executionInfo") or {}).get("startTime"), remote.get("stateTransitionTime")
+    start, resumed = job.execution.start_time, job.state_transition_time
     return normal.seconds_between(start, resumed) if start and resumed else 0
 
 
@@ -198,21 +196,24 @@ def with_note(body: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any
     return applied.with_note(body, _said(spec))
 
 
-def changes(spec: Mapping[str, Any], remote: Mapping[str, Any], notes: Mapping[str, str | None]) -> dict[str, Any]:
+def changes(
+    spec: Mapping[str, Any], job: Job, remote: Mapping[str, Any], notes: Mapping[str, str | None]
+) -> dict[str, Any]:
     """Members for a PATCH: where the service differs from the spec, or from its own value where the spec is silent.
 
     Args:
+        remote: the whole body of the job.
         notes: metadata of our own that the job shall have, by name; None takes one away, others stay.
     """
     before, marks = applied.noted(remote), applied.marks(_said(spec))
     found = differences(PLAIN, JobSpec.rest_body(spec), remote, before, marks)
     change = found.members
     not_yet = {*found.stuck, _FIXED}
-    if (wanted := _wanted_constraints(spec, remote, before, marks)) is None:
+    if (wanted := _wanted_constraints(spec, job, remote, before, marks)) is None:
         not_yet.add("constraints")
     elif normal.job_constraints(wanted) != normal.job_constraints(remote.get("constraints")):
         change["constraints"] = wanted
-    items = _metadata(spec, remote, before, notes)
+    items = _metadata(spec, job, remote, before, notes)
     noted = applied.note(applied.after(before, marks, not_yet=not_yet))
     same_items = {item.get("name"): item.get("value") for item in items} == {
         item.get("name"): item.get("value")
@@ -227,12 +228,12 @@ def changes(spec: Mapping[str, Any], remote: Mapping[str, Any], notes: Mapping[s
 
 
 def _wanted_constraints(
-    spec: Mapping[str, Any], remote: Mapping[str, Any], before: Applied, marks: Mapping[str, str]
+    spec: Mapping[str, Any], job: Job, remote: Mapping[str, Any], before: Applied, marks: Mapping[str, str]
 ) -> dict[str, Any] | None:
     """The constraints that the job shall have; None where they stay as they are for now."""
     # While a job is on its way between states it cannot be said from when its deadline counts.
-    settled = remote.get("state") == "active" or spec.get("suspend") or spec.get("activeDeadlineSeconds") is None
-    given = constraints(spec, remote)
+    settled = job.state == "active" or spec.get("suspend") or spec.get("activeDeadlineSeconds") is None
+    given = constraints(spec, job)
     if not settled or (given is None and before.leaves("constraints")):
         return None
     without = dict(_NO_CONSTRAINTS)
@@ -242,7 +243,7 @@ def _wanted_constraints(
 
 
 def cannot_be_undone(
-    spec: Mapping[str, Any], remote: Mapping[str, Any], *, tasks_left: bool
+    spec: Mapping[str, Any], job: Job, remote: Mapping[str, Any], *, tasks_left: bool
 ) -> dict[str, tuple[bool, str, str]]:
     """The condition of a job of whose spec something cannot be brought about any more; none if there is no such thing.
 
@@ -252,7 +253,7 @@ def cannot_be_undone(
     before, body = applied.noted(remote), JobSpec.rest_body(spec)
     stuck = applied.cannot_be_unset(differences(PLAIN, body, remote, before, {}).stuck, Kind.JOB)
     texts = [text for _, _, text in stuck.values()]
-    if ends_with_its_tasks(remote):
+    if job.ends_with_its_tasks:
         texts += _too_late_to_stay_open(spec, adopted=before.keeps, tasks_left=tasks_left)
     return {NOT_APPLIED: (True, "CannotBeUndone", "; ".join(texts))} if texts else {}
 
@@ -272,11 +273,6 @@ def outdated(spec: Mapping[str, Any], remote: Mapping[str, Any]) -> dict[str, tu
     return {NOT_APPLIED: (True, "FixedAtCreation", text)}
 
 
-def ends_with_its_tasks(remote: Mapping[str, Any]) -> bool:
-    """Whether the service ends the job when its tasks have ended, which it does not let anybody take back."""
-    return str(remote.get("onAllTasksComplete", "noaction")).lower() == "terminatejob"
-
-
 def _too_late_to_stay_open(spec: Mapping[str, Any], *, adopted: bool, tasks_left: bool) -> list[str]:
     wish = spec.get("onAllTasksComplete")
     if (wish is None and not expand.total(spec) and not adopted) or str(wish).lower() == "noaction":
@@ -294,13 +290,13 @@ def _too_late_to_stay_open(spec: Mapping[str, Any], *, adopted: bool, tasks_left
     return [text]
 
 
-def with_notes(remote: Mapping[str, Any], notes: Mapping[str, str | None]) -> dict[str, Any]:
+def with_notes(job: Job, remote: Mapping[str, Any], notes: Mapping[str, str | None]) -> dict[str, Any]:
     """Members for a PATCH that changes nothing but our own notes; empty if they stand already.
 
     Args:
-        notes: as for `changes`.
+        remote, notes: as for `changes`.
     """
-    if all(note(remote, name) == value for name, value in notes.items()):
+    if all(job.note(name) == value for name, value in notes.items()):
         return {}
     items = [dict(item) for item in remote.get("metadata") or () if item.get("name") not in notes]
     return {
@@ -309,10 +305,10 @@ def with_notes(remote: Mapping[str, Any], notes: Mapping[str, str | None]) -> di
 
 
 def _metadata(
-    spec: Mapping[str, Any], remote: Mapping[str, Any], before: Applied, notes: Mapping[str, str | None]
+    spec: Mapping[str, Any], job: Job, remote: Mapping[str, Any], before: Applied, notes: Mapping[str, str | None]
 ) -> list[dict[str, str]]:
     own = applied.own_items(spec, remote, before)
     items: list[dict[str, str]] = ownership.with_same_marker({"metadata": own}, remote)["metadata"]
-    kept = {name: note(remote, name) for name in (HELD_METADATA, HOLDS_METADATA, TASKS_METADATA)} | dict(notes)
+    kept = {name: job.note(name) for name in (HELD_METADATA, HOLDS_METADATA, TASKS_METADATA)} | dict(notes)
     items = [item for item in items if item.get("name") not in kept]
     return items + [{"name": name, "value": value} for name, value in kept.items() if value is not None]

@@ -8,6 +8,7 @@ from typing import Any
 
 from azure_batch_operator.api.base import RETRY_FAILED, TASKS_METADATA, TERMINATE
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch.job_wire import Job
 from azure_batch_operator.reconcile import applied, ownership
 from azure_batch_operator.reconcile.annotations import handled, pending_request, retried_until, retrying
 from azure_batch_operator.reconcile.error_classes import classify_error
@@ -28,14 +29,14 @@ _RETRIED = "TasksRetried"
 _OF_RETRIES = frozenset({_RETRIED, job_status.RETRY_REFUSED})
 
 
-def converge(job: LiveJob) -> Plan:
+def converge(live: LiveJob) -> Plan:
     """The plan for a job that has not ended."""
-    calls, ending, mark = _calls(job)
-    foreign = job.scope.pool.foreign
+    calls, ending, mark = _calls(live)
+    foreign = live.scope.pool.foreign
     stays = [] if foreign is None else [call for call in calls if call.verb == "enable_job"]
     calls = [call for call in calls if call not in stays]
-    plan = _shown(job, calls)
-    if _is_stopping(job.resource):
+    plan = _shown(live, calls)
+    if _is_stopping(live.resource):
         # Nor do failed tasks run again before the job continues: what must be stored first could keep it from being stopped.
         return replace(plan, feed=None, tasks_of=None, retry=None, first=None)
     if foreign is not None:
@@ -44,80 +45,79 @@ def converge(job: LiveJob) -> Plan:
     if mark and plan.feed is not None:
         # No task is deleted or added before the service has taken the mark.
         plan = replace(plan, feed=replace(plan.feed, marked=True))
-        if _is_transient(job) or ending is not None:
+        if _is_transient(live) or ending is not None:
             plan = replace(plan, feed=None, tasks_of=None)
-    return plan if ending is not None else _with_problems(job, plan, stays=bool(stays))
+    return plan if ending is not None else _with_problems(live, plan, stays=bool(stays))
 
 
 def _is_stopping(resource: Resource) -> bool:
     return bool(pending_request(resource, TERMINATE) or resource.spec.get("suspend"))
 
 
-def _is_transient(job: LiveJob) -> bool:
+def _is_transient(live: LiveJob) -> bool:
     """Whether the service takes no PATCH now."""
-    return job.state in {"terminating", "disabling", "enabling"}
+    return live.state in {"terminating", "disabling", "enabling"}
 
 
-def _calls(job: LiveJob) -> tuple[list[Call], job_end.Ending | None, bool]:
+def _calls(live: LiveJob) -> tuple[list[Call], job_end.Ending | None, bool]:
     """What is to be changed at the job.
 
     Returns:
         The calls; why they end the job, if they do; and whether the job is marked first, since its tasks change.
     """
-    spec, remote, tasks, complete = job.spec, job.remote, job.tasks, job.is_complete
-    if (ending := _ending(job)) is not None:
+    spec, job, remote, tasks, complete = live.spec, live.job, live.remote, live.tasks, live.is_complete
+    if (ending := _ending(live)) is not None:
         body = {"terminateReason": ending.terminate_reason}
-        evidence = Evidence.of(remote, job_end.evidence(ending, tasks))
-        call = Call("terminate_job", Table.JOBS, job.resource.remote_id, body=body, evidence=evidence)
-        return [call], ending, bool(_mark(job))
-    moves_to = suspension.wanted_pool(spec, job.scope.pool, remote, tasks)
-    why = suspension.why(spec, job.scope.pool, moves_to)
-    notes = suspension.notes(spec, remote, why)
-    if complete and job_changes.noted_tasks(remote)[0] != tasks.fingerprint:
-        notes |= {TASKS_METADATA: job_changes.complete_note(spec, remote, tasks.fingerprint)}
-    change = job_changes.changes(spec, remote, notes) | suspension.move(remote, moves_to)
-    held_back = str(remote.get("onAllTasksComplete", "noaction")).lower() == "noaction"
-    if held_back and complete and _ends_now(job):
+        evidence = Evidence.of(job, job_end.evidence(ending, tasks))
+        call = Call("terminate_job", Table.JOBS, live.resource.remote_id, body=body, evidence=evidence)
+        return [call], ending, bool(_mark(live))
+    moves_to = suspension.wanted_pool(spec, live.scope.pool, job, tasks)
+    why = suspension.why(spec, live.scope.pool, moves_to)
+    notes = suspension.notes(spec, job, why)
+    if complete and job_changes.noted_tasks(job)[0] != tasks.fingerprint:
+        notes |= {TASKS_METADATA: job_changes.complete_note(spec, job, tasks.fingerprint)}
+    change = job_changes.changes(spec, job, remote, notes) | suspension.move(job, moves_to)
+    if job.stays_open and complete and _ends_now(live):
         change["onAllTasksComplete"] = "terminatejob"
-    switch = suspension.switch(job.resource.remote_id, spec, remote, why)
-    mark = _mark(job)
+    switch = suspension.switch(live.resource.remote_id, spec, job, why)
+    mark = _mark(live)
     if mark:
         # Alone, so that the tasks do not wait for what else the spec asks for, which the service may refuse.
-        change = job_changes.with_notes(remote, {**notes, **mark})
+        change = job_changes.with_notes(job, remote, {**notes, **mark})
     elif switch is not None and switch.verb == "disable_job":
-        change = _to_be_stopped(remote, notes, change)
-    calls = [_update(job.resource, remote, change)] if change and not _is_transient(job) else []
+        change = _to_be_stopped(job, remote, notes, change)
+    calls = [_update(live.resource, job, change)] if change and not _is_transient(live) else []
     if switch is not None:
         calls.append(switch)
     return calls, None, bool(mark)
 
 
-def _mark(job: LiveJob) -> Mapping[str, str | None]:
+def _mark(live: LiveJob) -> Mapping[str, str | None]:
     """The note at the job that its tasks change; empty if they do not, or are not touched now."""
-    if job.is_complete or _is_stopping(job.resource):
+    if live.is_complete or _is_stopping(live.resource):
         return {}
-    return job_changes.mark(job.spec, job.remote, job.tasks.fingerprint)
+    return job_changes.mark(live.spec, live.job, live.tasks.fingerprint)
 
 
-def _with_problems(job: LiveJob, plan: Plan, *, stays: bool) -> Plan:
+def _with_problems(live: LiveJob, plan: Plan, *, stays: bool) -> Plan:
     """A plan that also says why tasks cannot be brought in; the tasks that are there go on, and so does what is shown of them.
 
     Args:
         stays: whether the job stays disabled, since its pool is not for this namespace.
     """
-    resource, tasks, now = job.resource, job.tasks, job.scope.now
+    resource, tasks, now = live.resource, live.tasks, live.scope.now
     # And told of those that run again.
     told = tuple(event for event in plan.events if event.reason in _OF_RETRIES)
     retries = pending_request(resource, RETRY_FAILED) not in (None, tasks.retried)
     held = [*(["the job stays disabled"] if stays else []), *(["no failed tasks run again"] if retries else [])]
-    held += [] if job.is_complete else ["no more tasks are added"]
-    wrong = _foreign_pool(resource, job.scope.pool, " and ".join(held), now) if held else None
-    if wrong is None and not job.is_complete:
-        wrong = wrong_tasks(resource, job_changes.noted_tasks(job.remote)[1], now)
+    held += [] if live.is_complete else ["no more tasks are added"]
+    wrong = _foreign_pool(resource, live.scope.pool, " and ".join(held), now) if held else None
+    if wrong is None and not live.is_complete:
+        wrong = wrong_tasks(resource, job_changes.noted_tasks(live.job)[1], now)
     if wrong is not None:
         shown = beside(plan.status, wrong.status)
         return replace(plan, feed=None, tasks_of=None, status=shown, events=(*told, *wrong.events))
-    if tasks.refused is not None and not job.is_complete:
+    if tasks.refused is not None and not live.is_complete:
         refused = failed(resource, classify_error(tasks.refused), now, observed=plan.status)
         waits = [seconds for seconds in (plan.requeue_after, tasks.retry_in) if seconds is not None]
         return replace(
@@ -140,9 +140,9 @@ def _foreign_pool(resource: Resource, pool: TargetPoolView, held: str, now: floa
     )
 
 
-def _ends_now(job: LiveJob) -> bool:
+def _ends_now(live: LiveJob) -> bool:
     """Whether it is time for `terminatejob`: all tasks are in, and with action Hold all have ended well enough."""
-    spec, tasks, own = job.spec, job.tasks, expand.total(job.spec)
+    spec, tasks, own = live.spec, live.tasks, expand.total(live.spec)
     present = tasks.present
     if not job_status.terminates(spec) or tasks.others_pending:
         return False
@@ -151,7 +151,7 @@ def _ends_now(job: LiveJob) -> bool:
     if job_end.action(spec) != "Hold":
         return True
     ended = tasks.completed >= max(own, 1) and not (tasks.active or tasks.running)
-    total = job_status.total_of(job.resource, tasks)
+    total = job_status.total_of(live.resource, tasks)
     return (
         ended
         and tasks.failed_count == (tasks.counts.failed if tasks.counts else 0)
@@ -159,95 +159,98 @@ def _ends_now(job: LiveJob) -> bool:
     )
 
 
-def stop_unseen(resource: Resource, remote: Mapping[str, Any], now: float) -> Plan:
+def stop_unseen(resource: Resource, job: Job, remote: Mapping[str, Any], now: float) -> Plan:
     """What stops does not wait for the first look at the tasks, which the service may refuse for long."""
-    state, spec = remote.get("state"), resource.spec
+    state, spec = job.state, resource.spec
     if pending_request(resource, TERMINATE) and state not in {"terminating", "completed"}:
         text = f"the job is being terminated because of the annotation {TERMINATE}"
         verdict = Verdict("Terminating", "Terminating", text, ready=False, trend="Reconciling")
         body = {"terminateReason": job_end.ASKED.terminate_reason}
-        call = Call("terminate_job", Table.JOBS, resource.remote_id, body=body, evidence=Evidence.of(remote))
+        call = Call("terminate_job", Table.JOBS, resource.remote_id, body=body, evidence=Evidence.of(job))
         shown = carry_over(resource, verdict, now) | {"handled": handled(resource, TERMINATE)}
         return with_event(resource, Plan(finalizer_on(resource), (call,), status=shown), verdict)
     if not spec.get("suspend") or state not in {"active", "disabling", "disabled"}:
         return Plan()
-    notes = suspension.notes(spec, remote, "suspend")
-    change = _to_be_stopped(remote, notes, job_changes.changes(spec, remote, notes)) if state == "active" else {}
-    switch = suspension.switch(resource.remote_id, spec, remote, "suspend")
-    calls = [*([_update(resource, remote, change)] if change else []), *([switch] if switch else [])]
-    verdict = job_status.verdict(resource, remote, TasksView(), complete=False, waits=None)
+    notes = suspension.notes(spec, job, "suspend")
+    change: Mapping[str, Any] = {}
+    if state == "active":
+        change = _to_be_stopped(job, remote, notes, job_changes.changes(spec, job, remote, notes))
+    switch = suspension.switch(resource.remote_id, spec, job, "suspend")
+    calls = [*([_update(resource, job, change)] if change else []), *([switch] if switch else [])]
+    verdict = job_status.verdict(resource, job, TasksView(), complete=False, waits=None)
     plan = Plan(finalizer_on(resource), tuple(calls), status=carry_over(resource, verdict, now))
     return with_event(resource, plan, verdict)
 
 
 def _to_be_stopped(
-    remote: Mapping[str, Any], notes: Mapping[str, str | None], change: Mapping[str, Any]
+    job: Job, remote: Mapping[str, Any], notes: Mapping[str, str | None], change: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The part of a change that goes before disabling the job: nothing else that the spec asks for may keep it from being stopped.
 
     The rest follows when the job is disabled. Its deadline must be lifted first, since it would end the job while its tasks are
     waited for.
     """
-    return job_changes.with_notes(remote, notes) | {name: change[name] for name in ("constraints",) if name in change}
+    only = {name: change[name] for name in ("constraints",) if name in change}
+    return job_changes.with_notes(job, remote, notes) | only
 
 
-def _update(resource: Resource, remote: Mapping[str, Any], change: Mapping[str, Any]) -> Call:
+def _update(resource: Resource, job: Job, change: Mapping[str, Any]) -> Call:
     return Call(
         "update_job",
         Table.JOBS,
         resource.remote_id,
         body=change,
-        if_match=remote.get("eTag"),
-        evidence=without_etag(remote),
+        if_match=job.etag,
+        evidence=without_etag(job),
     )
 
 
-def _feed(remote: Mapping[str, Any], tasks: TasksView) -> Feed:
-    exact = bool(job_changes.noted_tasks(remote)[0]) or not ownership.adopted(remote)
-    return Feed(tasks.fingerprint, remote.get("creationTime"), exact)
+def _feed(job: Job, tasks: TasksView) -> Feed:
+    exact = bool(job_changes.noted_tasks(job)[0]) or not ownership.adopted(job)
+    return Feed(tasks.fingerprint, job.creation_time, exact)
 
 
-def _ending(job: LiveJob) -> job_end.Ending | None:
+def _ending(live: LiveJob) -> job_end.Ending | None:
     """Why the operator ends the job now."""
-    if job.state == "terminating":
+    if live.state == "terminating":
         return None
-    if pending_request(job.resource, TERMINATE):
+    if pending_request(live.resource, TERMINATE):
         return job_end.ASKED
-    if job.state != "active":
+    if live.state != "active":
         return None
-    tasks = job.tasks
+    tasks = live.tasks
     # A job that is open for more BatchTasks continues: the failed one may run again, or another one take its place.
-    over = job.is_stuck and (not tasks.others_blocked or job_status.terminates(job.spec, job.remote))
-    nowhere = suspension.requeue_limit_exceeded(job.spec, job.remote, tasks)
-    total = job_status.total_of(job.resource, tasks)
-    return job_end.early(job.resource, total, tasks, blocked=over, requeues=nowhere, now=job.scope.now)
+    over = live.is_stuck and (not tasks.others_blocked or job_status.terminates(live.spec, live.job))
+    nowhere = suspension.requeue_limit_exceeded(live.spec, live.job, tasks)
+    total = job_status.total_of(live.resource, tasks)
+    return job_end.early(live.resource, total, tasks, blocked=over, requeues=nowhere, now=live.scope.now)
 
 
-def _verdict(job: LiveJob, waits: str | None) -> Verdict:
+def _verdict(live: LiveJob, waits: str | None) -> Verdict:
     """What the job says, with its further conditions."""
-    resource, remote, tasks = job.resource, job.remote, job.tasks
-    verdict = _held(job) or job_status.verdict(resource, remote, tasks, complete=job.is_complete, waits=waits)
+    resource, job, remote, tasks = live.resource, live.job, live.remote, live.tasks
+    verdict = _held(live) or job_status.verdict(resource, job, tasks, complete=live.is_complete, waits=waits)
     more = {
         **job_status.resumed(resource),
-        **job_status.in_sync(resource, tasks, complete=job.is_complete),
+        **job_status.in_sync(resource, tasks, complete=live.is_complete),
         **job_status.retry_refused(tasks),
-        **job_changes.outdated(job.spec, remote),
+        **job_changes.outdated(live.spec, remote),
         **(verdict.more or {}),
     }
     tasks_left = bool(tasks.active or tasks.running)
-    refused = job_changes.cannot_be_undone(job.spec, remote, tasks_left=tasks_left)
-    return applied.told(replace(verdict, more=more), refused or suspension.cannot_move(job.scope.pool))
+    refused = job_changes.cannot_be_undone(live.spec, job, remote, tasks_left=tasks_left)
+    return applied.told(replace(verdict, more=more), refused or suspension.cannot_move(live.scope.pool))
 
 
-def _shown(job: LiveJob, calls: list[Call]) -> Plan:
+def _shown(live: LiveJob, calls: list[Call]) -> Plan:
     """The calls, with what is said, what is brought in, and when to look again."""
-    resource, tasks, complete = job.resource, job.tasks, job.is_complete
-    waits = waiting_for(job.spec, job.remote, job.scope.pool, tasks, blocked=job.is_stuck) if complete else None
-    verdict = _verdict(job, waits)
+    resource, tasks, complete = live.resource, live.tasks, live.is_complete
+    waits = waiting_for(live.spec, live.job, live.scope.pool, tasks, blocked=live.is_stuck) if complete else None
+    verdict = _verdict(live, waits)
     retry = pending_request(resource, RETRY_FAILED)
     acted = [TERMINATE, *([RETRY_FAILED] if retry is None or retry == tasks.retried else [])]
-    origin = job.scope.origin if complete else ""
-    shown = job_status.job_status(job, verdict, handled=handled(resource, *acted), waits=waits, origin=origin)
+    origin = live.scope.origin if complete else ""
+    shown = job_status.job_status(live, verdict, handled=handled(resource, *acted), waits=waits, origin=origin)
     retry = None if retry == tasks.retried else retry
     until = tasks.retry_until if (stored := retried_until(resource)) is None else stored
     first = None
@@ -258,21 +261,21 @@ def _shown(job: LiveJob, calls: list[Call]) -> Plan:
     requeue_after = [
         *([GRACE_SECONDS] if tasks.others_pending else []),
         # Once it is over, the job is being ended, and the poller tells when it has.
-        *([left] if not started and (left := job_end.pending_deadline(resource, job.scope.now) or 0.0) > 0 else []),
+        *([left] if not started and (left := job_end.pending_deadline(resource, live.scope.now) or 0.0) > 0 else []),
         # An expected end that comes without it is taken away again.
-        *([end] if (end := job_status.seconds_to_end(shown, job.scope.now)) is not None else []),
+        *([end] if (end := job_status.seconds_to_end(shown, live.scope.now)) is not None else []),
     ]
     plan = Plan(
         finalizer_on(resource),
         tuple(calls),
-        feed=None if complete else _feed(job.remote, tasks),
-        tasks_of=None if complete else job.spec,
+        feed=None if complete else _feed(live.job, tasks),
+        tasks_of=None if complete else live.spec,
         status=shown,
         requeue_after=min(requeue_after, default=None),
         first=first,
         retry=retry,
         retry_until=until,
-        incarnation=job.remote.get("creationTime"),
+        incarnation=live.job.creation_time,
         feeds_only=tasks.fingerprint,
         events=_retry_events(resource, verdict, tasks),
     )
@@ -293,13 +296,13 @@ def _retry_events(resource: Resource, verdict: Verdict, tasks: TasksView) -> tup
     return (Event(job_status.RETRY_REFUSED, refused[2], "Warning"),)
 
 
-def _held(job: LiveJob) -> Verdict | None:
+def _held(live: LiveJob) -> Verdict | None:
     """With action Hold: all has ended, or can never run, and too much has failed."""
-    resource, tasks, stuck = job.resource, job.tasks, job.is_stuck
+    resource, tasks, stuck = live.resource, live.tasks, live.is_stuck
     ended = tasks.completed and not (tasks.active or tasks.running)
-    if job.state != "active":
+    if live.state != "active":
         return None
-    if job_end.action(resource.spec) != "Hold" or not job.is_complete or not (ended or stuck):
+    if job_end.action(resource.spec) != "Hold" or not live.is_complete or not (ended or stuck):
         return None
     total = job_status.total_of(resource, tasks)
     if tasks.failed_count <= job_end.allowed_failures(resource.spec, total) and not stuck:

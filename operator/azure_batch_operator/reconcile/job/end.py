@@ -13,6 +13,7 @@ from typing import Any
 
 from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch.job_wire import Job
 from azure_batch_operator.reconcile.job.failures import first_failed, how
 from azure_batch_operator.reconcile.job.scope import TasksView
 from azure_batch_operator.reconcile.plan import TaskEvidence
@@ -149,7 +150,7 @@ _ON_NODES = "state eq 'preparing' or state eq 'running'"
 
 def outcome(
     spec: Mapping[str, Any],
-    remote: Mapping[str, Any],
+    job: Job,
     tasks: TasksView,
     total: int,
     missing: int = 0,
@@ -164,13 +165,13 @@ def outcome(
         grown: whether all tasks of an earlier version of the spec were in, so that what is missing came too late for a job that has
             ended well.
     """
-    info = remote.get("executionInfo") or {}
+    info = job.execution
     failed, unfinished = tasks.failed_count, tasks.unfinished or 0
-    reason = str(info.get("terminateReason") or "")
+    reason = str(info.terminate_reason or "")
     first = first_failed(tasks.failed)
-    if error := info.get("schedulingError"):
-        code = str(error.get("code") or "SchedulingError")
-        return failure(Ending(code, "", f"the job could not be scheduled: {error.get('message')}"))
+    if (error := info.error) is not None:
+        code = error.code or "SchedulingError"
+        return failure(Ending(code, "", f"the job could not be scheduled: {error.message}"))
     well = failed <= allowed_failures(spec, total) and not unfinished
     if well and (not missing or (grown and reason in _BY_ITSELF)) and (total or reason not in _ENDINGS):
         return _success(total - missing, failed, tasks.lost, reason)

@@ -218,14 +218,9 @@ def _text(depends: Depends) -> int:
     return sum(len(str(id)) for id in depends.get("taskIds") or ())
 
 
-def lets_tasks_act(job: Mapping[str, Any]) -> bool:
-    """Whether a job, as a spec or as the service shows it, allows exit conditions with a jobAction."""
-    return str(job.get("onTaskFailure", "")).lower() == "performexitoptionsjobaction"
-
-
 def _job_actions(spec: Mapping[str, Any]) -> Iterator[str]:
     """Exit conditions that act on the job, which the service refuses unless the job allows it."""
-    if lets_tasks_act(spec):
+    if str(spec.get("onTaskFailure", "")).lower() == "performexitoptionsjobaction":
         return
     factory = spec.get("taskFactory") or {}
     templates = {f"spec.taskFactory.{name}": factory.get(name) for name in ("repeatTask", "mergeTask")}

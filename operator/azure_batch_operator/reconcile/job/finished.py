@@ -7,6 +7,8 @@ from typing import Any
 
 from azure_batch_operator.api.base import RECREATE, RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch.job_wire import Job
+from azure_batch_operator.batch.wire import build
 from azure_batch_operator.reconcile import adoption
 from azure_batch_operator.reconcile.annotations import handled, pending_request
 from azure_batch_operator.reconcile.job import changes as job_changes
@@ -82,9 +84,9 @@ def finished(
 
 def own_tasks(scope: JobScope) -> TasksView | None:
     """What was read of the tasks of the object's own job; None if another job has its ID now, as after the own one was deleted."""
-    if isinstance(scope.remote, Absent):
+    if scope.job is None:
         return None
-    return scope.tasks if adoption.ours(scope.remote, scope.resource, scope.cluster, scope.others) else None
+    return scope.tasks if adoption.ours(scope.job, scope.resource, scope.cluster, scope.others) else None
 
 
 def _late_tries(tasks: TasksView | None) -> dict[str, Any]:
@@ -109,7 +111,7 @@ def _tasks_changed(resource: Resource, origin: str) -> bool | None:
 
 def clean_up(scope: JobScope) -> Plan:
     """Delete the job of a finished object in Azure Batch when its time is over; the object and its status stay."""
-    resource, remote = scope.resource, scope.remote
+    resource, remote, job = scope.resource, scope.remote, scope.job
     plan = finished(resource, scope.origin, scope.now, tasks=own_tasks(scope))
     done = resource.condition("Complete") or resource.condition("Failed")
     left = 0.0
@@ -119,16 +121,16 @@ def clean_up(scope: JobScope) -> Plan:
         return replace(plan, requeue_after=left)
     if not scope.account.usable or remote is Absent.UNKNOWN:
         return plan
-    if remote is Absent.NOT_FOUND or not adoption.ours(remote, resource, scope.cluster, scope.others):
+    if job is None or not adoption.ours(job, resource, scope.cluster, scope.others):
         shown = resource.status if plan.status is None else plan.status
         # It is the last look at the job.
         gone = (Absence(Table.JOBS, resource.remote_id),) if remote is Absent.NOT_FOUND else ()
         return replace(plan, status={**shown, "cleanedUp": True}, confirm=gone)
-    if remote.get("state") == "deleting":
+    if job.state == "deleting":
         return plan
     if scope.held_by is not None:
         return replace(plan, requeue_after=_HELD_LOOKED_AT_EVERY)
-    call = Call("delete_job", Table.JOBS, resource.remote_id, evidence=Evidence.of(remote))
+    call = Call("delete_job", Table.JOBS, resource.remote_id, evidence=Evidence.of(job))
     return replace(plan, finalizer=finalizer_on(resource), calls=(call,))
 
 
@@ -142,15 +144,15 @@ def held(scope: JobScope) -> Plan:
     return Plan(status=carry_over(scope.resource, verdict, scope.now), requeue_after=_HELD_LOOKED_AT_EVERY)
 
 
-def finish(job: LiveJob) -> Plan:
+def finish(live: LiveJob) -> Plan:
     """The job has ended in Azure Batch: what counts is how its tasks have."""
-    resource, remote, tasks = job.resource, job.remote, job.tasks
+    resource, job, tasks = live.resource, live.job, live.tasks
     if tasks.unfinished is None:
         doing = "waiting until the task counts are up to date" if tasks.awaits_counts else "the results are being read"
         verdict = Verdict("Completing", "Completing", doing, ready=False, trend="Reconciling")
-        return Plan(status=job_status.job_status(job, verdict))
+        return Plan(status=job_status.job_status(live, verdict))
     total = job_status.total_of(resource, tasks)
-    noted, all_in = job_changes.noted_tasks(remote)[0], job.is_complete
+    noted, all_in = job_changes.noted_tasks(job)[0], live.is_complete
     present = max(tasks.present, tasks.failed_count + tasks.unfinished)
     # The service's counts lag, so they are asked only where there may be tasks that were never added.
     unread = expand.unread(resource.spec)
@@ -161,13 +163,13 @@ def finish(job: LiveJob) -> Plan:
         total = present + missing
     # Tasks that were never added are not lost as well.
     tasks = replace(tasks, lost=min(tasks.lost, max(0, total - missing - present)))
-    job = replace(job, tasks=tasks)
-    verdict = job_end.outcome(resource.spec, remote, tasks, total, missing, grown=bool(noted))
+    live = replace(live, tasks=tasks)
+    verdict = job_end.outcome(resource.spec, job, tasks, total, missing, grown=bool(noted))
     marks = handled(resource, TERMINATE)
     plan = Plan(
         finalizer=finalizer_on(resource),
         status=job_status.job_status(
-            job, verdict, handled=marks, missing=missing, origin=job.scope.origin if all_in else None
+            live, verdict, handled=marks, missing=missing, origin=live.scope.origin if all_in else None
         ),
         requeue_after=time_to_live(resource),
     )
@@ -179,6 +181,7 @@ def gone(scope: JobScope) -> Plan | None:
     resource = scope.resource
     if scope.end is None or has_ended(resource) or pending_request(resource, RECREATE):
         return None
-    plan = finish(LiveJob(scope, *scope.end))
+    remote, tasks = scope.end
+    plan = finish(LiveJob(scope, build(Job, remote), remote, tasks))
     shown = None if plan.status is None else job_status.without_remote(plan.status)
     return replace(plan, finalizer=None, status=shown, confirm=(Absence(Table.JOBS, resource.remote_id),))

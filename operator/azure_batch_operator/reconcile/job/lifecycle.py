@@ -101,13 +101,14 @@ def _claimed(scope: JobScope) -> Plan | None:
 
 def _alive(scope: JobScope) -> Plan | None:
     """The job is there, and ours."""
-    if isinstance(scope.remote, Absent):
+    remote, job = scope.remote, scope.job
+    if isinstance(remote, Absent) or job is None:
         return None
     if scope.tasks is None:
-        return stop_unseen(scope.resource, scope.remote, scope.now)
-    job = LiveJob(scope, scope.remote, scope.tasks)
-    decided = finish(job) if job.state == "completed" else converge(job)
-    return policy.with_adoption(decided, scope.resource, scope.remote, scope.cluster, scope.others)
+        return stop_unseen(scope.resource, job, remote, scope.now)
+    live = LiveJob(scope, job, remote, scope.tasks)
+    decided = finish(live) if live.state == "completed" else converge(live)
+    return policy.with_adoption(decided, scope.resource, remote, scope.cluster, scope.others)
 
 
 STEPS: tuple[Callable[[JobScope], Plan | None], ...] = (

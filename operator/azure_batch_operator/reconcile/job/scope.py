@@ -9,12 +9,13 @@ from typing import Any
 
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.errors import BatchError
-from azure_batch_operator.batch.wire import TaskCounts
+from azure_batch_operator.batch.job_wire import Job
+from azure_batch_operator.batch.wire import TaskCounts, build
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.job import changes
 from azure_batch_operator.reconcile.job.failures import blocked
 from azure_batch_operator.reconcile.observed import FailedTask
-from azure_batch_operator.reconcile.plan import AccountView, Remote
+from azure_batch_operator.reconcile.plan import Absent, AccountView, Remote
 from azure_batch_operator.reconcile.target_pool import TargetPoolView
 
 
@@ -140,6 +141,11 @@ class JobScope:
         """The spec of the BatchJob."""
         return self.resource.spec
 
+    @cached_property
+    def job(self) -> Job | None:
+        """What is decided from of the job; None if there is none to see."""
+        return None if isinstance(self.remote, Absent) else build(Job, self.remote)
+
 
 @dataclass(frozen=True)
 class LiveJob:
@@ -147,10 +153,12 @@ class LiveJob:
 
     Attributes:
         scope: all else that is known.
-        remote: the job in Azure Batch.
+        job: the job in Azure Batch.
+        remote: its whole body, to compare it with the spec.
     """
 
     scope: JobScope
+    job: Job
     remote: Mapping[str, Any]
     tasks: TasksView
 
@@ -167,12 +175,12 @@ class LiveJob:
     @property
     def state(self) -> str:
         """State in Azure Batch: `active`, `disabling`, `disabled`, `enabling`, `terminating`, `completed`."""
-        return str(self.remote.get("state"))
+        return str(self.job.state)
 
     @cached_property
     def is_complete(self) -> bool:
         """Whether all of its own tasks are in Azure Batch: by the note at the job, or by this process's own doing."""
-        return changes.noted_tasks(self.remote)[0] == self.tasks.fingerprint or self.tasks.complete
+        return changes.noted_tasks(self.job)[0] == self.tasks.fingerprint or self.tasks.complete
 
     @cached_property
     def is_stuck(self) -> bool:

@@ -9,11 +9,11 @@ from msgspec.structs import asdict
 
 from azure_batch_operator.api.base import HELD_METADATA, RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch.job_wire import Job, JobExecution
 from azure_batch_operator.batch.wire import NO_COUNTS
 from azure_batch_operator.causes.disabling import UNKNOWN, disabler
 from azure_batch_operator.reconcile.error_classes import classify_error
 from azure_batch_operator.reconcile.job import expand
-from azure_batch_operator.reconcile.job.changes import ends_with_its_tasks, note
 from azure_batch_operator.reconcile.job.failures import as_bodies, groups
 from azure_batch_operator.reconcile.job.scope import LiveJob, TasksView
 from azure_batch_operator.reconcile.status import (
@@ -42,9 +42,9 @@ def total_of(resource: Resource, tasks: TasksView) -> int:
     return max(present, known + tasks.others_in, tasks.failed_count + (tasks.unfinished or 0))
 
 
-def terminates(spec: Mapping[str, Any], remote: Mapping[str, Any] | None = None) -> bool:
+def terminates(spec: Mapping[str, Any], job: Job | None = None) -> bool:
     """Whether the job ends when its tasks have: as the spec says (by default if it has tasks of its own), or for good already."""
-    if remote is not None and ends_with_its_tasks(remote):
+    if job is not None and job.ends_with_its_tasks:
         return True
     wanted = spec.get("onAllTasksComplete")
     own = expand.total(spec) > 0 or expand.nothing_to_do(spec)
@@ -57,26 +57,24 @@ _NO_TASKS = (
 )
 
 
-def verdict(
-    resource: Resource, remote: Mapping[str, Any], tasks: TasksView, *, complete: bool, waits: str | None
-) -> Verdict:
+def verdict(resource: Resource, job: Job, tasks: TasksView, *, complete: bool, waits: str | None) -> Verdict:
     """The verdict on a job that has not ended."""
-    state, own = str(remote.get("state")), expand.total(resource.spec)
+    state, own = str(job.state), expand.total(resource.spec)
     if resource.spec.get("suspend"):
         return _suspended(state)
     if state in _TRANSITIONS:
         return Verdict(state.capitalize(), state.capitalize(), f"the job is {state}", ready=False, trend="Reconciling")
-    if state == "disabled" and note(remote, HELD_METADATA) is not None:
+    if state == "disabled" and job.note(HELD_METADATA) is not None:
         message = "the operator disabled the job to suspend it or to move it to another pool, and is enabling it again"
         return Verdict("Enabling", "Enabling", message, ready=False, trend="Reconciling")
     if state == "disabled":
-        return Verdict("Disabled", "Disabled", _disabled(resource, remote, tasks), ready=True)
+        return Verdict("Disabled", "Disabled", _disabled(resource, job, tasks), ready=True)
     if not complete:
         message = f"{tasks.submitted or 0} of {counted(own, 'task')} added"
         return Verdict("Submitting", "Submitting", message, ready=False, trend="Reconciling")
     if not own and (tasks.counts or NO_COUNTS) == NO_COUNTS:
         return Verdict("Running", "Active", _NO_TASKS, ready=True)
-    if tasks.completed and not (tasks.active or tasks.running) and not terminates(resource.spec, remote):
+    if tasks.completed and not (tasks.active or tasks.running) and not terminates(resource.spec, job):
         message = (
             "all tasks of the job have ended, and it stays open for more: to end it, set spec.onAllTasksComplete to "
             f"terminatejob, set the annotation {TERMINATE}, or delete it"
@@ -87,8 +85,8 @@ def verdict(
     return Verdict("Running", "Running", "the tasks are in Azure Batch", ready=True)
 
 
-def _disabled(resource: Resource, remote: Mapping[str, Any], tasks: TasksView) -> str:
-    known = disabler(remote, as_bodies(resource.spec, tasks.failed))
+def _disabled(resource: Resource, job: Job, tasks: TasksView) -> str:
+    known = disabler(job, as_bodies(resource.spec, tasks.failed))
     return UNKNOWN if known is None else known.sentence
 
 
@@ -172,7 +170,7 @@ def too_late(resource: Resource, shown: Mapping[str, Any], *, changed: bool, now
 
 
 def job_status(
-    job: LiveJob,
+    live: LiveJob,
     said: Verdict,
     *,
     handled: Mapping[str, Any] | None = None,
@@ -186,8 +184,8 @@ def job_status(
         missing: tasks of a job that has ended which were never added.
         origin: fingerprint of what the tasks were made from, once all of them are in.
     """
-    resource, remote, tasks, now = job.resource, job.remote, job.tasks, job.scope.now
-    account, info, before = job.scope.account, remote.get("executionInfo") or {}, resource.status
+    resource, job, tasks, now = live.resource, live.job, live.tasks, live.scope.now
+    account, info, before = live.scope.account, job.execution, resource.status
     total = total_of(resource, tasks)
     counts = _counts(tasks, total, missing)
     return status(
@@ -197,12 +195,12 @@ def job_status(
         id=resource.remote_id,
         url=f"{account.url}/jobs/{resource.remote_id}",
         account=account.name,
-        state=remote.get("state"),
-        poolId=info.get("poolId") or (remote.get("poolInfo") or {}).get("poolId"),
-        startTime=info.get("startTime"),
+        state=job.state,
+        poolId=info.pool_id or job.pool,
+        startTime=info.start_time,
         tasksStartTime=_tasks_start(before, info, tasks, now),
-        endTime=info.get("endTime"),
-        terminateReason=info.get("terminateReason"),
+        endTime=info.end_time,
+        terminateReason=info.terminate_reason,
         tasksFingerprint=origin or before.get("tasksFingerprint"),
         taskCounts=counts,
         taskSlotCounts=_slots(tasks),
@@ -213,17 +211,17 @@ def job_status(
         waitingFor=shortened(waits, _SENTENCE_BYTES) if waits else None,
         failures=groups(tasks.failed, tasks.failed_count) or None,
         nodeFailures=[_node_failure(each) for each in tasks.node_failures[:_NODES_SHOWN]] or None,
-        **_speed(before, remote.get("state"), tasks, counts, now),
+        **_speed(before, job.state, tasks, counts, now),
         **({"handled": handled} if handled is not None else {}),
     )
 
 
-def _tasks_start(before: Mapping[str, Any], info: Mapping[str, Any], tasks: TasksView, now: float) -> str | None:
+def _tasks_start(before: Mapping[str, Any], info: JobExecution, tasks: TasksView, now: float) -> str | None:
     """When a task was first seen to have started; that of a job that ended between two polls is no later than its end."""
     seen = before.get("tasksStartTime")
     if seen is None and (tasks.running or tasks.completed):
         seen = timestamp(now)
-    end = info.get("endTime")
+    end = info.end_time
     return end if seen and end and seconds_since(seen, now) < seconds_since(end, now) else seen
 
 
@@ -245,7 +243,7 @@ def _node_failure(failure: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _speed(
-    before: Mapping[str, Any], state: Any, tasks: TasksView, counts: Mapping[str, int] | None, now: float
+    before: Mapping[str, Any], state: str | None, tasks: TasksView, counts: Mapping[str, int] | None, now: float
 ) -> dict[str, Any]:
     """Speed and expected end of a job that continues; after a restart those of the status stand until something has ended again.
 

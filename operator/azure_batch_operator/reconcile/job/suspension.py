@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from azure_batch_operator.api.base import HELD_METADATA, HOLDS_METADATA
+from azure_batch_operator.batch.job_wire import Job
 from azure_batch_operator.reconcile.applied import NOT_APPLIED
-from azure_batch_operator.reconcile.job.changes import note
 from azure_batch_operator.reconcile.job.scope import TasksView
 from azure_batch_operator.reconcile.plan import Call, Evidence, Table
 from azure_batch_operator.reconcile.target_pool import IN_OTHER_ACCOUNT, NO_POOL, NOT_ALLOWED, TargetPoolView
@@ -23,22 +23,15 @@ Why = Literal["suspend", "pool", "flee"]
 _STANDS = frozenset({"disabling", "disabled"})
 
 
-def pool_id(remote: Mapping[str, Any]) -> str | None:
-    """Id of the pool that a job names; None for one with a pool of its own."""
-    return (remote.get("poolInfo") or {}).get("poolId")
-
-
-def wanted_pool(
-    spec: Mapping[str, Any], pool: TargetPoolView, remote: Mapping[str, Any], tasks: TasksView
-) -> str | None:
+def wanted_pool(spec: Mapping[str, Any], pool: TargetPoolView, job: Job, tasks: TasksView) -> str | None:
     """Id of the pool that the job shall be on; None if it stays where it is."""
-    here = pool_id(remote)
+    here = job.pool
     if here is None:
         return None
-    most = _most_requeues(spec, remote)
+    most = _most_requeues(spec, job)
     moved = pool.fallback is not None and here.lower() == pool.fallback.lower()
     # Once it has begun it is brought to its end, although putting the tasks back raises what is allowed.
-    flees = note(remote, HELD_METADATA) == "flee" or (most is not None and tasks.most_requeues > most)
+    flees = job.note(HELD_METADATA) == "flee" or (most is not None and tasks.most_requeues > most)
     if most is not None and pool.fallback is not None and (moved or flees):
         return None if moved else pool.fallback
     if pool.problem or pool.id is None or pool.id.lower() == here.lower():
@@ -46,21 +39,21 @@ def wanted_pool(
     return pool.id
 
 
-def _most_requeues(spec: Mapping[str, Any], remote: Mapping[str, Any]) -> int | None:
+def _most_requeues(spec: Mapping[str, Any], job: Job) -> int | None:
     """How often a task may have been put back in all: what the spec allows, and once for each time that the operator did it."""
     most = (spec.get("backoff") or {}).get("maxRequeues")
-    return None if most is None else int(most) + _holds(remote)
+    return None if most is None else int(most) + _holds(job)
 
 
-def _holds(remote: Mapping[str, Any]) -> int:
+def _holds(job: Job) -> int:
     """How often the operator has stopped the job and had its running tasks put back, which the service counts like a preemption."""
-    return whole_number(note(remote, HOLDS_METADATA) or "") or 0
+    return whole_number(job.note(HOLDS_METADATA) or "") or 0
 
 
-def requeue_limit_exceeded(spec: Mapping[str, Any], remote: Mapping[str, Any], tasks: TasksView) -> bool:
+def requeue_limit_exceeded(spec: Mapping[str, Any], job: Job, tasks: TasksView) -> bool:
     """Whether a task was put back too often and the spec knows no other pool; one that is not there yet is waited for."""
     backoff = spec.get("backoff") or {}
-    most = _most_requeues(spec, remote)
+    most = _most_requeues(spec, job)
     fallback = "fallbackPoolRef" in backoff or "fallbackPoolId" in backoff
     return most is not None and not fallback and tasks.most_requeues > most
 
@@ -74,17 +67,17 @@ def why(spec: Mapping[str, Any], pool: TargetPoolView, moves_to: str | None) -> 
     return "pool" if moves_to == pool.id else "flee"
 
 
-def notes(spec: Mapping[str, Any], remote: Mapping[str, Any], reason: Why | None) -> dict[str, str | None]:
+def notes(spec: Mapping[str, Any], job: Job, reason: Why | None) -> dict[str, str | None]:
     """What the metadata must say of it, for `job_changes.changes`."""
-    if reason in ("pool", "flee") and note(remote, HELD_METADATA) is None and remote.get("state") in _STANDS:
+    if reason in ("pool", "flee") and job.note(HELD_METADATA) is None and job.state in _STANDS:
         # Somebody else has stopped it: it moves as it stands, and nobody but them lets it continue.
         return {}
-    if reason is not None and note(remote, HELD_METADATA) is None and _how(spec, reason) == "requeue":
-        return {HELD_METADATA: reason, HOLDS_METADATA: str(_holds(remote) + 1)}
+    if reason is not None and job.note(HELD_METADATA) is None and _how(spec, reason) == "requeue":
+        return {HELD_METADATA: reason, HOLDS_METADATA: str(_holds(job) + 1)}
     if reason is not None:
         return {HELD_METADATA: reason}
     # Taken away only once the job runs again: a crash in between must find it.
-    return {HELD_METADATA: None} if remote.get("state") == "active" else {}
+    return {HELD_METADATA: None} if job.state == "active" else {}
 
 
 def _how(spec: Mapping[str, Any], reason: Why) -> str:
@@ -92,14 +85,13 @@ def _how(spec: Mapping[str, Any], reason: Why) -> str:
     return str(spec.get("suspendPolicy", "requeue")).lower() if reason == "suspend" else "requeue"
 
 
-def switch(id: str, spec: Mapping[str, Any], remote: Mapping[str, Any], reason: Why | None) -> Call | None:
+def switch(id: str, spec: Mapping[str, Any], job: Job, reason: Why | None) -> Call | None:
     """The call that stops the job or lets it continue; to be made after the PATCH."""
-    state = remote.get("state")
-    if reason is not None and state == "active":
+    if reason is not None and job.state == "active":
         body = {"disableTasks": _how(spec, reason)}
-        return Call("disable_job", Table.JOBS, id, body=body, evidence=Evidence.of(remote))
-    if reason is None and state == "disabled" and note(remote, HELD_METADATA):
-        return Call("enable_job", Table.JOBS, id, evidence=Evidence.of(remote))
+        return Call("disable_job", Table.JOBS, id, body=body, evidence=Evidence.of(job))
+    if reason is None and job.state == "disabled" and job.note(HELD_METADATA):
+        return Call("enable_job", Table.JOBS, id, evidence=Evidence.of(job))
     return None
 
 
@@ -114,8 +106,8 @@ def cannot_move(pool: TargetPoolView) -> dict[str, tuple[bool, str, str]]:
     return {NOT_APPLIED: (True, *pool.problem)}
 
 
-def move(remote: Mapping[str, Any], moves_to: str | None) -> dict[str, Any]:
+def move(job: Job, moves_to: str | None) -> dict[str, Any]:
     """The new pool for the PATCH of a disabled job."""
-    if moves_to is None or remote.get("state") != "disabled":
+    if moves_to is None or job.state != "disabled":
         return {}
     return {"poolInfo": {"poolId": moves_to}}

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from azure_batch_operator.batch.job_wire import Job
 from azure_batch_operator.causes import Demand, Evidence, Failed, Lost, NodeFailure, PoolEvidence, Unmet, WayOut, judge
 from azure_batch_operator.causes.exits import words
 from azure_batch_operator.causes.reading import demand, pool_evidence
@@ -17,28 +18,25 @@ from azure_batch_operator.reconcile.job import dependencies, expand
 from azure_batch_operator.reconcile.job.failures import named
 from azure_batch_operator.reconcile.job.scope import TasksView
 from azure_batch_operator.reconcile.job.streamed import Streamed
-from azure_batch_operator.reconcile.job.suspension import pool_id
 from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.reconcile.target_pool import TargetPoolView
 
 
 def waiting_for(
-    spec: Mapping[str, Any], remote: Mapping[str, Any], pool: TargetPoolView, tasks: TasksView, *, blocked: bool
+    spec: Mapping[str, Any], job: Job, pool: TargetPoolView, tasks: TasksView, *, blocked: bool
 ) -> str | None:
     """The sentence; None while tasks run, or if there are none that could.
 
     Args:
         blocked: whether all that is left depends on failed tasks.
     """
-    if tasks.running or not tasks.active or remote.get("state") != "active":
+    if tasks.running or not tasks.active or job.state != "active":
         return None
-    cause = judge(_evidence(spec, remote, pool, tasks, blocked=blocked))
+    cause = judge(_evidence(spec, job, pool, tasks, blocked=blocked))
     return cause.sentence if cause is not None else None
 
 
-def _evidence(
-    spec: Mapping[str, Any], remote: Mapping[str, Any], pool: TargetPoolView, tasks: TasksView, *, blocked: bool
-) -> Evidence:
+def _evidence(spec: Mapping[str, Any], job: Job, pool: TargetPoolView, tasks: TasksView, *, blocked: bool) -> Evidence:
     # Only counts are known: a task that depends on nothing and has not ended could run at once.
     # Whether tasks that others have added depend on any is not known.
     ready: bool | None = None if spec.get("usesTaskDependencies") else True
@@ -47,7 +45,7 @@ def _evidence(
     return Evidence(
         unmet=_unmet(spec, tasks, blocked=blocked),
         preparation=_preparation(tasks),
-        pool=_pool(remote, pool),
+        pool=_pool(job, pool),
         way_out=WayOut(_pool_field(spec)),
         has_ready=ready,
         demands=_Demands(spec),
@@ -74,8 +72,8 @@ def _preparation(tasks: TasksView) -> NodeFailure | None:
     return NodeFailure(str(failed["nodeId"]), words(failed.get("exitCode"), failed.get("code")) or "no exit code")
 
 
-def _pool(remote: Mapping[str, Any], pool: TargetPoolView) -> PoolEvidence | None:
-    name = pool_id(remote) or (remote.get("executionInfo") or {}).get("poolId")
+def _pool(job: Job, pool: TargetPoolView) -> PoolEvidence | None:
+    name = job.pool or job.execution.pool_id
     if pool.remote is Absent.UNKNOWN or name is None:
         return None
     if pool.remote is Absent.NOT_FOUND:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
@@ -83,10 +83,10 @@ def _ended_before(scope: TaskScope) -> Plan | None:
 def _too_late(scope: TaskScope) -> Plan | None:
     """The job accepts no more tasks."""
     resource, job = scope.resource, scope.job
-    if not isinstance(job.remote, Mapping) or job.remote.get("state") not in TAKES_NO_MORE:
+    if job.job is None or job.state not in TAKES_NO_MORE:
         return None
-    plan = never_ran(scope, f"job {job.id!r} is {job.remote['state']} and accepts no more tasks")
-    plan = replace(plan, ended=Ended(job.id, job.remote.get("creationTime")))
+    plan = never_ran(scope, f"job {job.id!r} is {job.state} and accepts no more tasks")
+    plan = replace(plan, ended=Ended(job.id, job.job.creation_time))
     # One that was seen there has ended with its job, if a list lacks it by mistake.
     queued = (resource.condition("Ready") or {}).get("reason") == "Queued"
     was_there = queued or resource.status.get("state")
@@ -103,7 +103,7 @@ def _may_not_act(scope: TaskScope) -> Plan | None:
     """The service would refuse the task, with no word about which member is wrong."""
     resource, job = scope.resource, scope.job
     acts = expand.acts_on_job(resource.spec.get("exitConditions"))
-    if not acts or not isinstance(job.remote, Mapping) or expand.lets_tasks_act(job.remote):
+    if not acts or job.job is None or job.job.lets_tasks_act:
         return None
     message = (
         f"spec.exitConditions has a jobAction, which job {job.id!r} does not allow because its onTaskFailure is not "

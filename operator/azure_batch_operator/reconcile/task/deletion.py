@@ -29,7 +29,7 @@ def delete(scope: TaskScope) -> Plan:
     if job.remote is Absent.NOT_FOUND:
         return Plan(finalizer="remove", confirm=(Absence(Table.JOBS, job.id),))
     # Whose the job is does not matter: it may have been detached, and its name used again. The task's own marker decides.
-    if job.remote.get("state") == "deleting":
+    if job.state == "deleting":
         return Plan()
     if view.remote is Absent.UNKNOWN:
         return Plan()

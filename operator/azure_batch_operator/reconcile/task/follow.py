@@ -39,7 +39,7 @@ def _ended_with_job(task: LiveTask) -> Plan | None:
         return Plan()
     plan = never_ran(task.scope, f"job {job.id!r} has ended ({_reason(task)})")
     left = Absence(Table.TASKS, resource.remote_id, job.id)
-    gone = Ended(job.id, job.remote.get("creationTime") if isinstance(job.remote, Mapping) else None)
+    gone = Ended(job.id, job.job.creation_time if job.job is not None else None)
     return replace(plan, finalizer="add", ended=gone, left_active=left)
 
 
@@ -134,8 +134,8 @@ def call_to(task: LiveTask, verb: str, body: Mapping[str, Any] | None = None) ->
 
 
 def _reason(task: LiveTask) -> str:
-    info = (task.job.remote.get("executionInfo") or {}) if isinstance(task.job.remote, Mapping) else {}
-    return str(info.get("terminateReason") or "for an unknown reason")
+    job = task.job.job
+    return str((job and job.execution.terminate_reason) or "for an unknown reason")
 
 
 def _other_constraints(task: LiveTask) -> dict[str, Any] | None:

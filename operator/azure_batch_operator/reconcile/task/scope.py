@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.errors import BatchError
+from azure_batch_operator.batch.job_wire import Job
+from azure_batch_operator.batch.wire import build
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.annotations import pending_request
 from azure_batch_operator.reconcile.observed import NO_OUTPUT, ObservedTask, TaskOutput
@@ -50,6 +53,16 @@ class JobView:
     former: bool = False
     foreign: str | None = None
     foreign_pool: str | None = None
+
+    @cached_property
+    def job(self) -> Job | None:
+        """What is decided from of the job; None if there is none to see."""
+        return None if isinstance(self.remote, Absent) else build(Job, self.remote)
+
+    @property
+    def state(self) -> str | None:
+        """State of the job; None if there is none to see."""
+        return None if self.job is None else self.job.state
 
     @property
     def refusal(self) -> tuple[str, str] | None:
@@ -149,7 +162,7 @@ class LiveTask:
     @property
     def job_state(self) -> str | None:
         """State of its job; None if that is not known."""
-        return self.job.remote.get("state") if isinstance(self.job.remote, Mapping) else None
+        return self.job.state
 
 
 def name_of_job(resource: Resource) -> str:

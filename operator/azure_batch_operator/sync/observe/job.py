@@ -11,7 +11,8 @@ from typing import Any
 from azure_batch_operator.api.base import RETRY_FAILED
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
-from azure_batch_operator.batch.wire import TaskCounts
+from azure_batch_operator.batch.job_wire import Job
+from azure_batch_operator.batch.wire import TaskCounts, build
 from azure_batch_operator.reconcile import adoption, ownership
 from azure_batch_operator.reconcile.annotations import is_later, pending_request
 from azure_batch_operator.reconcile.job import changes as job_changes
@@ -20,7 +21,6 @@ from azure_batch_operator.reconcile.job import lifecycle as plans
 from azure_batch_operator.reconcile.job import task_sources as sources
 from azure_batch_operator.reconcile.job.lifecycle import is_open
 from azure_batch_operator.reconcile.job.scope import JobScope, TasksView
-from azure_batch_operator.reconcile.job.suspension import pool_id
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Remote
 from azure_batch_operator.reconcile.standard_plans import GRACE_SECONDS
 from azure_batch_operator.reconcile.status import has_ended, seconds_since
@@ -33,7 +33,7 @@ from azure_batch_operator.sync.mirror import JobResults, JobSubscription
 from azure_batch_operator.sync.observe.context import Context, Decision, Subscription
 from azure_batch_operator.sync.observe.pools import batch_pool, foreign, id_pool, pool_view
 from azure_batch_operator.sync.polls.base import TAIL_LINES
-from azure_batch_operator.sync.polls.jobs import pool_of
+from azure_batch_operator.sync.polls.jobs import named_pool, pool_of
 
 __all__ = ["fingerprint", "is_open", "plan"]
 
@@ -52,7 +52,7 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     wanted = _subscription(context, resource, session, remote)
     print_, origin = _fingerprints(context, resource)
     if isinstance(remote, Mapping):
-        noted, digits = job_changes.noted_tasks(remote)
+        noted, digits = job_changes.noted_tasks(build(Job, remote))
         if digits is not None and digits > expand.id_width(resource.spec):
             resource = expand.with_digits(resource, digits)
         taken = context.sourced.get(resource.key)
@@ -191,7 +191,7 @@ def _pool(context: Context, job: Resource, session: Session | None, remote: Remo
     if (known := session.mirror.node_counts.get(here.lower())) is not None:
         counts = Counter(known.dedicated.present)
         counts.update(known.low_priority.present)
-    named = pool_id(remote) if isinstance(remote, Mapping) else None
+    named = named_pool(remote) if isinstance(remote, Mapping) else None
     other = foreign(context, job, session, named) if named else None
     # Notes are only of pools that a BatchPool stands for.
     notes = session.mirror.notes.get(here.lower())

@@ -9,7 +9,6 @@ from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.causes.exits import satisfies
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile.job import expand
-from azure_batch_operator.reconcile.job import suspension as job_hold
 from azure_batch_operator.reconcile.observed import ObservedTask
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Remote
 from azure_batch_operator.reconcile.standard_plans import ever_created, other_name
@@ -19,6 +18,7 @@ from azure_batch_operator.reconcile.task.scope import JobView, TaskScope, TaskVi
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.observe.context import Context, Decision, Subscription
 from azure_batch_operator.sync.observe.pools import foreign
+from azure_batch_operator.sync.polls.jobs import named_pool
 
 __all__ = ["is_open", "job_id", "plan"]
 
@@ -170,7 +170,7 @@ def _foreign_owner(context: Context, task: Resource, session: Session, job: Remo
 
 def _foreign_pool(context: Context, task: Resource, session: Session, job: Remote) -> str | None:
     """Why tasks of this namespace may not run on the pool of the job."""
-    named = None if isinstance(job, Absent) else job_hold.pool_id(job)
+    named = None if isinstance(job, Absent) else named_pool(job)
     return foreign(context, task, session, named) if named else None
 
 

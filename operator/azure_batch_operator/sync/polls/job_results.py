@@ -11,6 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from azure_batch_operator.batch import BatchError, NotFoundError
+from azure_batch_operator.batch.job_wire import Job
 from azure_batch_operator.batch.wire import (
     NO_COUNTS,
     Task,
@@ -119,7 +120,7 @@ class JobReader(Poll):
         """How many tasks the job has at least: its own, its job manager task, and BatchTasks that have run or may be in it."""
         table, wanted = self._mirror.tasks.get(id), self._interest.tasks.get(id, {})
         there = {task for task in wanted if table is None or table.get(task) is not Absent.NOT_FOUND}
-        own = wish.total if noted_tasks(job)[0] else 0
+        own = wish.total if noted_tasks(build(Job, job))[0] else 0
         return own + wish.has_manager + len(there | wish.ran(job.get("creationTime")))
 
     async def _add_up(self, id: str, read: Tasks) -> bool:

@@ -131,7 +131,7 @@ class JobPoll(Poll):
             return job
         schedule, _, run = id.partition(":")
         made_by = self._mirror.schedules.latest(schedule) if run else None
-        named = (job.get("poolInfo") or {}).get("poolId")
+        named = named_pool(job)
         pool = self._mirror.pools.latest(named) if named else None
         return job.get("state"), marker_of(job), made_by and marker_of(made_by), named, pool and marker_of(pool)
 
@@ -294,6 +294,11 @@ def _differ(results: JobResults, known: JobResults) -> bool:
     return (results.counts, results.slots, results.failed_count) != (known.counts, known.slots, known.failed_count)
 
 
+def named_pool(job: Mapping[str, Any]) -> str | None:
+    """Id of the pool that a job names; None for one with a pool of its own."""
+    return (job.get("poolInfo") or {}).get("poolId")
+
+
 def pool_of(job: Mapping[str, Any]) -> str:
     """Id of the pool that a job runs on; empty if it is not known."""
-    return str((job.get("poolInfo") or {}).get("poolId") or (job.get("executionInfo") or {}).get("poolId") or "")
+    return str(named_pool(job) or (job.get("executionInfo") or {}).get("poolId") or "")
