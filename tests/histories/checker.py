@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from histories import ends, operations, ownership, pace, wishes
+from histories import ends, operations, ownership, pace, schedules, wishes
 from histories.history import History
 from histories.judged import Judged, Violation
 from histories.lives import lives
@@ -24,6 +24,9 @@ RULES: tuple[Rule, ...] = (
     ends.jobs_are_true,
     ends.tasks_are_true,
     ends.no_secret,
+    schedules.active_is_true,
+    schedules.history_is_kept,
+    schedules.runs_start_as_asked,
     ownership.foreign,
     ownership.orphans,
     ownership.own_writes,

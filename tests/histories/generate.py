@@ -9,7 +9,7 @@ from typing import Any
 
 from histories.history import History, Step
 from histories.more_steps import LENGTH, with_namespace_policies, with_operations
-from histories.rare_steps import with_nulls, with_rare_operations
+from histories.rare_steps import with_cron, with_nulls, with_rare_operations
 
 Body = dict[str, Any]
 POOLS, JOBS, TASKS, SCHEDULES, LISTS = (
@@ -59,7 +59,14 @@ class _Generator:
                 do, args = made
                 steps.append(Step(max(at, 0.5), do, args))
         replicas = 2 if chance.random() < 0.1 else 1
-        for more in (_with_identity, with_operations, with_namespace_policies, with_rare_operations, with_nulls):
+        for more in (
+            _with_identity,
+            with_operations,
+            with_namespace_policies,
+            with_rare_operations,
+            with_cron,
+            with_nulls,
+        ):
             steps = more(self.seed, steps)
         return History(self.seed, (), replicas=replicas, finalizer_at_creation=self.seed % 3 == 2).having(steps)
 

@@ -1,4 +1,4 @@
-"""More that is in a share of the histories only: verbs that read or write beside the life of an object, and explicit nulls.
+"""More that is in a share of the histories only: verbs beside the life of an object, cron schedules, and explicit nulls.
 
 As in `more_steps`, each part has a chance of its own, so that other seeds give what they gave.
 """
@@ -104,6 +104,97 @@ def with_rare_operations(seed: int, steps: list[Step]) -> list[Step]:
     for _ in range(chance.randint(10, 30)):
         action = chance.choices(list(table), list(table.values()))[0]
         made.append(Step(round(chance.uniform(200.0, LENGTH), 3), *action()))
+    return steps + made
+
+
+class Crontab:
+    """Users who run jobs by cron, and a world in which their BatchJobs cannot be created, listed or deleted."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.chance = chance
+
+    def create(self) -> tuple[str, Body]:
+        """A schedule, new or changed in everything."""
+        chance = self.chance
+        command = chance.choice(("sleep 20", "sleep 20", "sleep 120", "sleep 400", "exit 3"))
+        job: Body = {"poolRef": {"name": "cpu"}, "tasks": [{"id": "i0", "commandLine": f"/bin/sh -c '{command}'"}]}
+        if chance.random() < 0.2:
+            job["ttlSecondsAfterFinished"] = chance.choice((0, 300))
+        cron: Body = {
+            "expression": chance.choice(("*/2 * * * *", "*/5 * * * *", "*/5 * * * *", "*/15 * * * *")),
+            "concurrencyPolicy": chance.choice(("Allow", "Forbid", "Forbid", "Replace")),
+        }
+        options: Body = {
+            "startingDeadlineSeconds": chance.choice((30, 300)), "successfulJobsHistoryLimit": chance.choice((0, 1, 5)),
+            "failedJobsHistoryLimit": chance.choice((0, 2)), "timeZone": chance.choice(("Europe/Berlin", "Etc/UTC")),
+        }  # fmt: skip
+        cron |= {name: value for name, value in options.items() if chance.random() < 0.25}
+        metadata = {"name": chance.choice(("every", "often")), "namespace": "default"}
+        spec = {"accountRef": _ACCOUNT, "cron": cron, "jobSpecification": job}
+        return "apply", {"object": {"kind": "BatchJobSchedule", "metadata": metadata, "spec": spec}}
+
+    def _patch(self, patch: Body) -> tuple[str, Body]:
+        where = {"kind": "BatchJobSchedule", "name": self.chance.choice(("every", "every", "often"))}
+        return "patch", {**where, "namespace": "default", "patch": patch}
+
+    def suspend(self) -> tuple[str, Body]:
+        """Pause it, or let it go on."""
+        return self._patch({"spec": {"suspend": self.chance.random() < 0.5}})
+
+    def change(self) -> tuple[str, Body]:
+        """Another time, or another policy."""
+        name, value = self.chance.choice(
+            (("expression", "*/3 * * * *"), ("concurrencyPolicy", "Forbid"), ("concurrencyPolicy", "Replace"),
+             ("concurrencyPolicy", None), ("startingDeadlineSeconds", 60), ("expression", "61 * * * *"))
+        )  # fmt: skip
+        return self._patch({"spec": {"cron": {name: value}}})
+
+    def delete(self) -> tuple[str, Body]:
+        """One of them, with its BatchJobs."""
+        name = self.chance.choice(("every", "often"))
+        return "delete", {"kind": "BatchJobSchedule", "name": name, "namespace": "default"}
+
+    def api(self) -> tuple[str, Body]:
+        """BatchJobs cannot be created or deleted, statuses cannot be written, or news of them are late."""
+        chance = self.chance
+        if chance.random() < 0.3:
+            plural = chance.choice(("batchjobs", "batchjobs", "batchjobschedules"))
+            return "watch-hold", {"seconds": chance.choice((10, 120, 400)), "plural": plural}
+        verb, resource = chance.choice(
+            (
+                ("create", "batchjobs"),
+                ("create", "batchjobs"),
+                ("delete", "batchjobs"),
+                ("patch", "batchjobschedules/status"),
+            )
+        )
+        effect: Body = chance.choice(
+            ({"lost": "after"}, {"lost": "after"}, {"lost": "before"}, {"status": 403}, {"status": 500}, {"hang": True})
+        )
+        count = chance.choice((1, 1, 3, None))
+        return "api-fault", {"seconds": 120, "verb": verb, "resource": resource, "count": count, **effect}
+
+    def kill(self) -> tuple[str, Body]:
+        """The operator is killed soon, or is down for some runs."""
+        chance = self.chance
+        if chance.random() < 0.3:
+            return "kill", {"seconds": chance.choice((60.0, 700.0))}
+        return "kill-at-effect", {"number": chance.randint(1, 6), "after": chance.random() < 0.6}
+
+
+def with_cron(seed: int, steps: list[Step]) -> list[Step]:
+    """In one of six histories users have cron schedules that run several times an hour from the beginning on."""
+    chance = random.Random(f"cron {seed}")  # noqa: S311
+    if chance.random() >= 1 / 6:
+        return steps
+    of = Crontab(chance)
+    table: dict[Callable[[], tuple[str, Body]], float] = {
+        of.create: 2, of.suspend: 3, of.change: 3, of.delete: 1, of.api: 5, of.kill: 3,
+    }  # fmt: skip
+    made = [Step(2.0, *of.create())]
+    for _ in range(chance.randint(4, 14)):
+        action = chance.choices(list(table), list(table.values()))[0]
+        made.append(Step(round(chance.uniform(60.0, LENGTH), 3), *action()))
     return steps + made
 
 

@@ -21,7 +21,7 @@ from histories.lives import lives
 from histories.more_steps import with_namespace_policies, with_operations
 from histories.play import REST, play
 from histories.quiet import seconds_of, stop_schedules
-from histories.rare_steps import with_nulls, with_rare_operations
+from histories.rare_steps import with_cron, with_nulls, with_rare_operations
 from histories.record import Call, Done, Effect, Owner, Record, Thing, Version, Write
 from histories.shrink import shrink
 from support.stage import schemas
@@ -29,7 +29,7 @@ from support.stage import schemas
 HERE = Path(__file__).parent
 SEEDS = (1, 5)
 CHECKER = ("attempts", "checker", "ends", "judged", "lives", "operations", "ownership", "pace", "play_words", "record",
-           "wishes", "history")  # fmt: skip
+           "schedules", "wishes", "history")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", sorted(stored()))
@@ -379,7 +379,9 @@ def test_the_policy_of_a_namespace_counts_for_objects_without_one() -> None:
     assert {tuple(found["own"].policies(each)) for each in at} == {("manage",)}
 
 
-@pytest.mark.parametrize("part", [with_operations, with_namespace_policies, with_rare_operations, with_nulls])
+@pytest.mark.parametrize(
+    "part", [with_operations, with_namespace_policies, with_rare_operations, with_cron, with_nulls]
+)
 def test_some_seeds_get_more_steps_and_the_others_stay_as_they_were(
     part: Callable[[int, list[Step]], list[Step]],
 ) -> None:
