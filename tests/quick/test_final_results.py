@@ -224,3 +224,19 @@ async def test_the_result_of_a_job_that_is_deleted_during_the_wait_is_that_of_it
     await stage.run_for(1800)
     assert stage.status("bj", "own") == shown
     assert stage.azure.get("/jobs/own") is None
+
+
+async def test_lists_of_a_job_that_has_just_ended_are_no_result_when_it_is_deleted(stage: Stage) -> None:
+    """They may still lack the task that failed."""
+    await stage.ready_pool()
+    stage.azure.simulate(".*bad.*", exitCode=1, seconds=(20.0, 20.0))
+    stage.azure.simulate(".*good.*", seconds=(60.0, 60.0))
+    stage.apply(job("own", tasks=[BAD, GOOD]))
+    gap = stage.azure.change("/jobs/own/tasks", lacking("a"), when=lambda: has_ended(stage))
+    await stage.until(lambda: stage.phase("bj", "own") == "Completing", 900)
+    await stage.run_for(10)
+    assert gap.hits
+    stage.azure.delete("/jobs/own")
+    await stage.until(lambda: stage.reason("bj", "own") == "JobGone", 300)
+    await stage.run_for(600)
+    assert stage.reason("bj", "own") == "JobGone"

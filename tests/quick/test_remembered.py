@@ -27,6 +27,15 @@ async def test_a_resumed_job_that_waits_for_its_pool_fails_at_its_pending_deadli
     await stage.until(lambda: stage.reason("bj", "own") == "PendingDeadlineExceeded", 120)
 
 
+async def test_a_job_whose_tasks_wait_for_nodes_ends_at_its_pending_deadline_after_a_restart(stage: Stage) -> None:
+    """Nothing else happens in the account: only the deadline can wake the job, and what was due in the former process is lost."""
+    await stage.ready_pool(targetDedicatedNodes=0)
+    stage.apply(job("own", tasks=sleeping(1, 30), pendingDeadlineSeconds=1000))
+    await stage.until(lambda: stage.status("bj", "own").get("waitingFor"), 300)
+    await stage.restart()
+    await stage.until(lambda: stage.reason("bj", "own") == "PendingDeadlineExceeded", 1020)
+
+
 async def test_a_refused_call_does_not_set_the_pending_deadline_back_to_the_creation(stage: Stage) -> None:
     await stage.ready_pool()
     stage.apply(job("first", tasks=sleeping(8, 900)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from mutants.__main__ import ROOT, Mutant, mutants
@@ -20,3 +22,8 @@ def test_names_are_unique_and_the_tests_exist() -> None:
     for each in listed:
         file, _, name = each.test.partition("::")
         assert f"def {name}(" in (ROOT / file).read_text(), f"{each.name}: {each.test}"
+
+
+def test_kinds_are_documented() -> None:
+    documented = re.findall(r"^\| (\d+) \| ", (ROOT / "docs" / "testing.md").read_text(), re.MULTILINE)
+    assert {mutant.kind for mutant in mutants()} == {int(number) for number in documented}

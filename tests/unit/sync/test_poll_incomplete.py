@@ -175,3 +175,18 @@ async def test_a_job_that_was_changed_and_cannot_be_read_since_stays_unknown(num
     service.failing.clear()
     await scene.poll()
     assert not isinstance(scene.mirror.jobs.get("j000"), Absent)
+
+
+@pytest.mark.parametrize("number", [1, 30])
+async def test_a_job_that_no_list_could_ever_show_is_asked_for(number: int) -> None:
+    """A new process knows nothing of it: were it taken for gone, it would be created again."""
+    scene, service = scene_with(pools=0, jobs=number)
+    service.spoiled = {"j000"}
+    await scene.poll()
+    assert service.got == ["j000"]
+    assert not isinstance(scene.mirror.jobs.get("j000"), Absent)
+    fresh, broken = scene_with(pools=0, jobs=number)
+    broken.spoiled = {"j000"}
+    broken.failing["get"] = ServerError("no", status=500, code="InternalError")
+    await fresh.poll()
+    assert fresh.mirror.jobs.get("j000") is Absent.UNKNOWN
