@@ -259,6 +259,11 @@ _ELSEWHERE = (
 )
 
 
+def name_at(endpoint: str) -> str:
+    """Name of the account whose URL an endpoint is, unless the spec gives another one."""
+    return (urlsplit(endpoint).hostname or "").partition(".")[0]
+
+
 class AccountSpec(ApiModel):
     """Desired state of the BatchAccount."""
 
@@ -298,7 +303,7 @@ class AccountSpec(ApiModel):
     @property
     def account(self) -> str:
         """Name of the account in Azure."""
-        return self.account_name or (urlsplit(self.endpoint).hostname or "").partition(".")[0]
+        return self.account_name or name_at(self.endpoint)
 
 
 class Users(ApiModel):

@@ -9,6 +9,8 @@ from typing import Any
 from azure_batch_operator.api.operation import TARGETS, On
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.errors import BatchError
+from azure_batch_operator.batch.operation_wire import Target
+from azure_batch_operator.batch.wire import build
 from azure_batch_operator.reconcile import adoption, ownership
 from azure_batch_operator.reconcile.adoption import Others
 from azure_batch_operator.reconcile.operation_verbs import VERBS, Verb
@@ -85,12 +87,10 @@ class Reach:
         Args:
             makers: these jobs, each with its schedule.
         """
-        id = str(pool.get("id", ""))
+        id = build(Target, pool).id
         for job, schedule in makers:
             if (foreign := ownership.foreign_owner(job, schedule, self.namespace, self.cluster)) is not None:
-                text = (
-                    f"{id!r} is the auto pool of job {job.get('id', '')!r}, which cannot be reached from this namespace"
-                )
+                text = f"{id!r} is the auto pool of job {build(Target, job).id!r}, which cannot be reached from this namespace"
                 return NOT_ALLOWED, f"{text}: {foreign}"
         if makers:
             return None
@@ -103,14 +103,15 @@ class Reach:
         Args:
             schedule: that has made the job, if one has.
         """
-        id = str(remote.get("id", ""))
+        seen = build(Target, remote)
+        id = seen.id
         if self.owner is not None:
             if not adoption.ours(remote, self.owner, self.cluster, self.others):
                 key = self.owner.key
                 return NOT_OURS, f"{key.kind} {key.name!r} does not own {id!r} in Azure Batch; check its conditions"
         elif (foreign := ownership.foreign_owner(remote, schedule, self.namespace, self.cluster)) is not None:
             return NOT_ALLOWED, f"{id!r} cannot be reached from this namespace: {foreign}"
-        if self.created and remote.get("creationTime") not in (None, self.created):
+        if self.created and seen.creation_time not in (None, self.created):
             return REPLACED, f"{id!r} was created again in Azure Batch after the targets were chosen"
         return None
 

@@ -16,6 +16,23 @@ from enum import Enum
 from typing import Any
 
 from azure_batch_operator.api.operation import TARGETS, On
+from azure_batch_operator.batch.operation_wire import (
+    Evaluation,
+    NodeExtension,
+    NodeFile,
+    PoolUsage,
+    Preparation,
+    RemoteLogin,
+    ScheduleReport,
+    Subtask,
+    Target,
+    TargetNode,
+    TargetPool,
+    TaskRun,
+    UploadedLogs,
+)
+from azure_batch_operator.batch.pool_wire import PoolError
+from azure_batch_operator.batch.wire import W, build
 
 Body = Mapping[str, Any]
 Answer = Any
@@ -55,6 +72,22 @@ class Spot:
 
 
 Items = Iterator[tuple[str, str]]
+Done = Callable[[str, Body | None], bool | None]
+"""Whether what was `before` and what is now tell that a call was done; None if they do not."""
+
+
+def _seen(struct: type[W], done: Callable[[str, W], bool | None], *, gone: bool | None = None) -> Done:
+    """A `Done` that reads a target as a typed value.
+
+    Args:
+        gone: what it tells that there is no target any more.
+    """
+    return lambda before, body: gone if body is None else done(before, build(struct, body))
+
+
+def _shown(struct: type[W], values: Callable[[W], Items]) -> Callable[[Answer], Items]:
+    """What to show of an answer that is read as a typed value."""
+    return lambda answer: values(build(struct, answer))
 
 
 def _no_values(_: Answer) -> Items:
@@ -96,7 +129,7 @@ class Verb:
     """
 
     doubt: Doubt = Doubt.REPEAT
-    done: Callable[[str, Body | None], bool | None] = _never
+    done: Done = _never
     already: frozenset[str] = frozenset()
     only_in_doubt: bool = False
     values: Callable[[Answer], Items] = _no_values
@@ -119,10 +152,16 @@ class Verb:
 def before_of(on: On, seen: Body) -> str:
     """What to remember of a target before an attempt: state and last boot of a node, resize of a pool, else ETag and creation."""
     if on is On.POOL:
-        return f"{seen.get('allocationState', '')} {seen.get('allocationStateTransitionTime', '')}"
+        return _before_of_pool(build(TargetPool, seen))
     if on is On.NODES:
-        return f"{seen.get('state', '')} {seen.get('lastBootTime', '')}"
-    return f"{seen.get('eTag') or ''} {seen.get('creationTime') or ''}".rstrip()
+        node = build(TargetNode, seen)
+        return f"{node.state} {node.last_boot_time}"
+    target = build(Target, seen)
+    return f"{target.etag or ''} {target.creation_time or ''}".rstrip()
+
+
+def _before_of_pool(pool: TargetPool) -> str:
+    return f"{pool.allocation_state} {pool.allocation_state_transition_time}"
 
 
 def etag_of(before: str) -> str | None:
@@ -132,8 +171,12 @@ def etag_of(before: str) -> str | None:
 
 def created_anew(before: str, seen: Body) -> bool:
     """Whether a task is a namesake of the one that was looked at."""
+    return _is_namesake(before, build(Target, seen))
+
+
+def _is_namesake(before: str, seen: Target) -> bool:
     created = before.partition(" ")[2]
-    return bool(created) and seen.get("creationTime") not in (None, created)
+    return bool(created) and seen.creation_time not in (None, created)
 
 
 # --- nodes ---
@@ -142,91 +185,89 @@ _STARTING = frozenset({"starting", "waitingforstarttask"})
 _WORKING = frozenset({"idle", "running", "offline"})
 
 
-def _restarted(by: str) -> Callable[[str, Body | None], bool | None]:
+def _restarted(by: str) -> Done:
     """Whether a node was restarted: it is on its way, or has booted since."""
 
-    def done(before: str, node: Body | None) -> bool | None:
-        if node is None:
-            return None
-        state, boot = str(node.get("state", "")), str(node.get("lastBootTime", ""))
+    def done(before: str, node: TargetNode) -> bool | None:
+        state = node.state
         was, _, booted = before.partition(" ")
-        if boot != booted or state == by or (state in _STARTING and was not in _STARTING):
+        if node.last_boot_time != booted or state == by or (state in _STARTING and was not in _STARTING):
             return True
         return False if state in _WORKING or state == was else None
 
-    return done
+    return _seen(TargetNode, done)
 
 
-def _deallocated(_: str, node: Body | None) -> bool | None:
-    if node is None:
-        return None
-    state = node.get("state")
+def _deallocated(_: str, node: TargetNode) -> bool:
     # One that starts takes the call, and is stopped once it is up; until then only its scheduling tells.
-    postponed = state in _STARTING and node.get("schedulingState") == "disabled"
-    return state in {"deallocating", "deallocated"} or postponed
+    postponed = node.state in _STARTING and node.scheduling_state == "disabled"
+    return node.state in {"deallocating", "deallocated"} or postponed
 
 
-def _started(_: str, node: Body | None) -> bool | None:
-    return None if node is None else node.get("state") not in {"deallocated", "deallocating"}
+def _started(_: str, node: TargetNode) -> bool:
+    return node.state not in {"deallocated", "deallocating"}
 
 
-def _scheduling(state: str) -> Callable[[str, Body | None], bool | None]:
-    return lambda _, node: None if node is None else node.get("schedulingState") == state
+def _scheduling(state: str) -> Done:
+    return _seen(TargetNode, lambda _, node: node.scheduling_state == state)
 
 
-def _removed(_: str, node: Body | None) -> bool | None:
-    return node is None or node.get("state") == "leavingpool"
+def _removed(_: str, node: TargetNode) -> bool:
+    return node.state == "leavingpool"
 
 
-def _login(answer: Body) -> Items:
-    for name in ("remoteLoginIPAddress", "remoteLoginPort"):
-        if name in answer:
-            yield name, str(answer[name])
+def _login(answer: RemoteLogin) -> Items:
+    if answer.address is not None:
+        yield "remoteLoginIPAddress", answer.address
+    if answer.port is not None:
+        yield "remoteLoginPort", str(answer.port)
 
 
-def _uploaded(answer: Body) -> Items:
-    for name in ("virtualDirectoryName", "numberOfFilesUploaded"):
-        if name in answer:
-            yield name, str(answer[name])
+def _uploaded(answer: UploadedLogs) -> Items:
+    if answer.virtual_directory_name is not None:
+        yield "virtualDirectoryName", answer.virtual_directory_name
+    if answer.number_of_files_uploaded is not None:
+        yield "numberOfFilesUploaded", str(answer.number_of_files_uploaded)
 
 
-def _extension(item: Body) -> Items:
-    yield str((item.get("vmExtension") or {}).get("name", "")), str(item.get("provisioningState", ""))
+def _extension(item: NodeExtension) -> Items:
+    yield item.vm_extension.name, item.provisioning_state
 
 
 # --- pools ---
 
 
-def _resize_stopped(before: str, pool: Body | None) -> bool | None:
+def _resize_stopped(before: str, pool: TargetPool) -> bool | None:
     """Whether a resize was stopped. One that has ended may have reached its size, and one that has begun since is another one."""
-    if pool is None:
-        return None
-    if before_of(On.POOL, pool) == before:
+    if _before_of_pool(pool) == before:
         return False
-    errors = {str(error.get("code", "")).lower() for error in pool.get("resizeErrors") or ()}
-    stopped = pool.get("allocationState") == "steady" and "resizestopped" in errors
-    return True if stopped or pool.get("allocationState") == "stopping" else None
+    errors = {(error.code or "").lower() for error in pool.resize_errors}
+    stopped = pool.allocation_state == "steady" and "resizestopped" in errors
+    return True if stopped or pool.allocation_state == "stopping" else None
 
 
-def _variables(answer: Body) -> Items:
-    for part in str(answer.get("results") or "").split(";"):
+def _variables(answer: Evaluation) -> Items:
+    for part in answer.results.split(";"):
         name, sign, value = part.strip().partition("=")
         if sign:
             yield name, value
 
 
 def _formula(pool: Body) -> Body:
-    return {"autoScaleFormula": str(pool.get("autoScaleFormula") or "")}
+    return {"autoScaleFormula": build(TargetPool, pool).auto_scale_formula}
 
 
-def _not_evaluated(answer: Body) -> str | None:
-    error = answer.get("error")
-    return None if not error else f"{error.get('code', '')}: {error.get('message', '')}"
+def _not_evaluated(answer: Answer) -> str | None:
+    error = build(Evaluation, answer).error
+    return None if error in (None, _NO_ERROR) else f"{error.code or ''}: {error.message or ''}"
 
 
-def _usage(item: Body) -> Items:
-    what = f"{item.get('totalCoreHours', 0)} core hours of {item.get('vmSize', '')} until {item.get('endTime', '')}"
-    yield f"{item.get('poolId', '')} {item.get('startTime', '')}", what
+_NO_ERROR = PoolError()
+
+
+def _usage(item: PoolUsage) -> Items:
+    what = f"{item.total_core_hours} core hours of {item.vm_size} until {item.end_time}"
+    yield f"{item.pool_id} {item.start_time}", what
 
 
 # --- jobs and tasks ---
@@ -234,58 +275,61 @@ def _usage(item: Body) -> Items:
 _ENDING = frozenset({"terminating", "completed", "deleting"})
 
 
-def _ended(_: str, remote: Body | None) -> bool | None:
-    return remote is None or remote.get("state") in _ENDING
+def _ended(_: str, remote: Target) -> bool:
+    return remote.state in _ENDING
 
 
-def _reactivated(before: str, task: Body | None) -> bool | None:
+def _reactivated(before: str, task: Target) -> bool | None:
     """Whether a task was run again: it has left its end, or has come to another one. A namesake of it says nothing."""
-    if task is None or created_anew(before, task):
+    if _is_namesake(before, task):
         return None
-    if task.get("state") != "completed":
+    if task.state != "completed":
         return True
-    return None if etag_of(before) is None else task.get("eTag") != etag_of(before)
+    return None if etag_of(before) is None else task.etag != etag_of(before)
 
 
-def _run(info: Body | None) -> str:
-    if not info:
+def _run(run: TaskRun | None) -> str:
+    if run in (None, _NO_RUN):
         return "not run"
-    code = f", exit code {info['exitCode']}" if "exitCode" in info else ""
-    result = f", {info['result']}" if "result" in info else ""
-    return f"{info.get('state', '')}{result}{code}"
+    code = f", exit code {run.exit_code}" if run.exit_code is not None else ""
+    result = f", {run.result}" if run.result is not None else ""
+    return f"{run.state}{result}{code}"
 
 
-def _preparation(item: Body) -> Items:
-    preparation, release = item.get("jobPreparationTaskExecutionInfo"), item.get("jobReleaseTaskExecutionInfo")
-    yield str(item.get("nodeId", "")), f"preparation {_run(preparation)}; release {_run(release)}"
+_NO_RUN = TaskRun()
 
 
-def _subtask(item: Body) -> Items:
-    node = (item.get("nodeInfo") or {}).get("nodeId", "")
-    yield str(item.get("id", "")), _run(item) + (f" on {node}" if node else "")
+def _preparation(item: Preparation) -> Items:
+    preparation, release = item.job_preparation_task_execution_info, item.job_release_task_execution_info
+    yield item.node_id, f"preparation {_run(preparation)}; release {_run(release)}"
+
+
+def _subtask(item: Subtask) -> Items:
+    node = item.node_info.node_id if item.node_info else None
+    yield "" if item.id is None else str(item.id), _run(item) + (f" on {node}" if node else "")
 
 
 # --- files ---
 
 
-def _file(item: Body) -> Items:
-    size = (item.get("properties") or {}).get("contentLength", "")
-    yield str(item.get("name", "")), "directory" if item.get("isDirectory") else f"{size} bytes"
+def _file(item: NodeFile) -> Items:
+    yield item.name, "directory" if item.is_directory else f"{item.properties.content_length} bytes"
 
 
 # --- schedules ---
 
 
-def _runs(answer: Body) -> Items:
-    info = answer.get("executionInfo") or {}
-    yield "state", str(answer.get("state", ""))
-    for name in ("nextRunTime", "endTime"):
-        if name in info:
-            yield name, str(info[name])
-    if recent := info.get("recentJob"):
-        yield "recentJob", str(recent.get("id", ""))
-    for job in answer.get("jobs") or ():
-        yield str(job.get("id", "")), str(job.get("state", ""))
+def _runs(answer: ScheduleReport) -> Items:
+    execution = answer.execution_info
+    yield "state", answer.state
+    if execution.next_run_time is not None:
+        yield "nextRunTime", execution.next_run_time
+    if execution.end_time is not None:
+        yield "endTime", execution.end_time
+    if execution.recent_job is not None and execution.recent_job.id is not None:
+        yield "recentJob", execution.recent_job.id
+    for job in answer.jobs:
+        yield job.id, job.state or ""
 
 
 VERBS: Mapping[str, Verb] = {
@@ -298,11 +342,11 @@ VERBS: Mapping[str, Verb] = {
         busy=_STARTING | {"reimaging"}, back=_WORKING,
     ),
     "deallocateNode": Verb(
-        Doubt.READ, _deallocated, looks=True, option="nodeDeallocateOption",
+        Doubt.READ, _seen(TargetNode, _deallocated), looks=True, option="nodeDeallocateOption",
         busy=_STARTING | {"deallocating"}, back=frozenset({"deallocated"}),
     ),
     "startNode": Verb(
-        Doubt.READ, _started, looks=True, busy=_STARTING | {"deallocated", "deallocating"}, back=_WORKING,
+        Doubt.READ, _seen(TargetNode, _started), looks=True, busy=_STARTING | {"deallocated", "deallocating"}, back=_WORKING,
     ),
     "disableNodeScheduling": Verb(
         Doubt.READ, _scheduling("disabled"), frozenset({"NodeAlreadyInTargetSchedulingState"}), looks=True,
@@ -311,11 +355,11 @@ VERBS: Mapping[str, Verb] = {
         Doubt.READ, _scheduling("enabled"), frozenset({"NodeAlreadyInTargetSchedulingState"}), looks=True,
     ),
     "removeNodes": Verb(
-        Doubt.READ, _removed, lasts=True, looks=True, group=True, option="nodeDeallocationOption",
+        Doubt.READ, _seen(TargetNode, _removed, gone=True), lasts=True, looks=True, group=True, option="nodeDeallocationOption",
     ),
     "uploadNodeLogs": Verb(
         # Each call makes a directory of its own in the container.
-        Doubt.NEVER, values=_uploaded,
+        Doubt.NEVER, values=_shown(UploadedLogs, _uploaded),
     ),
     "createNodeUser": Verb(
         already=frozenset({"NodeUserExists"}), only_in_doubt=True,
@@ -326,42 +370,42 @@ VERBS: Mapping[str, Verb] = {
         already=frozenset({"NodeUserNotFound"}),
     ),
     "getRemoteLoginSettings": Verb(
-        values=_login, changes=False,
+        values=_shown(RemoteLogin, _login), changes=False,
     ),
     "listNodeExtensions": Verb(
-        values=_extension, changes=False,
+        values=_shown(NodeExtension, _extension), changes=False,
     ),
     "stopResize": Verb(
-        Doubt.READ, _resize_stopped, lasts=True, looks=True,
+        Doubt.READ, _seen(TargetPool, _resize_stopped), lasts=True, looks=True,
     ),
     "evaluateAutoScale": Verb(
-        values=_variables, problem=_not_evaluated, defaults=_formula, changes=False,
+        values=_shown(Evaluation, _variables), problem=_not_evaluated, defaults=_formula, changes=False,
     ),
     "usageMetrics": Verb(
-        values=_usage, changes=False,
+        values=_shown(PoolUsage, _usage), changes=False,
     ),
     "terminateJob": Verb(
-        Doubt.READ, _ended, frozenset({"JobCompleted", "JobBeingTerminated"}), lasts=True,
+        Doubt.READ, _seen(Target, _ended, gone=True), frozenset({"JobCompleted", "JobBeingTerminated"}), lasts=True,
     ),
     "jobPreparationStatus": Verb(
-        values=_preparation, changes=False,
+        values=_shown(Preparation, _preparation), changes=False,
     ),
     "reactivateTasks": Verb(
-        Doubt.READ, _reactivated, frozenset({"TaskNotCompleted", "TaskSucceeded"}), lasts=True, looks=True,
+        Doubt.READ, _seen(Target, _reactivated), frozenset({"TaskNotCompleted", "TaskSucceeded"}), lasts=True, looks=True,
     ),
     "terminateTasks": Verb(
-        Doubt.READ, _ended, frozenset({"TaskCompleted"}), lasts=True, looks=True, any_version=True,
+        Doubt.READ, _seen(Target, _ended, gone=True), frozenset({"TaskCompleted"}), lasts=True, looks=True, any_version=True,
     ),
     "listSubtasks": Verb(
-        values=_subtask, changes=False,
+        values=_shown(Subtask, _subtask), changes=False,
     ),
-    "listFiles": Verb(values=_file, changes=False),
+    "listFiles": Verb(values=_shown(NodeFile, _file), changes=False),
     "readFile": Verb(changes=False),
     "deleteFile": Verb(already=frozenset({"FileNotFound"})),
     "terminateSchedule": Verb(
-        Doubt.READ, _ended, frozenset({"JobScheduleCompleted", "JobScheduleBeingTerminated"}), lasts=True,
+        Doubt.READ, _seen(Target, _ended, gone=True), frozenset({"JobScheduleCompleted", "JobScheduleBeingTerminated"}), lasts=True,
     ),
-    "scheduleStatus": Verb(values=_runs, changes=False),
+    "scheduleStatus": Verb(values=_shown(ScheduleReport, _runs), changes=False),
 }  # fmt: skip
 
 

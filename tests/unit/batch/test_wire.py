@@ -12,7 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azure_batch_operator.batch import MalformedResponseError, job_wire, pool_wire, schedule_wire, wire
+from azure_batch_operator.batch import (
+    MalformedResponseError,
+    job_wire,
+    models,
+    operation_wire,
+    pool_wire,
+    schedule_wire,
+    wire,
+)
 from azure_batch_operator.batch.models import Job as JobModel
 from azure_batch_operator.batch.models import JobExecutionInfo as JobExecutionModel
 from azure_batch_operator.batch.models import JobSchedule as JobScheduleModel
@@ -221,6 +229,23 @@ def test_structs_are_parts_of_the_models() -> None:
     _members(schedule_wire.JobSchedule, JobScheduleModel)
     _members(schedule_wire.JobExecution, JobExecutionModel)
     _members(schedule_wire.JobResults, TaskCountsModel)
+    for struct, model in ANSWERS.items():
+        _members(struct, model)
+
+
+ANSWERS: dict[type[wire.Wire], type[Model]] = {
+    operation_wire.Target: models.Task,
+    operation_wire.TargetNode: models.Node,
+    operation_wire.TargetPool: models.Pool,
+    operation_wire.RemoteLogin: models.NodeRemoteLoginSettings,
+    operation_wire.UploadedLogs: models.UploadBatchServiceLogsResult,
+    operation_wire.NodeExtension: models.NodeVMExtension,
+    operation_wire.Evaluation: models.AutoScaleRun,
+    operation_wire.PoolUsage: models.PoolUsageMetrics,
+    operation_wire.Preparation: models.JobPreparationAndReleaseTaskStatus,
+    operation_wire.Subtask: models.Subtask,
+    operation_wire.NodeFile: models.NodeFile,
+}
 
 
 SCHEDULE: dict[str, Any] = {

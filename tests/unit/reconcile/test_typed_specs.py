@@ -10,11 +10,18 @@ from pydantic import BaseModel
 
 from azure_batch_operator.api.kinds import KINDS, Kind
 from azure_batch_operator.batch.wire import Wire, build
+from azure_batch_operator.reconcile.account.spec import AccountSpec, Before
+from azure_batch_operator.reconcile.operation.spec import OperationSpec
 from azure_batch_operator.reconcile.pool.spec import PoolSpec
 from azure_batch_operator.reconcile.schedule.spec import Cron, ScheduleSpec
 from unit.objects import resource
 
-SPECS: dict[Kind, type[Wire]] = {Kind.SCHEDULE: ScheduleSpec, Kind.POOL: PoolSpec}
+SPECS: dict[Kind, type[Wire]] = {
+    Kind.ACCOUNT: AccountSpec,
+    Kind.POOL: PoolSpec,
+    Kind.SCHEDULE: ScheduleSpec,
+    Kind.OPERATION: OperationSpec,
+}
 
 
 def inner(annotation: Any) -> list[Any]:
@@ -56,6 +63,10 @@ def differences(struct: type[Wire], model: type[BaseModel], path: str = "spec") 
 @pytest.mark.parametrize("kind", SPECS)
 def test_a_typed_spec_is_a_part_of_the_model(kind: Kind) -> None:
     assert differences(SPECS[kind], KINDS[kind].spec) == []
+
+
+def test_what_is_read_of_a_status_is_a_part_of_the_model() -> None:
+    assert differences(Before, KINDS[Kind.ACCOUNT].status, "status") == []
 
 
 def test_the_comparison_finds_what_differs() -> None:

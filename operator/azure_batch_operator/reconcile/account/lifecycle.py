@@ -8,10 +8,12 @@ from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any, Literal
 
-from azure_batch_operator.api.account import MAX_APPLICATIONS, MAX_IMAGES, MAX_VERSIONS, AccountSpec
+from azure_batch_operator.api.account import MAX_APPLICATIONS, MAX_IMAGES, MAX_VERSIONS
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch.wire import build
 from azure_batch_operator.reconcile.account.problems import PASSING
+from azure_batch_operator.reconcile.account.spec import AccountSpec, Before
 from azure_batch_operator.reconcile.plan import Plan, Unconfirmed
 from azure_batch_operator.reconcile.standard_plans import FORCE_HINT, ever_created, finalizer_on, with_event
 from azure_batch_operator.reconcile.status import Verdict, carry_over, pick, status, timestamp
@@ -84,18 +86,18 @@ def pinned(resource: Resource) -> Resource:
 
     The definition refuses another one. One that is there all the same, past an old definition, would leave what is in Azure behind.
     """
-    endpoint, name = resource.status.get("endpoint"), resource.status.get("account")
-    if not endpoint or not name or not _moved(resource):
+    before = build(Before, resource.status)
+    if not before.endpoint or not before.account or not _moved(resource, before):
         return resource
-    return replace(resource, spec={**resource.spec, "endpoint": endpoint, "accountName": name})
+    return replace(resource, spec={**resource.spec, "endpoint": before.endpoint, "accountName": before.account})
 
 
-def _moved(resource: Resource) -> str | None:
+def _moved(resource: Resource, before: Before) -> str | None:
     """Where the spec differs from what it was when the account first answered."""
-    spec = AccountSpec.model_validate(resource.spec)
-    for member, now, name in (("endpoint", spec.endpoint, "endpoint"), ("accountName", spec.account, "account")):
-        then = resource.status.get(name)
-        if resource.status.get("endpoint") and then and str(then).rstrip("/") != now.rstrip("/"):
+    spec = build(AccountSpec, resource.spec)
+    members = (("endpoint", spec.endpoint, before.endpoint), ("accountName", spec.account, before.account))
+    for member, now, then in members:
+        if before.endpoint and then and then.rstrip("/") != now.rstrip("/"):
             return (
                 f"spec.{member} was changed from {then!r} to {now!r}, which has no effect: the objects of this account "
                 f"represent resources at {then!r}. Change it back, or create another BatchAccount"
@@ -108,7 +110,7 @@ def _never_used(resource: Resource, dependents: Sequence[Resource]) -> bool:
 
     The finalizer of a BatchTask proves nothing, as it may have been created with it; that of its BatchJob does.
     """
-    return not resource.status.get("endpoint") and not any(
+    return not build(Before, resource.status).endpoint and not any(
         ever_created(each) if each.key.kind is Kind.TASK else each.has_finalizer for each in dependents
     )
 
@@ -143,7 +145,7 @@ def plan(
     if not health.checked and resource.condition("Ready"):
         return Plan()  # the operator has just started: what it said before stands until a call says otherwise
     verdict = _verdict(health)
-    if (moved := _moved(resource)) is not None and verdict.ready:
+    if (moved := _moved(resource, build(Before, resource.status))) is not None and verdict.ready:
         verdict = Verdict("Connected", "EndpointChanged", moved, ready=False, trend="Stalled")
     if keeping.refused:
         verdict = replace(verdict, more={**(verdict.more or {}), "SecretKept": (False, "SecretNotKept", _NOT_KEPT)})
@@ -171,12 +173,13 @@ def _status(
     times = max(pauses_shown(resource), health.pauses)
     throttling = ({"until": timestamp(until)} if until and until > now else {}) | ({"times": times} if times else {})
     images, applications = offer.images, offer.applications
+    used = build(AccountSpec, pinned(resource).spec)
     shown = status(
         resource,
         verdict,
         now,
-        account=AccountSpec.model_validate(pinned(resource).spec).account,
-        endpoint=before.get("endpoint") or (str(resource.spec["endpoint"]) if verdict.ready else None),
+        account=used.account,
+        endpoint=build(Before, before).endpoint or (used.endpoint if verdict.ready else None),
         throttling=throttling or None,
         lastSuccessTime=before.get("lastSuccessTime"),
         callsPerMinute=before.get("callsPerMinute"),
@@ -195,7 +198,7 @@ def _status(
 
 def pauses_shown(resource: Resource) -> int:
     """How often the account was throttled, by its status: the count continues from there after a restart."""
-    return int((resource.status.get("throttling") or {}).get("times") or 0)
+    return build(Before, resource.status).throttling.times
 
 
 def _numbers(dependents: Sequence[Resource]) -> dict[str, int]:

@@ -17,8 +17,10 @@ from azure_batch_operator.api.base import TERMINATE
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.operation import MAX_RESULTS, MAX_TARGETS, MAX_VALUES
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch.wire import build
 from azure_batch_operator.reconcile.annotations import handled, pending_request
 from azure_batch_operator.reconcile.error_classes import classify_error
+from azure_batch_operator.reconcile.operation.spec import OperationSpec
 from azure_batch_operator.reconcile.operation_order import (
     ATTEMPTED,
     FAILED,
@@ -85,10 +87,10 @@ def is_open(resource: Resource) -> bool:
     return resource.deleting or not has_ended(resource)
 
 
-def size_of(spec: Mapping[str, Any], verb: str) -> int:
+def size_of(spec: OperationSpec, verb: str) -> int:
     """Targets of a batch."""
     usual = MAX_PER_REMOVAL if VERBS[verb].group else _CONCURRENT
-    return int(spec.get("maxConcurrent", usual))
+    return usual if spec.max_concurrent is None else spec.max_concurrent
 
 
 def plan(resource: Resource, account: AccountView, view: View, now: float) -> Plan:
@@ -308,8 +310,8 @@ def _left(members: Mapping[str, Any]) -> list[str]:
 
 def _why_stopped(resource: Resource, counts: Mapping[str, int]) -> str | None:
     """Why no further targets are attempted; None if they are."""
-    spec = resource.spec
-    stops = spec.get("pausePolicy") == "Stop" and _failures(counts) > int(spec.get("maxFailures", 0))
+    spec = build(OperationSpec, resource.spec)
+    stops = spec.pause_policy == "Stop" and _failures(counts) > spec.max_failures
     return "pausePolicy is Stop" if stops else None
 
 
@@ -402,7 +404,7 @@ def _finish(
     stopped = len(_left(members))
     counts["skipped"] += stopped
     members = {**members, "counts": counts}
-    bad, allowed = _failures(counts), int(resource.spec.get("maxFailures", 0))
+    bad, allowed = _failures(counts), build(OperationSpec, resource.spec).max_failures
     told = [f"{counts[name]} {name}" for name in _COUNTED.values() if counts[name]]
     text = f"{_targets(counts['targets'])}: {', '.join(told)}" if told else "no target matched, so nothing was done"
     if stopped + cut:
@@ -427,13 +429,13 @@ def _over(resource: Resource, members: Mapping[str, Any], reason: str, text: str
     shown = _shown(resource, members, now, ended) if "counts" in members else status(resource, ended, now, **members)
     if marks := handled(resource, TERMINATE):
         shown["handled"] = marks
-    ttl = resource.spec.get("ttlSecondsAfterFinished")
+    ttl = build(OperationSpec, resource.spec).ttl_seconds_after_finished
     return with_event(resource, Plan(status=shown, requeue_after=None if ttl is None else float(ttl)), ended)
 
 
 def _finished(resource: Resource, now: float) -> Plan:
     """It is done: its object goes when its time is over."""
-    ttl = resource.spec.get("ttlSecondsAfterFinished")
+    ttl = build(OperationSpec, resource.spec).ttl_seconds_after_finished
     done = resource.condition("Complete") or resource.condition("Failed")
     if ttl is None or done is None:
         return Plan()
@@ -441,16 +443,14 @@ def _finished(resource: Resource, now: float) -> Plan:
     return Plan(requeue_after=left) if left > 0 else Plan(objects=(ObjectChange(resource.key, uid=resource.uid),))
 
 
-def place_of(spec: Mapping[str, Any], kind: Kind | None, id: str) -> Place:
+def place_of(spec: OperationSpec, kind: Kind | None, id: str) -> Place:
     """What the spec is about.
 
     Args:
         kind: of the object that it names; None if it has IDs.
         id: of that object's resource.
     """
-    inner = {"task": str(spec.get("taskId", "")), "node": str(spec.get("nodeId", ""))}
     if kind is None:
-        ids = {name: str(spec.get(f"{name}Id", "")) for name in ("pool", "job", "schedule")}
-        return Place(**ids, **inner)
+        return Place(spec.pool_id, spec.job_id, spec.schedule_id, task=spec.task_id, node=spec.node_id)
     outer = {Kind.POOL: "pool", Kind.JOB: "job", Kind.SCHEDULE: "schedule"}[kind]
-    return Place(**{outer: id}, **inner)
+    return replace(Place(task=spec.task_id, node=spec.node_id), **{outer: id})

@@ -6,8 +6,10 @@ from functools import partial
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.batch.wire import build
 from azure_batch_operator.reconcile.operation import lifecycle as plans
 from azure_batch_operator.reconcile.operation.lifecycle import is_open
+from azure_batch_operator.reconcile.operation.spec import OperationSpec
 from azure_batch_operator.reconcile.operation_order import Reach, Request
 from azure_batch_operator.reconcile.operation_verbs import verb_of
 from azure_batch_operator.reconcile.plan import AccountView
@@ -51,10 +53,11 @@ def _view(context: Context, resource: Resource) -> plans.View:
     id = str(resource.status.get("id") or "")
     if owner is not None and not id:
         id = id_in_use(owner) if owner.key.kind is Kind.POOL else owner.remote_id
-    place = plans.place_of(spec, kind, id)
+    typed = build(OperationSpec, spec)
+    place = plans.place_of(typed, kind, id)
     created = str(resource.status.get("created") or "")
     reach = Reach(
         owner, resource.key.namespace, context.cluster, context.others, created,
         partial(foreign_pool, context, resource.key.namespace),
     )  # fmt: skip
-    return plans.View(Request(verb, spec[verb], place, reach, plans.size_of(spec, verb)), missing)
+    return plans.View(Request(verb, spec[verb], place, reach, plans.size_of(typed, verb)), missing)
