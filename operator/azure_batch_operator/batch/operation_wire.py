@@ -9,15 +9,6 @@ from azure_batch_operator.batch.schedule_wire import ScheduledJob, ScheduleExecu
 from azure_batch_operator.batch.wire import Moment, Prose, TaskNode, Whole, Wire
 
 
-class Target(Wire, frozen=True, gc=False):
-    """A pool, job, job schedule or task that a call is about."""
-
-    id: str = ""
-    etag: str | None = field(default=None, name="eTag")
-    creation_time: Moment | None = None
-    state: str | None = None
-
-
 class TargetNode(Wire, frozen=True, gc=False):
     """A node that a call is about."""
 

@@ -126,6 +126,15 @@ class Task(Wire, frozen=True, gc=False):
         return self.execution_info or NO_EXECUTION
 
 
+class ResourceState(Wire, frozen=True, gc=False):
+    """Identity, version and state of a pool, job, job schedule or task."""
+
+    id: str = ""
+    etag: str | None = field(default=None, name="eTag")
+    creation_time: Moment | None = None
+    state: str | None = None
+
+
 class NodeError(Wire, frozen=True, gc=False):
     """An error of a node."""
 

@@ -9,8 +9,7 @@ from typing import Any
 from azure_batch_operator.api.operation import TARGETS, On
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.errors import BatchError
-from azure_batch_operator.batch.operation_wire import Target
-from azure_batch_operator.batch.wire import build
+from azure_batch_operator.batch.wire import ResourceState, build
 from azure_batch_operator.reconcile import adoption, ownership
 from azure_batch_operator.reconcile.adoption import Others
 from azure_batch_operator.reconcile.operation_verbs import VERBS, Verb
@@ -87,10 +86,11 @@ class Reach:
         Args:
             makers: these jobs, each with its schedule.
         """
-        id = build(Target, pool).id
+        id = build(ResourceState, pool).id
         for job, schedule in makers:
             if (foreign := ownership.foreign_owner(job, schedule, self.namespace, self.cluster)) is not None:
-                text = f"{id!r} is the auto pool of job {build(Target, job).id!r}, which cannot be reached from this namespace"
+                made_for = build(ResourceState, job).id
+                text = f"{id!r} is the auto pool of job {made_for!r}, which cannot be reached from this namespace"
                 return NOT_ALLOWED, f"{text}: {foreign}"
         if makers:
             return None
@@ -103,7 +103,7 @@ class Reach:
         Args:
             schedule: that has made the job, if one has.
         """
-        seen = build(Target, remote)
+        seen = build(ResourceState, remote)
         id = seen.id
         if self.owner is not None:
             if not adoption.ours(remote, self.owner, self.cluster, self.others):

@@ -25,14 +25,13 @@ from azure_batch_operator.batch.operation_wire import (
     RemoteLogin,
     ScheduleReport,
     Subtask,
-    Target,
     TargetNode,
     TargetPool,
     TaskRun,
     UploadedLogs,
 )
 from azure_batch_operator.batch.pool_wire import PoolError
-from azure_batch_operator.batch.wire import W, build
+from azure_batch_operator.batch.wire import ResourceState, W, build
 
 Body = Mapping[str, Any]
 Answer = Any
@@ -156,7 +155,7 @@ def before_of(on: On, seen: Body) -> str:
     if on is On.NODES:
         node = build(TargetNode, seen)
         return f"{node.state} {node.last_boot_time}"
-    target = build(Target, seen)
+    target = build(ResourceState, seen)
     return f"{target.etag or ''} {target.creation_time or ''}".rstrip()
 
 
@@ -171,10 +170,10 @@ def etag_of(before: str) -> str | None:
 
 def created_anew(before: str, seen: Body) -> bool:
     """Whether a task is a namesake of the one that was looked at."""
-    return _is_namesake(before, build(Target, seen))
+    return _is_namesake(before, build(ResourceState, seen))
 
 
-def _is_namesake(before: str, seen: Target) -> bool:
+def _is_namesake(before: str, seen: ResourceState) -> bool:
     created = before.partition(" ")[2]
     return bool(created) and seen.creation_time not in (None, created)
 
@@ -275,11 +274,11 @@ def _usage(item: PoolUsage) -> Items:
 _ENDING = frozenset({"terminating", "completed", "deleting"})
 
 
-def _ended(_: str, remote: Target) -> bool:
+def _ended(_: str, remote: ResourceState) -> bool:
     return remote.state in _ENDING
 
 
-def _reactivated(before: str, task: Target) -> bool | None:
+def _reactivated(before: str, task: ResourceState) -> bool | None:
     """Whether a task was run again: it has left its end, or has come to another one. A namesake of it says nothing."""
     if _is_namesake(before, task):
         return None
@@ -385,16 +384,16 @@ VERBS: Mapping[str, Verb] = {
         values=_shown(PoolUsage, _usage), changes=False,
     ),
     "terminateJob": Verb(
-        Doubt.READ, _seen(Target, _ended, gone=True), frozenset({"JobCompleted", "JobBeingTerminated"}), lasts=True,
+        Doubt.READ, _seen(ResourceState, _ended, gone=True), frozenset({"JobCompleted", "JobBeingTerminated"}), lasts=True,
     ),
     "jobPreparationStatus": Verb(
         values=_shown(Preparation, _preparation), changes=False,
     ),
     "reactivateTasks": Verb(
-        Doubt.READ, _seen(Target, _reactivated), frozenset({"TaskNotCompleted", "TaskSucceeded"}), lasts=True, looks=True,
+        Doubt.READ, _seen(ResourceState, _reactivated), frozenset({"TaskNotCompleted", "TaskSucceeded"}), lasts=True, looks=True,
     ),
     "terminateTasks": Verb(
-        Doubt.READ, _seen(Target, _ended, gone=True), frozenset({"TaskCompleted"}), lasts=True, looks=True, any_version=True,
+        Doubt.READ, _seen(ResourceState, _ended, gone=True), frozenset({"TaskCompleted"}), lasts=True, looks=True, any_version=True,
     ),
     "listSubtasks": Verb(
         values=_shown(Subtask, _subtask), changes=False,
@@ -403,7 +402,8 @@ VERBS: Mapping[str, Verb] = {
     "readFile": Verb(changes=False),
     "deleteFile": Verb(already=frozenset({"FileNotFound"})),
     "terminateSchedule": Verb(
-        Doubt.READ, _seen(Target, _ended, gone=True), frozenset({"JobScheduleCompleted", "JobScheduleBeingTerminated"}), lasts=True,
+        Doubt.READ, _seen(ResourceState, _ended, gone=True),
+        frozenset({"JobScheduleCompleted", "JobScheduleBeingTerminated"}), lasts=True,
     ),
     "scheduleStatus": Verb(values=_shown(ScheduleReport, _runs), changes=False),
 }  # fmt: skip

@@ -13,9 +13,11 @@ from typing import Any
 
 from azure_batch_operator.api.base import ADOPT, RECONCILE_POLICY
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch.wire import ResourceState, build
 from azure_batch_operator.reconcile import adoption, ownership
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.annotations import is_stopping, not_done
+from azure_batch_operator.reconcile.conditions import condition_of, conditions_of
 from azure_batch_operator.reconcile.plan import (
     Absence,
     Absent,
@@ -157,10 +159,10 @@ def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:
     rest = replace(plan, finalizer=None, retry=None, first=None)
     if not shown.status.get("conditions") or _is_settled(shown):
         return rest
-    told = shown.condition("Ready") or shown.condition(SKIPPED) or {}
-    text = f"{_ONLY_OBSERVED} {str(told.get('message', '')).removeprefix(_ONLY_OBSERVED).strip()}"
+    told = condition_of(shown, "Ready" if shown.condition("Ready") else SKIPPED)
+    text = f"{_ONLY_OBSERVED} {told.message.removeprefix(_ONLY_OBSERVED).strip()}"
     phase = str(shown.status.get("phase"))
-    events = tuple(each for each in plan.events if each.reason != told.get("reason"))
+    events = tuple(each for each in plan.events if each.reason != told.reason)
     exists = _is_true(resource, "Ready") if resource.is_cron else bool(shown.status.get("state"))
     left = _left_alone(resource, shown, phase, text, now, ready=exists and _is_true(shown, "Ready"))
     return replace(rest, status=left, events=events)
@@ -179,7 +181,7 @@ _NOT_MADE = f"{RECONCILE_POLICY} is skip, so the operator does not make these ch
 
 def _news(resource: Resource, held: Sequence[str]) -> tuple[Event, ...]:
     """An Event, if a kind of change is held that the object does not show yet. Further runs of a schedule cause no Event."""
-    told = str((resource.condition(SKIPPED) or {}).get("message", "")).partition(_NOT_MADE)[2]
+    told = condition_of(resource, SKIPPED).message.partition(_NOT_MADE)[2]
     before = {each.split()[0] for each in told.split(", ") if each.strip()}
     if {each.split()[0] for each in held} <= before:
         return ()
@@ -205,7 +207,7 @@ def _is_settled(resource: Resource) -> bool:
 
 
 def _is_true(resource: Resource, condition: str) -> bool:
-    return (resource.condition(condition) or {}).get("status") == "True"
+    return condition_of(resource, condition).is_true
 
 
 def _left_alone(
@@ -213,9 +215,9 @@ def _left_alone(
 ) -> dict[str, Any]:
     """The observed status with the condition `Skipped`; transition times of the present conditions are kept."""
     more = {
-        each["type"]: (each["status"] == "True", each["reason"], each["message"])
-        for each in shown.status.get("conditions") or ()
-        if each["type"] not in {"Ready", "Reconciling", "Stalled"}
+        known.type: (known.is_true, known.reason, known.message)
+        for known in conditions_of(shown)
+        if known.type not in {"Ready", "Reconciling", "Stalled"}
     }
     more[SKIPPED] = (True, _SKIPPED, text)
     verdict = Verdict(phase, _SKIPPED, text, ready=True if ready else None, more=more)
@@ -262,21 +264,22 @@ def claim(
         None if the object owns the resource, or may adopt it and it has ended. A plan that adopts it if `azurebatch.io/adopt` is
         set. Otherwise a plan whose status names the owner, or says that another client deletes the resource.
     """
-    owned, leaving = ownership.owns(remote, resource, cluster), remote.get("state") == "deleting"
+    seen = build(ResourceState, remote)
+    owned, leaving = ownership.owns(remote, resource, cluster), seen.state == "deleting"
     if owned and not leaving:
         return None
     answer = adoption.answer(remote, resource, cluster, others)
     if not owned and not answer.granted:
         return foreign(resource, kind.name, remote, answer.remedy, now)
-    id = str(remote.get("id") or resource.remote_id)
+    id = seen.id or resource.remote_id
     if leaving:
         message = f"{kind.name} {id!r} is being deleted in Azure Batch, but not for this object; it is created again afterwards"
         verdict = Verdict("Deleting", "DeletedByOthers", message, ready=False, trend="Reconciling")
         return with_event(resource, Plan(status=carry_over(resource, verdict, now)), verdict)
-    if remote.get("state") == "completed" or (answer.inherited and remote.get("state") == "terminating"):
+    if seen.state == "completed" or (answer.inherited and seen.state == "terminating"):
         # Azure Batch rejects changes of a job or schedule that has ended. It is only shown, and never deleted unless inherited.
         return None
-    if remote.get("state") == "terminating":
+    if seen.state == "terminating":
         message = f"{kind.name} {id!r} is being terminated: its result is shown when it has ended"
         verdict = Verdict("Adopting", "Adopting", message, ready=False, trend="Reconciling")
         return with_event(resource, Plan(status=carry_over(resource, verdict, now)), verdict)
@@ -287,7 +290,7 @@ def claim(
     noted = ownership.adopted(remote) if answer.inherited else True
     marker = ownership.marker(cluster, resource, id)
     body = {"metadata": ownership.with_marker(remote, marker, adopted=noted)["metadata"]}
-    call = Call(kind.update, kind.table, id, body=body, if_match=remote.get("eTag"), evidence=without_etag(remote))
+    call = Call(kind.update, kind.table, id, body=body, if_match=seen.etag, evidence=without_etag(remote))
     return with_event(resource, Plan("add", (call,), status=carry_over(resource, verdict, now)), verdict)
 
 
@@ -308,7 +311,7 @@ def left_alone(
     resource: Resource, remote: Mapping[str, Any], table: Table, cluster: str, others: Others = NO_OTHERS
 ) -> Plan | None:
     """The plan for a deleted object whose resource must stay: it is foreign, or was adopted and the object has no `manage`."""
-    id = str(remote.get("id") or resource.remote_id)
+    id = build(ResourceState, remote).id or resource.remote_id
     # A create for this object may still take effect under this ID.
     confirm = Absence(table, id, foreign=Evidence.of(remote))
     if not adoption.ours(remote, resource, cluster, others):
@@ -329,7 +332,7 @@ def end(resource: Resource, kind: Owned, remote: Remote, cluster: str, now: floa
     if (left := left_alone(resource, remote, kind.table, cluster, others)) is not None:
         return left
     what = f"{kind.name} {resource.remote_id!r}"
-    if remote.get("state") == "deleting":
+    if build(ResourceState, remote).state == "deleting":
         return still_there(resource, what, now)
     call = Call(kind.delete, kind.table, resource.remote_id, evidence=Evidence.of(remote))
     return deleting(resource, what, call, now)

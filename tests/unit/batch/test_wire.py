@@ -234,7 +234,7 @@ def test_structs_are_parts_of_the_models() -> None:
 
 
 ANSWERS: dict[type[wire.Wire], type[Model]] = {
-    operation_wire.Target: models.Task,
+    wire.ResourceState: models.Task,
     operation_wire.TargetNode: models.Node,
     operation_wire.TargetPool: models.Pool,
     operation_wire.RemoteLogin: models.NodeRemoteLoginSettings,

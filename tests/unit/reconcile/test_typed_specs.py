@@ -8,12 +8,18 @@ import msgspec
 import pytest
 from pydantic import BaseModel
 
+from azure_batch_operator.api.base import Condition as ConditionModel
 from azure_batch_operator.api.kinds import KINDS, Kind
+from azure_batch_operator.api.pool_status import Remediation
 from azure_batch_operator.batch.wire import Wire, build
-from azure_batch_operator.reconcile.account.spec import AccountSpec, Before
+from azure_batch_operator.reconcile.account.spec import AccountSpec
+from azure_batch_operator.reconcile.account.spec import Before as AccountBefore
+from azure_batch_operator.reconcile.conditions import Condition
 from azure_batch_operator.reconcile.operation.spec import OperationSpec
+from azure_batch_operator.reconcile.pool.history import Remediated
 from azure_batch_operator.reconcile.pool.spec import PoolSpec
-from azure_batch_operator.reconcile.schedule.spec import Cron, ScheduleSpec
+from azure_batch_operator.reconcile.schedule.spec import Before as ScheduleBefore
+from azure_batch_operator.reconcile.schedule.spec import Cron, RunStatus, ScheduleSpec
 from unit.objects import resource
 
 SPECS: dict[Kind, type[Wire]] = {
@@ -66,7 +72,11 @@ def test_a_typed_spec_is_a_part_of_the_model(kind: Kind) -> None:
 
 
 def test_what_is_read_of_a_status_is_a_part_of_the_model() -> None:
-    assert differences(Before, KINDS[Kind.ACCOUNT].status, "status") == []
+    assert differences(AccountBefore, KINDS[Kind.ACCOUNT].status, "status") == []
+    assert differences(ScheduleBefore, KINDS[Kind.SCHEDULE].status, "status") == []
+    assert differences(RunStatus, KINDS[Kind.JOB].status, "status") == []
+    assert differences(Condition, ConditionModel) == []
+    assert differences(Remediated, Remediation) == []
 
 
 def test_the_comparison_finds_what_differs() -> None:

@@ -9,10 +9,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from azure_batch_operator.batch.wire import Wire
 from azure_batch_operator.reconcile.plan import Call
 from azure_batch_operator.reconcile.status import timestamp
 
 _MAX_ENTRIES = 100
+
+
+class Remediated(Wire, frozen=True, gc=False):
+    """What was asked for a node and how it was answered, as in `status.remediations`."""
+
+    time: str = ""
+    node: str = ""
+    action: str = ""
+    reason: str | None = None
+    since: str | None = None
+    start_task: str | None = None
+    boot: str | None = None
+    refusal: str | None = None
 
 
 @dataclass(frozen=True)

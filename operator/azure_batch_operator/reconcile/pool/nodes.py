@@ -14,10 +14,11 @@ from typing import Any
 
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.pool_wire import Pool
-from azure_batch_operator.batch.wire import Node, NodeError, TaskFailure
+from azure_batch_operator.batch.wire import Node, NodeError, TaskFailure, build
 from azure_batch_operator.reconcile.applied import fingerprint
 from azure_batch_operator.reconcile.observed import ObservedNode
 from azure_batch_operator.reconcile.plan import Call, Event, Evidence, Table
+from azure_batch_operator.reconcile.pool.history import Remediated
 from azure_batch_operator.reconcile.pool.scope import (
     ON_THE_WAY,
     PoolView,
@@ -77,13 +78,17 @@ class _Case:
 
 def removed_lately(resource: Resource, view: PoolView, now: float) -> bool:
     """Whether nodes were removed in the last hour, so that the targets in Azure Batch have dropped by our own doing."""
-    entries = [*(resource.status.get("remediations") or ()), *view.history.remediations]
-    return any(each.get("action") == "Remove" for each in _done(entries, now))
+    entries = _read([*(resource.status.get("remediations") or ()), *view.history.remediations])
+    return any(entry.action == "Remove" for entry in _done(entries, now))
 
 
-def _done(log: Sequence[Mapping[str, Any]], now: float) -> list[Mapping[str, Any]]:
+def _read(log: Sequence[Mapping[str, Any]]) -> tuple[Remediated, ...]:
+    return tuple(build(Remediated, entry) for entry in log)
+
+
+def _done(known: Sequence[Remediated], now: float) -> list[Remediated]:
     """What the service has taken in the last hour, by which the limit counts."""
-    return [each for each in log if not each.get("refusal") and seconds_since(each["time"], now) < _HOUR]
+    return [entry for entry in known if not entry.refusal and seconds_since(entry.time, now) < _HOUR]
 
 
 def _log(resource: Resource, view: PoolView, now: float) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
@@ -113,9 +118,10 @@ def plan_remediation(
     told = list(resource.status.get("remediations") or ())
     old, news = _log(resource, view, now)
     log = [*old, *news]
-    done = _done(log, now)
+    known = _read(log)
+    done = _done(known, now)
     budget = max(0, (policy.max_per_hour or _MAX_PER_HOUR) - len(done))
-    due, pause = _due(_cases(resource, policy, view, log, now), log, now)
+    due, pause = _due(_cases(resource, policy, view, known, now), known, now)
     cases = due[:budget]
     removals = [case for case in cases if case.action == "Remove"]
     hold = None
@@ -129,18 +135,18 @@ def plan_remediation(
         "nodesWithOldStartTask": len(view.outdated) or None,
     }
     nodes = {each.node.id: each for each in (*view.troubled, *map(ObservedNode, view.outdated))}
-    events = tuple(_notice(each, nodes.get(each["node"])) for each in news)
+    events = tuple(_notice(entry, nodes.get(entry.node)) for entry in _read(news))
     waits = [pause] if pause is not None else []
     if len(due) > len(cases) and done:
-        waits.append(_HOUR - seconds_since(done[0]["time"], now) + 1)
+        waits.append(_HOUR - seconds_since(done[0].time, now) + 1)
     return Remediation(calls, hold, events, fields, min(waits, default=None))
 
 
 def _cases(
-    resource: Resource, policy: NodeRemediation, view: PoolView, known: Sequence[Mapping[str, Any]], now: float
+    resource: Resource, policy: NodeRemediation, view: PoolView, known: Sequence[Remediated], now: float
 ) -> list[_Case]:
     """All that something should be done about and that nothing was done about yet."""
-    treated = {(each["node"], each.get("since")) for each in known if not each.get("refusal")}
+    treated = {(entry.node, entry.since) for entry in known if not entry.refusal}
     cases = []
     for each in view.troubled:
         node, state = each.node, str(each.node.state)
@@ -187,50 +193,50 @@ def _start_task(resource: Resource, view: PoolView) -> str:
     return fingerprint([resource.spec.get("startTask"), view.values.digests.get("startTask")])
 
 
-def _renewed(node: Node, wanted: str, known: Sequence[Mapping[str, Any]], now: float) -> bool:
+def _renewed(node: Node, wanted: str, known: Sequence[Remediated], now: float) -> bool:
     """Whether a node was restarted for this very start task, or is going to.
 
     Restarted once and still with another start task, it is left alone, or it would be restarted forever. One that has not booted
     an hour after it was asked to, and does nothing, has forgotten.
     """
-    mine = [
-        each
-        for each in known
-        if each["node"] == node.id and each.get("reason") == START_TASK_CHANGED and not each.get("refusal")
-    ]
-    if not mine or mine[-1].get("startTask") != wanted:
+    last = _last_restart(node, known)
+    if last is None or last.start_task != wanted:
         return False
-    last = mine[-1]
-    same_boot = bool(last.get("boot")) and last.get("boot") == node.last_boot_time
-    return not (same_boot and node.state == "idle" and seconds_since(last["time"], now) > _HOUR)
+    same_boot = bool(last.boot) and last.boot == node.last_boot_time
+    return not (same_boot and node.state == "idle" and seconds_since(last.time, now) > _HOUR)
 
 
-def _restart_pending(node: Node, known: Sequence[Mapping[str, Any]], now: float) -> bool:
-    """Whether a node was asked to restart and has not booted since: it takes no tasks, and waits for those that it runs to end."""
-    last = next(
+def _last_restart(node: Node, known: Sequence[Remediated]) -> Remediated | None:
+    """When a node was last asked to restart for a changed start task, and the service has taken that."""
+    return next(
         (
-            each
-            for each in reversed(known)
-            if each["node"] == node.id and each.get("reason") == START_TASK_CHANGED and not each.get("refusal")
+            entry
+            for entry in reversed(known)
+            if entry.node == node.id and entry.reason == START_TASK_CHANGED and not entry.refusal
         ),
         None,
     )
-    if last is None or not last.get("boot") or last["boot"] != node.last_boot_time:
+
+
+def _restart_pending(node: Node, known: Sequence[Remediated], now: float) -> bool:
+    """Whether a node was asked to restart and has not booted since: it takes no tasks, and waits for those that it runs to end."""
+    last = _last_restart(node, known)
+    if last is None or not last.boot or last.boot != node.last_boot_time:
         return False
-    return seconds_since(last["time"], now) < (_HOUR if node.state == "idle" else _LONGEST_DRAIN)
+    return seconds_since(last.time, now) < (_HOUR if node.state == "idle" else _LONGEST_DRAIN)
 
 
 def _boot(node: Node) -> dict[str, str]:
     return {"boot": node.last_boot_time} if node.last_boot_time else {}
 
 
-def _due(cases: Sequence[_Case], log: Sequence[Mapping[str, Any]], now: float) -> tuple[list[_Case], float | None]:
+def _due(cases: Sequence[_Case], known: Sequence[Remediated], now: float) -> tuple[list[_Case], float | None]:
     """The cases that are not put off by a refusal, and the seconds until the first of the others is retried."""
     due, waits = [], []
     for case in cases:
-        refusals = [each for each in log if each.get("refusal") and _same(each, case.entry)]
+        refusals = [entry for entry in known if entry.refusal and _same(entry, build(Remediated, case.entry))]
         left = (
-            min(_PAUSE * 2 ** (len(refusals) - 1), _LONGEST_PAUSE) - seconds_since(refusals[-1]["time"], now)
+            min(_PAUSE * 2 ** (len(refusals) - 1), _LONGEST_PAUSE) - seconds_since(refusals[-1].time, now)
             if refusals
             else 0.0
         )
@@ -241,10 +247,11 @@ def _due(cases: Sequence[_Case], log: Sequence[Mapping[str, Any]], now: float) -
     return due, min(waits, default=None)
 
 
-def _same(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+def _same(one: Remediated, other: Remediated) -> bool:
     """Whether two entries are about the same trouble of a node: idle and busy times come and go while a start task is old."""
-    names = ("node", "reason", "startTask") if one["reason"] == START_TASK_CHANGED else ("node", "reason", "since")
-    return all(one.get(name) == other.get(name) for name in names)
+    if (one.node, one.reason) != (other.node, other.reason):
+        return False
+    return one.start_task == other.start_task if one.reason == START_TASK_CHANGED else one.since == other.since
 
 
 def _make_way(pool: Pool, number: int) -> Step:
@@ -280,15 +287,15 @@ def _restart(pool_id: str, case: _Case) -> Call:
     )  # fmt: skip
 
 
-def _notice(entry: Mapping[str, str], node: ObservedNode | None) -> Event:
-    why = "it ran an older start task" if entry["reason"] == START_TASK_CHANGED else f"it is {entry['reason']}"
-    if node is not None and entry["reason"] != START_TASK_CHANGED:
+def _notice(entry: Remediated, node: ObservedNode | None) -> Event:
+    why = "it ran an older start task" if entry.reason == START_TASK_CHANGED else f"it is {entry.reason}"
+    if node is not None and entry.reason != START_TASK_CHANGED:
         why = cause(node)
-    verb, event = _WORDS[entry["action"]]
-    if code := entry.get("refusal"):
-        text = f"Azure Batch refused to {verb} node {entry['node']} ({code}); retrying later: {why}"
+    verb, event = _WORDS[entry.action]
+    if entry.refusal:
+        text = f"Azure Batch refused to {verb} node {entry.node} ({entry.refusal}); retrying later: {why}"
         return Event("RemediationRefused", text, "Warning")
-    return Event(event, f"asked Azure Batch to {verb} node {entry['node']}: {why}")
+    return Event(event, f"asked Azure Batch to {verb} node {entry.node}: {why}")
 
 
 def cause(seen: ObservedNode) -> str:

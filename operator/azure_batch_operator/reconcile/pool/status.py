@@ -10,6 +10,7 @@ from typing import Any
 from azure_batch_operator.api.base import POOL_LABEL
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.pool_wire import AutoScaleRun, NodeCounts, NodeState, Pool, PoolError
+from azure_batch_operator.reconcile.conditions import condition_of
 from azure_batch_operator.reconcile.plan import Absent, Event
 from azure_batch_operator.reconcile.pool import nodes as pool_nodes
 from azure_batch_operator.reconcile.pool.cost import Cost
@@ -117,8 +118,8 @@ def was_ready(resource: Resource) -> bool:
     """Whether the status already says that the present spec has been reached."""
     if resource.status.get("phase") == HELD:
         return False
-    ready = resource.condition("Ready")
-    return ready is not None and ready["status"] == "True" and ready.get("observedGeneration") == resource.generation
+    ready = condition_of(resource, "Ready")
+    return ready.is_true and ready.observed_generation == resource.generation
 
 
 def wanted_nodes(size: Size, pool: Pool) -> int:

@@ -20,9 +20,10 @@ from azure_batch_operator.api.base import API_VERSION, SCHEDULE_LABEL
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch.wire import build
+from azure_batch_operator.reconcile.conditions import condition_of
 from azure_batch_operator.reconcile.job import lifecycle as jobs
 from azure_batch_operator.reconcile.plan import Event, ObjectChange, Plan, Unconfirmed
-from azure_batch_operator.reconcile.schedule.spec import Cron, ScheduleSpec
+from azure_batch_operator.reconcile.schedule.spec import Before, Cron, RunStatus, ScheduleSpec
 from azure_batch_operator.reconcile.standard_plans import with_event
 from azure_batch_operator.reconcile.status import (
     ENDED_PHASES,
@@ -163,17 +164,12 @@ def hindrance(child: Resource) -> Hindrance | None:
     """
     if child.deleting or not _is_active(child):
         return None
-    if (stalled := child.condition("Stalled")) is not None and stalled.get("status") == "True":
-        return Hindrance(True, str(stalled.get("reason", "")), str(stalled.get("message", "")))
-    ready = child.condition("Ready")
-    if (
-        ready is None
-        or ready.get("status") != "False"
-        or child.status.get("state")
-        or ready.get("reason") == "Creating"
-    ):
+    stalled, ready = condition_of(child, "Stalled"), condition_of(child, "Ready")
+    if stalled.is_true:
+        return Hindrance(True, stalled.reason, stalled.message)
+    if ready.status != "False" or ready.reason == "Creating" or build(RunStatus, child.status).state:
         return None
-    return Hindrance(False, str(ready.get("reason", "")), str(ready.get("message", "")))
+    return Hindrance(False, ready.reason, ready.message)
 
 
 def _with_hindrance(verdict: Verdict, children: Sequence[Resource]) -> Verdict:
@@ -195,7 +191,7 @@ _SUSPENDED = {"Suspended": (True, "Suspended", "spec.suspend is true")}
 
 def _last_run(resource: Resource, children: Iterable[Resource]) -> float | None:
     """The last run that is over, in seconds since the epoch: from the status and the names of the BatchJobs."""
-    stamp = resource.status.get("lastScheduleTime")
+    stamp = build(Before, resource.status).last_schedule_time
     known = [-seconds_since(stamp, 0.0)] if stamp else []
     runs = [float(minute) * 60 for minute in (_minute(resource, child) for child in children) if minute is not None]
     return max([*known, *runs], default=None)
@@ -324,7 +320,7 @@ def _beyond_history(cron: Cron, children: Sequence[Resource], kept: Collection[K
     }
     old = []
     for phase, limit in limits.items():
-        ended = [child for child in _newest_first(children) if child.status.get("phase") == phase]
+        ended = [child for child in _newest_first(children) if build(RunStatus, child.status).phase == phase]
         old += [_deletion(child) for child in reversed(ended[limit:]) if not child.deleting and child.key not in kept]
     return old
 
@@ -342,7 +338,7 @@ def _status(
     now: float,
 ) -> dict[str, Any]:
     newest = _newest_first(children)
-    recent = newest[0].remote_id if newest else (resource.status.get("recentJob") or {}).get("id")
+    recent = newest[0].remote_id if newest else build(Before, resource.status).recent_job.id
     return status(
         resource,
         verdict,
@@ -356,16 +352,16 @@ def _status(
 
 
 def _run(child: Resource) -> dict[str, Any]:
-    shown, counts = child.status, child.status.get("taskCounts") or {}
-    ended = shown.get("phase") in ENDED_PHASES
+    run = build(RunStatus, child.status)
+    ended = run.phase in ENDED_PHASES
     fields = {
         "id": child.remote_id,
         "name": child.key.name,
-        "state": shown.get("phase"),
-        "startTime": shown.get("startTime"),
-        "endTime": shown.get("endTime"),
+        "state": run.phase,
+        "startTime": run.start_time,
+        "endTime": run.end_time,
         # While the job runs, its own status has the counts: copying them would be a write per task.
-        "succeeded": counts.get("succeeded") if ended else None,
-        "failed": counts.get("failed") if ended else None,
+        "succeeded": run.task_counts.succeeded if ended else None,
+        "failed": run.task_counts.failed if ended else None,
     }
     return {name: value for name, value in fields.items() if value is not None}

@@ -1,4 +1,7 @@
-"""What decisions read of the spec of a BatchJobSchedule; what is sent to Azure Batch is made from the whole spec."""
+"""What decisions read of a BatchJobSchedule: of its spec, of its former status, and of the statuses of its BatchJobs.
+
+What is sent to Azure Batch is made from the whole spec.
+"""
 
 from __future__ import annotations
 
@@ -21,3 +24,33 @@ class ScheduleSpec(Wire, frozen=True, gc=False):
 
     cron: Cron | None = None
     suspend: bool = False
+
+
+class RecentRun(Wire, frozen=True, gc=False):
+    """`status.recentJob`."""
+
+    id: str | None = None
+
+
+class Before(Wire, frozen=True, gc=False):
+    """What the status of a cron schedule says."""
+
+    last_schedule_time: str | None = None
+    recent_job: RecentRun = RecentRun()
+
+
+class RunResults(Wire, frozen=True, gc=False):
+    """`status.taskCounts` of a BatchJob."""
+
+    succeeded: int | None = None
+    failed: int | None = None
+
+
+class RunStatus(Wire, frozen=True, gc=False):
+    """The status of a BatchJob that a cron schedule has created."""
+
+    phase: str | None = None
+    state: str | None = None
+    start_time: str | None = None
+    end_time: str | None = None
+    task_counts: RunResults = RunResults()
