@@ -46,16 +46,14 @@ def taken(model: type[ApiModel], spec: Mapping[str, Any]) -> dict[str, Taken]:
 CLUSTER = "cluster-1"
 ACCOUNT = AccountView(usable=True, url="https://a.example", name="default/main")
 IMAGES = [
-    {
-        "nodeAgentSKUId": "agent 1",
-        "imageReference": {"publisher": "p", "offer": "o", "sku": "s1"},
-        "verificationType": "verified",
-    },
-    {
-        "nodeAgentSKUId": "agent 2",
-        "imageReference": {"publisher": "p", "offer": "o", "sku": "s2"},
-        "verificationType": "verified",
-    },
+    typed.image(
+        {
+            "nodeAgentSKUId": f"agent {number}",
+            "imageReference": {"publisher": "p", "offer": "o", "sku": f"s{number}"},
+            "verificationType": "verified",
+        }
+    )
+    for number in (1, 2)
 ]
 _SOON = 300.0
 SECRETS = {Source("Secret", "s", "k"): '{"secret": "text"}'}

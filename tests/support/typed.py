@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+from azure_batch_operator.batch.account_wire import Application, SupportedImage
 from azure_batch_operator.batch.pool_wire import NodeCounts, Pool
 from azure_batch_operator.batch.wire import Node, Task, TaskCounts, W, build
 from azure_batch_operator.reconcile.observed import FailedTask, ObservedNode, ObservedTask, TaskOutput
@@ -46,6 +47,16 @@ def failed(body: Mapping[str, Any]) -> FailedTask:
 def pool(body: Mapping[str, Any]) -> Pool:
     """A pool as a list shows it."""
     return build(Pool, body)
+
+
+def image(body: Mapping[str, Any]) -> SupportedImage:
+    """An image that the account supports."""
+    return build(SupportedImage, body)
+
+
+def application(body: Mapping[str, Any]) -> Application:
+    """An application of the account."""
+    return build(Application, body)
 
 
 def nodes(body: Mapping[str, Any]) -> NodeCounts:

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
+from azure_batch_operator.batch.account_wire import Application, SupportedImage
 from azure_batch_operator.batch.pool_wire import AutoScaleRun, NodeCounts, Pool
 from azure_batch_operator.batch.wire import Node, TaskCounts, build
 from azure_batch_operator.reconcile.observed import FailedTask, ObservedNode, ObservedTask
@@ -277,8 +278,8 @@ class Mirror:
         self.pools_of: Mapping[Owned, Sequence[Pool]] = {}
         """A few members of pools, by the object that their marker names; whether they are its own, `owns` decides."""
         self.node_counts: Mapping[str, NodeCounts] = {}
-        self.images: Sequence[Mapping[str, Any]] | None = None
-        self.applications: Sequence[Mapping[str, Any]] | None = None
+        self.images: Sequence[SupportedImage] | None = None
+        self.applications: Sequence[Application] | None = None
         """What the account supports; None until it was asked for."""
         self.notes: defaultdict[str, PoolNotes] = defaultdict(PoolNotes)
         """More about pools, by id (lower case)."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from azure_batch_operator.batch import (
     MalformedResponseError,
+    account_wire,
     job_wire,
     models,
     operation_wire,
@@ -234,6 +235,8 @@ def test_structs_are_parts_of_the_models() -> None:
 
 
 ANSWERS: dict[type[wire.Wire], type[Model]] = {
+    account_wire.SupportedImage: models.SupportedImage,
+    account_wire.Application: models.Application,
     wire.ResourceState: models.Task,
     operation_wire.TargetNode: models.Node,
     operation_wire.TargetPool: models.Pool,

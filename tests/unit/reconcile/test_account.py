@@ -35,6 +35,7 @@ from azure_batch_operator.reconcile.account.problems import account_problem, in_
 from azure_batch_operator.reconcile.error_classes import RetryClass, classify_error
 from azure_batch_operator.reconcile.plan import Plan
 from azure_batch_operator.reconcile.standard_plans import troubled
+from support import typed
 from unit.objects import NOW, POOL_SPEC, resource
 
 SPEC = {
@@ -197,9 +198,14 @@ IMAGE = {
 }  # fmt: skip
 
 
+def metadata(images: list[Any], applications: list[Any], calls_per_minute: int = 0) -> AccountMetadata:
+    listed = ([typed.image(body) for body in images], [typed.application(body) for body in applications])
+    return AccountMetadata(*listed, calls_per_minute)
+
+
 def test_offers_and_objects_of_an_account() -> None:
     users = [resource(Kind.POOL, POOL_SPEC, name=name) for name in ("a", "b")]
-    offer = AccountMetadata([IMAGE], [{"id": "blender", "versions": ["4.1", "4.2"], "displayName": "Blender"}], 30)
+    offer = metadata([IMAGE], [{"id": "blender", "versions": ["4.1", "4.2"], "displayName": "Blender"}], 30)
     status = said(plan(account(), Health(True, last_success=NOW), users, NOW, offer))
     assert status["users"] == {"batchPools": 2}
     assert status["callsPerMinute"] == 30
@@ -216,24 +222,19 @@ def test_offers_and_objects_of_an_account() -> None:
 def test_lists_are_bounded() -> None:
     images = [IMAGE | {"imageReference": {"sku": f"{number:04}"}} for number in range(500)]
     applications = [{"id": f"{number:04}", "versions": [str(v) for v in range(50)]} for number in range(300)]
-    status = said(plan(account(), Health(True), [], NOW, AccountMetadata(images, applications)))
+    status = said(plan(account(), Health(True), [], NOW, metadata(images, applications)))
     assert len(status["supportedImages"]) == 200
     assert len(status["applications"]) == 100
     assert status["applications"][0]["versions"][-1] == "49"
 
 
 def test_time_and_the_number_of_calls_are_no_reason_to_write() -> None:
-    first = said(plan(account(), Health(True, last_success=NOW), [], NOW, AccountMetadata([IMAGE], [], 300)))
+    first = said(plan(account(), Health(True, last_success=NOW), [], NOW, metadata([IMAGE], [], 300)))
     later = account(status=first, finalizer=True)
-    assert (
-        said(plan(later, Health(True, last_success=NOW + 60), [], NOW + 60, AccountMetadata([IMAGE], [], 10))) == first
-    )
-    assert (
-        said(plan(later, Health(True, last_success=NOW + 60), [], NOW + 60, AccountMetadata([IMAGE], [], 1000)))
-        == first
-    )
+    assert said(plan(later, Health(True, last_success=NOW + 60), [], NOW + 60, metadata([IMAGE], [], 10))) == first
+    assert said(plan(later, Health(True, last_success=NOW + 60), [], NOW + 60, metadata([IMAGE], [], 1000))) == first
     user = resource(Kind.POOL, POOL_SPEC)
-    more = said(plan(later, Health(True, last_success=NOW + 60), [user], NOW + 60, AccountMetadata([IMAGE], [], 1000)))
+    more = said(plan(later, Health(True, last_success=NOW + 60), [user], NOW + 60, metadata([IMAGE], [], 1000)))
     assert (more["callsPerMinute"], more["lastSuccessTime"]) == (1000, "2027-01-15T08:01:00Z")
     restarted = said(plan(later, Health(True, last_success=NOW + 90), [], NOW + 90, AccountMetadata()))
     assert restarted == first, "a restart forgets nothing and writes nothing"

@@ -37,6 +37,8 @@ def counts(**states: int) -> NodeCounts:
 
 
 def decide(one: Resource, there: Remote, nodes: NodeCounts | None = None, now: float = NOW, **known: Any) -> Plan:
+    if "images" in known:
+        known["images"] = [typed.image(body) for body in known["images"]]
     return plan(PoolScope(one, ACCOUNT, PoolView(there, nodes, **known), CLUSTER, now))
 
 

@@ -21,7 +21,7 @@ from azure_batch_operator.sync.poller import Pace, Poller, PollLimits
 from azure_batch_operator.sync.polls.base import tail_of
 from azure_batch_operator.sync.polls.jobs import _JOB_MEMBERS
 from support.jumping_loop import run_jumping
-from support.typed import Listed, observed, output
+from support.typed import Listed, application, image, observed, output
 
 ASKED_JOB = "jobs where id eq 'j'"
 POOL, JOB = Key(Kind.POOL, "n", "p"), Key(Kind.JOB, "n", "j")
@@ -232,8 +232,8 @@ async def test_the_images_of_the_account_are_requested_once() -> None:
     for _ in range(3):
         await scene.poll()
     assert scene.service.images_asked == 1
-    assert scene.mirror.images == [{"nodeAgentSKUId": "x"}]
-    assert scene.mirror.applications == [{"id": "blender"}]
+    assert scene.mirror.images == [image({"nodeAgentSKUId": "x"})]
+    assert scene.mirror.applications == [application({"id": "blender"})]
 
 
 async def test_an_error_leaves_what_was_seen_and_is_told() -> None:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Literal
 
 from azure_batch_operator.api.account import MAX_APPLICATIONS, MAX_IMAGES, MAX_VERSIONS
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch.account_wire import Application, SupportedImage
 from azure_batch_operator.batch.wire import build
 from azure_batch_operator.reconcile.account.problems import PASSING
 from azure_batch_operator.reconcile.account.spec import AccountSpec, Before
 from azure_batch_operator.reconcile.plan import Plan, Unconfirmed
 from azure_batch_operator.reconcile.standard_plans import FORCE_HINT, ever_created, finalizer_on, with_event
-from azure_batch_operator.reconcile.status import Verdict, carry_over, pick, status, timestamp
+from azure_batch_operator.reconcile.status import Verdict, carry_over, status, timestamp
 from azure_batch_operator.words import listed
 
 _MAX_USERS_NAMED = 5
@@ -52,13 +53,13 @@ class AccountMetadata:
     """What the service says of the account itself.
 
     Attributes:
-        images: `supportedimages`; None before they were asked for.
+        images: supported images; None before they were asked for.
         applications: applications with their versions; None before.
         calls_per_minute: calls of ours, in coarse steps.
     """
 
-    images: Sequence[Mapping[str, Any]] | None = None
-    applications: Sequence[Mapping[str, Any]] | None = None
+    images: Sequence[SupportedImage] | None = None
+    applications: Sequence[Application] | None = None
     calls_per_minute: int = 0
 
 
@@ -206,27 +207,33 @@ def _numbers(dependents: Sequence[Resource]) -> dict[str, int]:
     return {f"{kind[0].lower()}{kind[1:]}s": number for kind, number in sorted(kinds.items())}
 
 
-def _images(images: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _images(images: Sequence[SupportedImage]) -> list[dict[str, Any]]:
     """Images by name, verified ones first where there are too many."""
     found: list[tuple[bool, str, dict[str, Any]]] = []
     for image in images:
-        reference = image.get("imageReference") or {}
-        entry = pick(reference, ("publisher", "offer", "sku")) | pick(
-            image, ("nodeAgentSKUId", "osType", "verificationType")
-        )
-        end = image.get("batchSupportEndOfLife")
-        entry |= {"endOfLife": end} if end else {}
-        found.append((entry.get("verificationType") != "verified", str(entry), entry))
+        members = {
+            "publisher": image.image_reference.publisher,
+            "offer": image.image_reference.offer,
+            "sku": image.image_reference.sku,
+            "nodeAgentSKUId": image.node_agent_sku_id,
+            "osType": image.os_type,
+            "verificationType": image.verification_type,
+            "endOfLife": image.batch_support_end_of_life,
+        }
+        entry = {name: value for name, value in members.items() if value is not None}
+        found.append((image.verification_type != "verified", str(entry), entry))
     found.sort(key=itemgetter(0, 1))
     return [entry for _, _, entry in sorted(found[:MAX_IMAGES], key=itemgetter(1))]
 
 
-def _applications(applications: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    found = []
-    for application in sorted(applications, key=lambda each: str(each["id"]))[:MAX_APPLICATIONS]:
-        versions = list(application.get("versions") or ())[-MAX_VERSIONS:]
-        found.append(pick(application, ("id", "displayName")) | ({"versions": versions} if versions else {}))
-    return found
+def _applications(applications: Sequence[Application]) -> list[dict[str, Any]]:
+    return [_application(known) for known in sorted(applications, key=attrgetter("id"))[:MAX_APPLICATIONS]]
+
+
+def _application(known: Application) -> dict[str, Any]:
+    named = {} if known.display_name is None else {"displayName": known.display_name}
+    versions = list(known.versions[-MAX_VERSIONS:])
+    return {"id": known.id} | named | ({"versions": versions} if versions else {})
 
 
 def _verdict(health: Health) -> Verdict:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from azure_batch_operator.api.pool import PoolSpec as PoolModel
+from azure_batch_operator.batch.account_wire import ImageReference, SupportedImage
 from azure_batch_operator.batch.pool_wire import Pool
 from azure_batch_operator.batch.wire import build
 from azure_batch_operator.reconcile.pool import formulas as pool_formulas
-from azure_batch_operator.reconcile.pool.spec import ImageReference, PoolSpec
+from azure_batch_operator.reconcile.pool.spec import PoolSpec
 from azure_batch_operator.words import counted, listed
 
 TARGETS = ("targetDedicatedNodes", "targetLowPriorityNodes")
@@ -113,7 +114,7 @@ class Image:
     problem: str | None = None
 
 
-def image_of(spec: PoolSpec, kept: Image | None, images: Sequence[Mapping[str, Any]] | None) -> Image | None:
+def image_of(spec: PoolSpec, kept: Image | None, images: Sequence[SupportedImage] | None) -> Image | None:
     """Choose the node agent, and look up the support of the image.
 
     Args:
@@ -129,37 +130,32 @@ def image_of(spec: PoolSpec, kept: Image | None, images: Sequence[Mapping[str, A
         return Image()
     if images is None:
         return kept if agent is None else Image() if agent else None
-    fitting = [image for image in images if _is_of(image.get("imageReference") or {}, reference)]
-    end = next((str(image["batchSupportEndOfLife"]) for image in fitting if image.get("batchSupportEndOfLife")), None)
+    fitting = [image for image in images if _is_of(image, reference)]
+    end = next((ends for image in fitting if (ends := image.batch_support_end_of_life)), None)
     if agent is not None:
         return Image(None, end)
     if kept is not None:
         return replace(kept, end_of_life=end)
     if not fitting:
         return Image(problem=_unsupported(reference, images))
-    verified = [image for image in fitting if str(image.get("verificationType", "")).lower() == "verified"]
-    return Image(str((verified or fitting)[0].get("nodeAgentSKUId") or ""), end)
+    verified = [image for image in fitting if (image.verification_type or "").lower() == "verified"]
+    return Image((verified or fitting)[0].node_agent_sku_id or "", end)
 
 
-def _is_of(supported: Mapping[str, Any], reference: ImageReference) -> bool:
-    return all(
-        str(supported.get(name, "")).lower() == wanted.lower()
-        for name, wanted in zip(("publisher", "offer", "sku"), reference.names, strict=True)
-    )
+def _is_of(supported: SupportedImage, reference: ImageReference) -> bool:
+    known = zip(supported.image_reference.names, reference.names, strict=True)
+    return all(name.lower() == wanted.lower() for name, wanted in known)
 
 
-def _unsupported(reference: ImageReference, images: Sequence[Mapping[str, Any]]) -> str:
-    name = " ".join(reference.names)
-    offers = {str((image.get("imageReference") or {}).get("offer", "")).lower() for image in images}
-    close = sorted(
-        str((image.get("imageReference") or {}).get("sku"))
-        for image in images
-        if str((image.get("imageReference") or {}).get("offer", "")).lower() == reference.offer.lower()
-    )
+def _unsupported(reference: ImageReference, images: Sequence[SupportedImage]) -> str:
+    name, offer = " ".join(reference.names), reference.names[1].lower()
+    offers = [(image.image_reference.names[1].lower(), str(image.image_reference.sku)) for image in images]
+    close = sorted(sku for other, sku in offers if other == offer)
+    number = len({other for other, _ in offers})
     hint = (
         f"; of this offer it supports {listed(close[:5])}"
         if close
-        else f"; it supports {counted(len(offers), 'offer')}, see status.supportedImages of the BatchAccount"
+        else f"; it supports {counted(number, 'offer')}, see status.supportedImages of the BatchAccount"
     )
     return (
         f"Azure Batch supports no image {name}{hint}: correct "

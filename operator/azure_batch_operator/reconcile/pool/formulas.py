@@ -12,7 +12,8 @@ import math
 from azure_batch_operator.reconcile.normalization import ticks
 from azure_batch_operator.reconcile.pool.spec import AutoScaleProfile, WorkHours
 
-_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_WORKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
+_DAYS = {day: number for number, day in enumerate((*_WORKDAYS, "Saturday", "Sunday"), start=1)}
 _TICKS_PER_SECOND = 10_000_000
 _FINISH = "$NodeDeallocationOption = taskcompletion;"
 DEFAULT_INTERVAL = "PT5M"
@@ -61,7 +62,7 @@ def _pending(lookback: str) -> list[str]:
 
 
 def _working(hours: WorkHours) -> list[str]:
-    days = [_DAYS.index(day) + 1 for day in hours.days or _DAYS[:5]]
+    days = [_DAYS[day] for day in hours.days or _WORKDAYS]
     # Sunday is 0 or 7, by which end of the week one counts from.
     chosen = " || ".join(f"local.weekday == {day}" for day in sorted({*days, *([0] if 7 in days else [])}))
     offset = hours.utc_offset_minutes

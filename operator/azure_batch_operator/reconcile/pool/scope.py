@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch.account_wire import SupportedImage
 from azure_batch_operator.batch.pool_wire import AutoScaleRun, NodeCounts, NodeState, Pool
 from azure_batch_operator.batch.wire import Node, build
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
@@ -58,7 +58,7 @@ class PoolView:
     unlisted: Sequence[str] = ()
     next_taken: bool = False
     jobs_on: Mapping[str, Sequence[str]] | None = None
-    images: Sequence[Mapping[str, Any]] | None = None
+    images: Sequence[SupportedImage] | None = None
     accepted: Accepted | None = None
     values: ValueVersions = NO_VALUES
     evaluated: tuple[str, AutoScaleRun] | None = None

@@ -4,20 +4,8 @@ from __future__ import annotations
 
 from msgspec import field
 
+from azure_batch_operator.batch.account_wire import ImageReference
 from azure_batch_operator.batch.wire import Wire
-
-
-class ImageReference(Wire, frozen=True, gc=False):
-    """The image of the nodes; only one of the Marketplace has a publisher."""
-
-    publisher: str = ""
-    offer: str = ""
-    sku: str = ""
-
-    @property
-    def names(self) -> tuple[str, str, str]:
-        """What the images that an account supports are found by."""
-        return self.publisher, self.offer, self.sku
 
 
 class VirtualMachine(Wire, frozen=True, gc=False):

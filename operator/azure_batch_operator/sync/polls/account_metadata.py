@@ -6,23 +6,22 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from azure_batch_operator.batch import BatchClient, ForbiddenError, JsonObject, Listing
+from azure_batch_operator.batch.account_wire import Application, SupportedImage
+from azure_batch_operator.batch.wire import build
 from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.polls.base import News, Poll, clock, options
 from azure_batch_operator.sync.polls.steps import Scope, Step
 
 _EVERY = 3600.0
-_IMAGE_MEMBERS = ("nodeAgentSKUId", "imageReference", "osType", "verificationType", "batchSupportEndOfLife")
 _MAX_SHARED = 16
-_shared: OrderedDict[bytes, Sequence[Mapping[str, Any]]] = OrderedDict()
+_shared: OrderedDict[tuple[SupportedImage, ...], Sequence[SupportedImage]] = OrderedDict()
 
 
-def shared(images: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+def shared(images: Sequence[Mapping[str, Any]]) -> Sequence[SupportedImage]:
     """The images with the members that matter; one copy for all accounts that support the same, as those of a region do."""
-    kept = [{name: image[name] for name in _IMAGE_MEMBERS if name in image} for image in images]
-    known = _shared.setdefault(orjson.dumps(kept, option=orjson.OPT_SORT_KEYS), kept)
+    kept = [build(SupportedImage, image) for image in images]
+    known = _shared.setdefault(tuple(kept), kept)
     if len(_shared) > _MAX_SHARED:
         _shared.popitem(last=False)
     return known
@@ -49,7 +48,8 @@ class AccountMetadataPoll(Poll):
             self._mirror.images = images
             for keys in self._interest.pools.values():
                 news.changed |= keys
-        self._mirror.applications = await self._all(self._client.applications.list(**options()))
+        applications = await self._all(self._client.applications.list(**options()))
+        self._mirror.applications = [build(Application, application) for application in applications]
         self._asked = began
 
     @staticmethod
