@@ -27,6 +27,7 @@ from azure_batch_operator.reconcile import applied
 from azure_batch_operator.reconcile import normalization as normal
 from azure_batch_operator.reconcile.applied import NOT_APPLIED
 from azure_batch_operator.reconcile.job import changes as job_changes
+from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.pool import changes as pool_changes
 from azure_batch_operator.reconcile.pool import desired
 from azure_batch_operator.reconcile.schedule import changes as schedule_changes
@@ -112,7 +113,7 @@ def _pool_body(id_: str, spec: Mapping[str, Any], pool_id: str | None, remote: R
 
 def _job_body(id_: str, spec: Mapping[str, Any], pool_id: str | None, remote: Remote) -> dict[str, Any]:
     body = {"id": id_} | JobSpec.rest_body(spec) | ({"poolInfo": {"poolId": pool_id}} if pool_id is not None else {})
-    constraints = job_changes.constraints(spec, build(Job, remote) if remote else None)
+    constraints = job_changes.constraints(JobTerms.of(spec), build(Job, remote) if remote else None)
     return body | ({"constraints": constraints} if constraints is not None else {})
 
 
@@ -154,9 +155,9 @@ def _size(size: desired.Size, remote: Remote) -> Iterator[str]:
 
 def _job(id_: str, spec: Mapping[str, Any], pool_id: str | None, remote: Remote) -> _Wish:
     body = _job_body(id_, spec, pool_id, remote)
-    job = build(Job, remote)
-    found = job_changes.changes(spec, job, remote, {})
-    stuck = job_changes.cannot_be_undone(spec, job, remote, tasks_left=True)
+    job, terms = build(Job, remote), JobTerms.of(spec)
+    found = job_changes.changes(terms, job, remote, {})
+    stuck = job_changes.cannot_be_undone(terms, job, remote, tasks_left=True)
     wish = _Wish(body | found, {*found} - {"metadata"}, _texts(stuck))
     judged = {*job_changes.PLAIN, "constraints", "metadata", "id", *_MOVES_BY_ITSELF}
     # Fixed when the job was created.

@@ -20,6 +20,7 @@ from azure_batch_operator.api.schedule import JobScheduleSpec
 from azure_batch_operator.api.task import TaskSpec
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job import task_sources as sources
+from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.pool.desired import body_of
 from azure_batch_operator.reconcile.value_references import Source, filled, references
 from support.emulator_thread import EmulatorThread
@@ -116,9 +117,9 @@ def test_samples_are_taken_by_the_service(emulator: EmulatorThread, path: Path) 
             send(emulator, "/jobschedules", {"id": name} | wanted)
         elif kind == "BatchJob":
             spec |= sources.inlined(spec, texts) if sources.needed(spec) else {}
-            assert expand.problems(spec) == []
+            assert expand.problems(JobTerms.of(spec)) == []
             pool = {"poolInfo": {"poolId": "none"}} if "poolRef" in spec else {}
-            uses = {"usesTaskDependencies": True} if expand.needs_dependencies(spec) else {}
+            uses = {"usesTaskDependencies": True} if expand.needs_dependencies(JobTerms.of(spec)) else {}
             send(emulator, "/jobs", {"id": name} | rest(kind, spec) | pool | uses)
             with_values = filled(
                 JobSpec, spec, {each.source: texts.get(each.source, "value") for each in references(JobSpec, spec)}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
 import orjson
 import pytest
 
 from azure_batch_operator.reconcile.job import expand, retry
+from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.job.streamed import Streamed
 from support.stage import Options, Refusal, Stage, config_map, job, task, thing
 
@@ -93,7 +93,7 @@ async def test_tasks_that_the_new_job_cannot_have_are_refused_and_looked_through
     looks: list[int] = []
     judge = expand.problems
 
-    def counted(spec: Mapping[str, Any]) -> list[str]:
+    def counted(spec: JobTerms) -> list[str]:
         looks.append(expand.total(spec))
         return judge(spec)
 

@@ -53,6 +53,7 @@ from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import expand, failures
 from azure_batch_operator.reconcile.job import suspension as job_hold
 from azure_batch_operator.reconcile.job import task_sources as sources
+from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.ownership import Owner
 from azure_batch_operator.reconcile.pool import cost as pool_cost
 from azure_batch_operator.reconcile.pool.spec import Prices
@@ -116,7 +117,7 @@ def tasks_of(text: str) -> None:
     source = {"configMapKeyRef": REFERENCE}
     spec: dict[str, Any] = {"tasksFrom": [source]}
     whole = spec | sources.inlined(spec, {SOURCE: text})
-    if not expand.problems(whole):
+    if not expand.problems(JobTerms.of(whole)):
         for body in expand.expand(whole, "j"):
             orjson.dumps(body)
 
@@ -134,7 +135,7 @@ def noted(text: str) -> Any:
     items = [{"name": name, "value": text} for name in (HOLDS_METADATA, TASKS_METADATA)]
     job = struct(Job, {"id": "j", "metadata": items})
     return job_changes.noted_tasks(job), job_hold.requeue_limit_exceeded(
-        {"backoff": {"maxRequeues": 1}}, job, job_hold.TasksView()
+        JobTerms.of({"backoff": {"maxRequeues": 1}}), job, job_hold.TasksView()
     )
 
 

@@ -19,6 +19,7 @@ from azure_batch_operator.reconcile.annotations import handled, pending_request
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import end as job_end
 from azure_batch_operator.reconcile.job import suspension as job_hold
+from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.observed import ObservedTask
 from azure_batch_operator.reconcile.plan import Call, Evidence, Plan, Table, without_etag
 
@@ -74,11 +75,11 @@ def _terminate_job(resource: Resource, remote: Mapping[str, Any]) -> tuple[Call,
 
 def _suspend_job(resource: Resource, remote: Mapping[str, Any]) -> tuple[Call, ...]:
     """With the note that the operator has stopped it, since otherwise it would not let the job continue later."""
-    job = build(Job, remote)
-    switch = job_hold.switch(resource.remote_id, resource.spec, job, "suspend")
+    job, terms = build(Job, remote), JobTerms.of(resource.spec)
+    switch = job_hold.switch(resource.remote_id, terms, job, "suspend")
     if switch is None:
         return ()
-    change = job_changes.with_notes(job, remote, job_hold.notes(resource.spec, job, "suspend"))
+    change = job_changes.with_notes(job, remote, job_hold.notes(terms, job, "suspend"))
     if not change:
         return (switch,)
     evidence, etag = without_etag(job), job.etag

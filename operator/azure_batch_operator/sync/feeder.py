@@ -31,6 +31,7 @@ from azure_batch_operator.batch import (
 from azure_batch_operator.guard import refusal
 from azure_batch_operator.reconcile.error_classes import classify_error
 from azure_batch_operator.reconcile.job import expand
+from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.job.task_policies import Policies
 from azure_batch_operator.sync.backoff import Backoff
 from azure_batch_operator.sync.landing import LANDING_SECONDS
@@ -217,7 +218,7 @@ class Feeder:
     async def _rested(self, job: _Job, spec: Body) -> bool:
         """Wait for tasks of former sources that may come after a round has looked for what to prune; whether it took time."""
         wait = job.landing - asyncio.get_running_loop().time()
-        if wait <= 0 or not Policies.of(spec).prune:
+        if wait <= 0 or not Policies.of(JobTerms.of(spec)).prune:
             return False
         job.resting = True
         await asyncio.sleep(wait)
@@ -231,7 +232,7 @@ class Feeder:
             Whether another look is needed, since something differed from the list, and whether more is to be deleted.
         """
         state = job.state
-        policies = Policies.of(spec, exact=job.exact)
+        policies = Policies.of(JobTerms.of(spec), exact=job.exact)
         sieve = Sieve(state, policies, lambda task: self._delete(job, job_id, task))
         requeue_after = False
         try:

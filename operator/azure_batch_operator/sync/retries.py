@@ -20,6 +20,7 @@ from azure_batch_operator.batch import NotFoundError, Priority, UsageError, is_g
 from azure_batch_operator.reconcile.annotations import is_stopping
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import expand, retry
+from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.job.streamed import Streamed
 from azure_batch_operator.reconcile.ownership import claimed
 from azure_batch_operator.reconcile.status import has_ended
@@ -290,7 +291,8 @@ class Retries:
         tasks = await asyncio.to_thread(retry.chosen, spec, ids, others)
         if not tasks:
             raise ResolutionError("NothingToRetry", _nothing(former.key.name, len(ids)))
-        if wrong := await asyncio.to_thread(expand.problems, {**retry.merged(job.spec, given), "tasks": tasks}):
+        terms = JobTerms.of({**retry.merged(job.spec, given), "tasks": tasks})
+        if wrong := await asyncio.to_thread(expand.problems, terms):
             raise ResolutionError("InvalidTasks", f"spec.retryOf: {'; '.join(wrong[:5])}")
         return tasks
 

@@ -10,6 +10,7 @@ import pytest
 from azure_batch_operator.batch.wire import TaskCounts
 from azure_batch_operator.reconcile.job.expand import expand, lists, made_depends, needs_dependencies, problems
 from azure_batch_operator.reconcile.job.failures import blocked
+from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.observed import FailedTask
 from support import typed
 
@@ -44,8 +45,8 @@ def test_split_map_merge_and_a_task_after_it() -> None:
     assert waits(wanted) == {
         "0": one, "1": one, "2": one, "after": {"taskIds": ["merge"]}, "merge": ALL, "split": None,
     }  # fmt: skip
-    assert problems(wanted) == []
-    assert needs_dependencies(wanted)
+    assert problems(JobTerms.of(wanted)) == []
+    assert needs_dependencies(JobTerms.of(wanted))
 
 
 def test_all_of_a_list_becomes_ids_or_one_range() -> None:
@@ -66,18 +67,18 @@ def test_each_task_of_a_factory_waits_for_its_own() -> None:
         "0": {"taskIds": ["prepare-0"]}, "1": {"taskIds": ["0", "prepare-0"]}, "2": {"taskIds": ["1", "prepare-0"]},
         "prepare-0": None,
     }  # fmt: skip
-    assert problems(wanted) == []
+    assert problems(JobTerms.of(wanted)) == []
 
 
 def test_a_million_tasks_wait_for_one_without_being_looked_at() -> None:
     sweep = {"parametricSweep": {"parameterSets": [{"start": 1, "end": 1000}, {"start": 1, "end": 1000}]}}
     wanted = spec(SPLIT, END, repeat={"taskIds": ["split"]}, merge={"allOf": ["taskFactory"]}, factory=sweep)
-    assert problems(wanted) == []
+    assert problems(JobTerms.of(wanted)) == []
     first = next(iter(expand(wanted, "j")))
     assert first["dependsOn"] == {"taskIds": ["split"]}
     ended = [failed_task("split")]
     counts = TaskCounts(active=1_000_002, completed=1, failed=1)
-    assert blocked(wanted, counts, ended, 1)
+    assert blocked(JobTerms.of(wanted), counts, ended, 1)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +131,7 @@ def test_a_million_tasks_wait_for_one_without_being_looked_at() -> None:
     ],
 )  # fmt: skip
 def test_tasks_that_cannot_run_or_be_sent_are_refused(wanted: dict[str, Any], words: str) -> None:
-    (problem,) = problems(wanted)
+    (problem,) = problems(JobTerms.of(wanted))
     assert words in problem
 
 
@@ -141,7 +142,7 @@ def failed_task(id: str) -> FailedTask:
 def is_blocked(wanted: dict[str, Any], *failed: str, active: int) -> bool:
     ended = [failed_task(id) for id in failed]
     counts = TaskCounts(active=active, completed=len(failed), failed=len(failed))
-    return blocked(wanted, counts, ended, len(failed))
+    return blocked(JobTerms.of(wanted), counts, ended, len(failed))
 
 
 def test_a_failed_split_keeps_the_whole_factory_from_running() -> None:
@@ -171,7 +172,7 @@ def test_a_broken_chain_in_a_factory_is_followed() -> None:
 
 def test_more_tasks_than_are_followed_never_count_as_lost() -> None:
     wanted = spec(SPLIT, repeat={"taskIds": ["split", "x{0}"]}, factory={"repeat": {"count": 50_001}})
-    assert problems(wanted) == []
+    assert problems(JobTerms.of(wanted)) == []
     assert not is_blocked(wanted, "split", active=1)
     assert next(itertools.islice(expand(wanted, "j"), 7, 8))["dependsOn"] == {"taskIds": ["split", "x7"]}
 
@@ -186,10 +187,10 @@ def test_more_ids_than_are_followed_are_not_even_made(listed: int, ids: int, all
     if all_of:
         repeat["allOf"] = ["tasks"]
     wanted = spec(*tasks, repeat=repeat, factory={"repeat": {"count": count}}, onAllTasksComplete="noaction")
-    assert made_depends(wanted, lists(wanted)) is None
-    assert problems(wanted) == []
+    assert made_depends(JobTerms.of(wanted), lists(JobTerms.of(wanted))) is None
+    assert problems(JobTerms.of(wanted)) == []
     # They are sent all the same.
     last = next(itertools.islice(expand(wanted, "j"), count - 1, count))
     assert len(last["dependsOn"]["taskIds"]) == ids + listed
     fewer = wanted | {"taskFactory": wanted["taskFactory"] | {"repeat": {"count": count - 2}}}
-    assert len(made_depends(fewer, lists(fewer)) or {}) == count - 2
+    assert len(made_depends(JobTerms.of(fewer), lists(JobTerms.of(fewer))) or {}) == count - 2

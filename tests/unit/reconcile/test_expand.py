@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from azure_batch_operator.reconcile.job import placeholders
 from azure_batch_operator.reconcile.job.expand import adds_tasks, expand, needs_dependencies, problems, total
+from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.job.task_policies import Policies
 from azure_batch_operator.sync.task_diff import FeedState, Sieve, UnorderedError
 
@@ -61,9 +62,9 @@ def test_the_merge_task_waits_for_all_others() -> None:
     spec["tasks"] = [{"id": "prepare", "commandLine": "true"}]
     tasks = {task["id"]: task for task in expand(spec, JOB)}
     assert tasks["merge"]["dependsOn"] == {"taskIdRanges": [{"start": 0, "end": 11}], "taskIds": ["prepare"]}
-    assert needs_dependencies(spec)
+    assert needs_dependencies(JobTerms.of(spec))
     assert list(tasks)[:3] == ["00", "01", "02"]
-    assert total(spec) == len(tasks) == 14
+    assert total(JobTerms.of(spec)) == len(tasks) == 14
 
 
 @given(
@@ -73,11 +74,11 @@ def test_the_merge_task_waits_for_all_others() -> None:
 def test_ids_are_unique_sorted_and_as_many_as_said(dimensions: list[tuple[int, int, int]], ids: set[str]) -> None:
     spec = sweep([{"start": start, "end": start + size, "step": step} for start, size, step in dimensions])
     spec["tasks"] = [{"id": id, "commandLine": "true"} for id in sorted(ids)]
-    if problems(spec):
+    if problems(JobTerms.of(spec)):
         return
     found = [task["id"] for task in expand(spec, JOB)]
     assert found == sorted(found)
-    assert len({id.lower() for id in found}) == len(found) == total(spec)
+    assert len({id.lower() for id in found}) == len(found) == total(JobTerms.of(spec))
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,7 @@ def test_ids_are_unique_sorted_and_as_many_as_said(dimensions: list[tuple[int, i
     ],
 )
 def test_problems_name_field_and_remedy(spec: dict[str, Any], words: str) -> None:
-    (problem,) = problems(spec)
+    (problem,) = problems(JobTerms.of(spec))
     assert words in problem
 
 
@@ -166,7 +167,7 @@ def test_tasks_of_batch_tasks_are_never_pruned() -> None:
     owned = {"id": "x", "environmentSettings": [{"name": "AZUREBATCH_IO_OWNER", "value": "c/n/BatchTask/x/u"}]}
     assert sifted({"tasks": []}, [owned, {"id": "y"}], Policies(prune=True))[1] == ["y"]
     manager = {"taskPrunePolicy": "Delete", "jobManagerTask": {"id": "boss", "commandLine": ""}}
-    assert not Policies.of(manager).prune
+    assert not Policies.of(JobTerms.of(manager)).prune
 
 
 def test_a_task_of_a_batch_task_is_never_replaced() -> None:
@@ -264,7 +265,7 @@ def test_dependents_of_failed_tasks_run_if_specified() -> None:
 
 def test_a_million_tasks_are_a_stream() -> None:
     spec = sweep([{"start": 1, "end": 1000}, {"start": 1, "end": 1000}], "{0} {1}")
-    assert total(spec) == 1_000_000
+    assert total(JobTerms.of(spec)) == 1_000_000
     assert [task["id"] for task in itertools.islice(expand(spec, JOB), 2)] == ["000000", "000001"]
 
 
@@ -299,7 +300,7 @@ def depending(**tasks: dict[str, Any]) -> dict[str, Any]:
     ],
 )  # fmt: skip
 def test_tasks_that_could_never_run_are_refused_before_any_call(spec: dict[str, Any], words: str) -> None:
-    (problem,) = problems(spec)
+    (problem,) = problems(JobTerms.of(spec))
     assert words in problem
 
 
@@ -316,14 +317,14 @@ def test_tasks_that_could_never_run_are_refused_before_any_call(spec: dict[str, 
     ],
 )
 def test_tasks_that_can_run_are_not_refused(spec: dict[str, Any]) -> None:
-    assert problems(spec) == []
+    assert problems(JobTerms.of(spec)) == []
 
 
 def test_a_long_chain_and_many_ranges_are_looked_through() -> None:
     chain = {f"{n:05}": {"taskIds": [f"{n - 1:05}"]} if n else {} for n in range(20_000)}
-    assert problems(depending(**chain)) == []
+    assert problems(JobTerms.of(depending(**chain))) == []
     wide = {f"{n:04}": {"taskIdRanges": [{"start": 0, "end": n - 1}]} for n in range(3000)}
-    assert problems(depending(**wide)) == []
+    assert problems(JobTerms.of(depending(**wide))) == []
 
 
 @given(st.text(alphabet="{}$0a: ", max_size=12))
@@ -349,4 +350,4 @@ TOKEN = {"commandLine": "x", "authenticationTokenSettings": {"access": ["job"]}}
     ],
 )
 def test_a_task_with_a_token_for_its_job_may_add_others(spec: dict[str, Any], adds: bool) -> None:
-    assert adds_tasks(spec) is adds
+    assert adds_tasks(JobTerms.of(spec)) is adds

@@ -10,6 +10,7 @@ import pytest
 from azure_batch_operator.batch.wire import TaskCounts
 from azure_batch_operator.causes.exits import satisfies
 from azure_batch_operator.reconcile.job.failures import blocked
+from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.observed import FailedTask
 from support import typed
 
@@ -31,7 +32,7 @@ def failed(*ids: str, **info: Any) -> list[FailedTask]:
 
 def is_blocked(tasks: Sequence[dict[str, Any]], ended: list[FailedTask], waiting: int, **spec: Any) -> bool:
     counts = TaskCounts(active=waiting, completed=len(ended), failed=len(ended))
-    return blocked({"tasks": tasks} | spec, counts, ended, len(ended))
+    return blocked(JobTerms.of({"tasks": tasks} | spec), counts, ended, len(ended))
 
 
 @pytest.mark.parametrize("by_range", [False, True])

@@ -17,6 +17,7 @@ from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job.end import DEPENDENCY_FAILED
 from azure_batch_operator.reconcile.job.lifecycle import plan
 from azure_batch_operator.reconcile.job.scope import JobScope, TasksView
+from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.observed import FailedTask
 from azure_batch_operator.reconcile.plan import Absence, Absent, Evidence, Feed, Plan, Remote, Table, TaskEvidence
 from azure_batch_operator.reconcile.target_pool import TargetPoolView
@@ -40,10 +41,10 @@ def job(spec: dict[str, Any] | None = None, **options: Any) -> Resource:
 
 def remote(owner: Resource, *, full: bool = True, **members: Any) -> dict[str, Any]:
     """The job of `owner` in Azure Batch as it was last applied; `full` says that it notes that all tasks are in."""
-    width = expand.id_width(owner.spec)
+    width = expand.id_width(JobTerms.of(owner.spec))
     note = job_changes.tasks_note(job_changes.fingerprint(owner.spec) if full else "", width)
     body = {
-        "metadata": [{"name": "azurebatch.io/tasks", "value": note}] if expand.total(owner.spec) else [],
+        "metadata": [{"name": "azurebatch.io/tasks", "value": note}] if expand.total(JobTerms.of(owner.spec)) else [],
         "id": "one", "state": "active", "onAllTasksComplete": "noaction", "priority": 0, "poolInfo": {"poolId": "cpu"},
         "eTag": "0x1", "creationTime": "2026-01-01T00:00:00Z",
         "executionInfo": {"startTime": "2026-01-01T00:00:00Z", "poolId": "cpu"},

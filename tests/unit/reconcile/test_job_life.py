@@ -19,6 +19,7 @@ from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import end as job_end
 from azure_batch_operator.reconcile.job import lifecycle
 from azure_batch_operator.reconcile.job.scope import JobScope, TasksView
+from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.job.waiting import waiting_for
 from azure_batch_operator.reconcile.plan import Absence, Absent, Plan, Remote, Table
 from azure_batch_operator.reconcile.status import timestamp
@@ -32,7 +33,12 @@ ON_CPU = Job(id="one", state="active", pool_info=JobPool(pool_id="cpu"))
 
 def waits(spec: dict[str, Any], pool: TargetPoolView, tasks: TasksView) -> str | None:
     """What a job on the pool `cpu` waits for."""
-    return waiting_for(spec, ON_CPU, pool, tasks, blocked=False)
+    return waiting_for(JobTerms.of(spec), ON_CPU, pool, tasks, blocked=False)
+
+
+def pending_deadline(one: Resource) -> float | None:
+    """Seconds left for the first task of a job to start."""
+    return job_end.pending_deadline(one, JobTerms.of(one.spec), NOW)
 
 
 def held(owner: Resource, state: str = "disabled", **members: Any) -> dict[str, Any]:
@@ -144,12 +150,15 @@ def test_a_job_flees_once(here: str, requeues: int, expected: list[str]) -> None
 def test_a_deadline_restarts_with_the_resumption_and_rests_in_between() -> None:
     spec = JOB_SPEC | {"activeDeadlineSeconds": 600, "constraints": {"maxTaskRetryCount": 1}}
     start = {"id": "one", "executionInfo": {"startTime": "2026-01-01T00:00:00.1234567Z"}}
-    assert job_changes.constraints(spec, None) == {"maxTaskRetryCount": 1, "maxWallClockTime": "PT600S"}
-    assert job_changes.constraints(spec | {"suspend": True}, build(Job, start)) == {"maxTaskRetryCount": 1}
+    assert job_changes.constraints(JobTerms.of(spec), None) == {"maxTaskRetryCount": 1, "maxWallClockTime": "PT600S"}
+    assert job_changes.constraints(JobTerms.of(spec | {"suspend": True}), build(Job, start)) == {"maxTaskRetryCount": 1}
     resumed = {"state": "active", "previousState": "disabled", "stateTransitionTime": "2026-01-01T01:00:00Z"} | start
-    assert job_changes.constraints(spec, build(Job, resumed)) == {"maxTaskRetryCount": 1, "maxWallClockTime": "PT4200S"}
+    assert job_changes.constraints(JobTerms.of(spec), build(Job, resumed)) == {
+        "maxTaskRetryCount": 1,
+        "maxWallClockTime": "PT4200S",
+    }
     shorter = spec | {"constraints": {"maxWallClockTime": "PT1M"}}
-    assert job_changes.constraints(shorter, None) == {"maxWallClockTime": "PT1M"}
+    assert job_changes.constraints(JobTerms.of(shorter), None) == {"maxWallClockTime": "PT1M"}
     # A job that is being moved keeps the limit that it has: from its start on, the deadline might be over.
     one = job(JOB_SPEC | {"activeDeadlineSeconds": 600}, finalizer=True)
     there = held(one, constraints={"maxWallClockTime": "PT4200S"}, poolInfo={"poolId": "old"})
@@ -228,11 +237,11 @@ def test_time_to_live() -> None:
 
 def test_pending_ends_with_the_first_start_and_rests_while_suspended() -> None:
     limit = JOB_SPEC | {"pendingDeadlineSeconds": 100}
-    assert (job_end.pending_deadline(job(limit), NOW) or 0) < 0
-    assert job_end.pending_deadline(job(limit | {"suspend": True}), NOW) is None
-    assert job_end.pending_deadline(job(limit, status={"tasksStartTime": "2026-01-01T00:00:00Z"}), NOW) is None
+    assert (pending_deadline(job(limit)) or 0) < 0
+    assert pending_deadline(job(limit | {"suspend": True})) is None
+    assert pending_deadline(job(limit, status={"tasksStartTime": "2026-01-01T00:00:00Z"})) is None
     resumed = {"type": "Suspended", "status": "False", "lastTransitionTime": timestamp(NOW - 10)}
-    assert job_end.pending_deadline(job(limit, status={"conditions": [resumed]}), NOW) == 90.0
+    assert pending_deadline(job(limit, status={"conditions": [resumed]})) == 90.0
 
 
 def test_a_restart_keeps_speed_and_estimate_until_something_ends() -> None:

@@ -19,6 +19,7 @@ from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job import task_sources as sources
 from azure_batch_operator.reconcile.job.placeholders import fill, problems
+from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.schedule import cron
 from azure_batch_operator.reconcile.schedule import lifecycle as schedules
 from azure_batch_operator.reconcile.value_references import ResolutionError, Source
@@ -82,7 +83,7 @@ def test_a_task_that_would_not_fit_into_a_call_is_refused_before_it_fills_the_me
     spec = {
         "taskFactory": {"taskPerItem": {"items": [item]}, "repeatTask": {"commandLine": "{0}" * 2000}},
     }
-    assert any("larger than the 1 MiB" in problem for problem in expand.problems(spec))
+    assert any("larger than the 1 MiB" in problem for problem in expand.problems(JobTerms.of(spec)))
 
 
 @FUZZ
@@ -96,9 +97,9 @@ def test_any_sweep_is_counted_at_once(sets: list[tuple[int, int, int]], width: i
             "repeatTask": {"commandLine": "{0}"}, "idWidth": width,
         }
     }  # fmt: skip
-    if expand.total(spec) > 10_000_000:
-        assert "at most 10000000" in expand.problems(spec)[0]
-    assert len(list(itertools.islice(expand.expand(spec, "j"), 2))) == min(2, expand.total(spec))
+    if expand.total(JobTerms.of(spec)) > 10_000_000:
+        assert "at most 10000000" in expand.problems(JobTerms.of(spec))[0]
+    assert len(list(itertools.islice(expand.expand(spec, "j"), 2))) == min(2, expand.total(JobTerms.of(spec)))
     job_changes.fingerprint(spec)
 
 
@@ -138,7 +139,7 @@ def test_any_text_of_a_config_map_becomes_tasks_or_an_error(text: str, form: Any
         except ResolutionError as error:
             messages.append(str(error))
             continue
-        if not expand.problems(whole):
+        if not expand.problems(JobTerms.of(whole)):
             list(itertools.islice(expand.expand(whole, "j"), 100))
     assert all(len(message) < 3000 for message in messages)
 

@@ -10,6 +10,7 @@ import pytest
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile.job import changes, expand, retry
+from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.value_references import ResolutionError, Source
 from unit.objects import LONG_AGO, resource
 
@@ -154,7 +155,7 @@ def test_tasks_to_retry_expand_to_the_bodies_of_the_former_job() -> None:
     rest = {name: value for name, value in spec.items() if name != "taskFactory"}
     former = {each["id"]: each for each in expand.expand(spec, "own")}
     assert list(expand.expand(rest | {"tasks": tasks}, "own")) == [former["07"], former["21"]]
-    assert expand.problems(rest | {"tasks": tasks}) == []
+    assert expand.problems(JobTerms.of(rest | {"tasks": tasks})) == []
 
 
 def test_only_the_tasks_that_are_wanted_are_made() -> None:
@@ -260,7 +261,7 @@ def test_jobs_that_name_each_other_have_no_source() -> None:
 
 
 def test_stand_ins_count_tasks_and_nothing_else() -> None:
-    assert expand.total(retry.stand_ins(7)) == 7
+    assert expand.total(JobTerms.of(retry.stand_ins(7))) == 7
 
 
 def test_ids_keep_the_digits_that_they_have_in_azure_batch() -> None:
@@ -315,8 +316,8 @@ def test_tasks_that_can_never_run_are_found_from_dependencies_alone() -> None:
     found = retry.chosen({"tasks": listed}, {"bad", "after", "last"}, set())
     assert (found.depending, found.least_slots, found.let_in) == (2, 1, False)
     spec = {"tasks": found}
-    assert expand.needs_dependencies(spec)
-    assert expand.independent(spec) == 1
+    assert expand.needs_dependencies(JobTerms.of(spec))
+    assert expand.independent(JobTerms.of(spec)) == 1
     assert set(found.followed or ()) == {"after", "last"}
 
 
@@ -324,4 +325,4 @@ def test_tasks_that_may_add_others_are_told_from_those_that_run_again_alone() ->
     token = {"authenticationTokenSettings": {"access": ["job"]}}
     spec = {"tasks": [{"id": "a", "commandLine": "x"}, {"id": "b", "commandLine": "x", **token}]}
     chosen = {ids: {"tasks": retry.chosen(spec, set(ids), set())} for ids in ("a", "ab")}
-    assert {ids: expand.adds_tasks(spec) for ids, spec in chosen.items()} == {"a": False, "ab": True}
+    assert {ids: expand.adds_tasks(JobTerms.of(spec)) for ids, spec in chosen.items()} == {"a": False, "ab": True}

@@ -10,6 +10,7 @@ import pytest
 
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job import task_sources as sources
+from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.value_references import Reference, ResolutionError, Source
 
 REFERENCE = {"name": "more", "key": "tasks"}
@@ -128,8 +129,12 @@ def test_no_item_is_no_error_and_nothing_is_merged(text: str, more: dict[str, st
         "taskFactory": {"taskPerItem": per_item, "repeatTask": {"commandLine": "{1}"}, "mergeTask": {"commandLine": ""}}
     }
     whole = spec | sources.inlined(spec, {SOURCE: text})
-    assert (expand.total(whole), expand.problems(whole), expand.nothing_to_do(whole)) == (0, [], True)
-    assert not expand.nothing_to_do(spec), "before the ConfigMap was read nothing is known"
+    assert (
+        expand.total(JobTerms.of(whole)),
+        expand.problems(JobTerms.of(whole)),
+        expand.nothing_to_do(JobTerms.of(whole)),
+    ) == (0, [], True)
+    assert not expand.nothing_to_do(JobTerms.of(spec)), "before the ConfigMap was read nothing is known"
 
 
 class Walked(list[Any]):
@@ -150,7 +155,10 @@ def test_nobody_walks_over_the_rows_of_a_config_map_to_decide(format_: str) -> N
     taken = inlined["taskFactory"]["taskPerItem"]
     taken["rows"] = Walked(taken["rows"])
     Walked.times = 0
-    assert (expand.total(inlined), expand.problems(inlined)) == (3 if format_ == "lines" else 2, [])
+    assert (expand.total(JobTerms.of(inlined)), expand.problems(JobTerms.of(inlined))) == (
+        3 if format_ == "lines" else 2,
+        [],
+    )
     assert Walked.times == 0
     assert taken["longest"] == (6 if format_ == "lines" else 2)
 
@@ -181,17 +189,17 @@ def test_all_kinds_of_tasks_stand_side_by_side() -> None:
     }  # fmt: skip
     whole = spec | sources.inlined(spec, {SOURCE: json.dumps(LISTED)})
     made = list(expand.expand(whole, "job"))
-    assert expand.problems(whole) == []
+    assert expand.problems(JobTerms.of(whole)) == []
     assert [task["id"] for task in made] == [*(f"{n:02}" for n in range(11)), "a", "b", "merge", "z"]
     assert made[10]["commandLine"] == "run 0010"
     merge = next(task for task in made if task["id"] == "merge")
     assert merge["dependsOn"] == {"taskIdRanges": [{"start": 0, "end": 10}], "taskIds": ["a", "b", "z"]}
-    assert expand.total(whole) == len(made) == 15
+    assert expand.total(JobTerms.of(whole)) == len(made) == 15
 
 
 def test_a_settled_job_keeps_its_number_of_tasks() -> None:
     spec = {"tasks": [{"id": "a", "commandLine": ""}], "tasksFrom": [{"configMapKeyRef": REFERENCE}]}
-    assert expand.total(spec | sources.settled(spec, 42)) == 42
+    assert expand.total(JobTerms.of(spec | sources.settled(spec, 42))) == 42
 
 
 @pytest.mark.parametrize(
@@ -215,5 +223,5 @@ def test_an_invalid_task_is_reported_with_its_source(task: dict[str, Any], wrong
     if task["id"] == "OWN":
         del last[1]
     spec |= sources.inlined(spec, {other: json.dumps([{"id": "o", "commandLine": "true"}]), SOURCE: json.dumps(last)})
-    [found] = expand.problems(spec)
+    [found] = expand.problems(JobTerms.of(spec))
     assert found.startswith(f"spec.tasksFrom[1]: {wrong}")

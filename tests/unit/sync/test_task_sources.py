@@ -13,6 +13,7 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.kube.api import Busy, NotFound
 from azure_batch_operator.reconcile.job import expand
+from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.plan import Plan
 from azure_batch_operator.reconcile.value_references import ResolutionError
 from azure_batch_operator.sync import task_sources
@@ -74,7 +75,7 @@ def running(total: int, submitted: int, phase: str = "Running") -> dict[str, Any
 
 async def number(these: Inputs, job: Resource) -> int:
     """Tasks of a job."""
-    return expand.total((await these.tasks.with_tasks(job)).spec)
+    return expand.total(JobTerms.of((await these.tasks.with_tasks(job)).spec))
 
 
 async def changed(these: Inputs, jobs: Iterable[Resource]) -> list[set[Key]]:
@@ -85,7 +86,7 @@ async def test_tasks_of_a_config_map_become_the_jobs_own_and_are_read_once() -> 
     api = Api(more=TWO, tokens="abc")
     these = inputs(api)
     job = await these.tasks.with_tasks(sourced())
-    assert expand.total(job.spec) == 2
+    assert expand.total(JobTerms.of(job.spec)) == 2
     assert await number(these, sourced(generation=2)) == 2
     assert api.whole == 1
     plan = await these.completed(job, Plan(feed=True))
@@ -177,7 +178,7 @@ async def test_a_missing_config_map_is_waited_for() -> None:
 async def test_a_job_whose_tasks_are_in_is_followed_without_its_config_map() -> None:
     these = inputs(Api())
     job = await these.tasks.with_tasks(sourced(status=running(2, 2)))
-    assert expand.total(job.spec) == 2
+    assert expand.total(JobTerms.of(job.spec)) == 2
     assert these.tasks.sourced[job.key].contents is None
     # Should tasks turn out to be missing after all, nothing is made up for them.
     with pytest.raises(ResolutionError):
@@ -216,4 +217,4 @@ async def test_a_job_gets_what_its_config_map_held_when_it_was_created() -> None
         api.write("more", text)
         job = sourced(name)
         these.seen(job.key)
-        assert expand.total((await these.with_tasks(job)).spec) == tasks
+        assert expand.total(JobTerms.of((await these.with_tasks(job)).spec)) == tasks

@@ -21,6 +21,7 @@ from azure_batch_operator.reconcile import applied, ownership
 from azure_batch_operator.reconcile import normalization as normal
 from azure_batch_operator.reconcile.applied import NOT_APPLIED, STAYS, Applied, differences
 from azure_batch_operator.reconcile.job import expand
+from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.job.task_policies import Policies
 from azure_batch_operator.shapes import whole_number
 
@@ -74,7 +75,7 @@ def _sources(spec: Mapping[str, Any]) -> dict[str, Any]:
     sources = {name: spec[name] for name in _SOURCES if spec.get(name)}
     if sources and (upload := (spec.get("logs") or {}).get("upload")):
         sources["upload"] = upload
-    if sources and expand.goes_on(spec):
+    if sources and spec.get("onDependencyFailure") == "Ignore":
         sources["onDependencyFailure"] = "Ignore"
     return sources
 
@@ -111,20 +112,20 @@ def _noted(job: Job) -> tuple[str, int | None, str]:
     return print_, whole_number(width), aim
 
 
-def new_note(spec: Mapping[str, Any], print_: str) -> str:
+def new_note(spec: JobTerms, print_: str) -> str:
     """The note of a job that is created to have the tasks of its spec."""
     deletes = Policies.of(spec).deletes
     return tasks_note("", expand.id_width(spec), aim=print_ if deletes else _ONLY_ADDED)
 
 
-def complete_note(spec: Mapping[str, Any], job: Job, print_: str) -> str:
+def complete_note(spec: JobTerms, job: Job, print_: str) -> str:
     """The note of a job that has all tasks of its spec."""
     width = noted_tasks(job)[1] or expand.id_width(spec)
     aim = "" if Policies.of(spec).deletes else _ONLY_ADDED
     return tasks_note(print_, width, job.creation_time, aim)
 
 
-def mark(spec: Mapping[str, Any], job: Job, print_: str) -> dict[str, str | None]:
+def mark(spec: JobTerms, job: Job, print_: str) -> dict[str, str | None]:
     """The note that a job needs before its tasks are brought in line with other sources; empty if it needs none.
 
     Without it a spec that goes back to the former sources, after a refusal or a crash, would pass for one whose tasks are all in.
@@ -146,7 +147,7 @@ def mark(spec: Mapping[str, Any], job: Job, print_: str) -> dict[str, str | None
     return {TASKS_METADATA: tasks_note(noted and _CHANGING, width, job.creation_time, print_)}
 
 
-def constraints(spec: Mapping[str, Any], job: Job | None) -> dict[str, Any] | None:
+def constraints(spec: JobTerms, job: Job | None) -> dict[str, Any] | None:
     """The constraints that the job shall have; None where the spec says nothing of them.
 
     `activeDeadlineSeconds` counts from the last resumption, which is when an active job left `disabled`, and not while the job is
@@ -155,14 +156,13 @@ def constraints(spec: Mapping[str, Any], job: Job | None) -> dict[str, Any] | No
     Args:
         job: None before it is created.
     """
-    given = dict(spec.get("constraints") or {})
-    deadline = spec.get("activeDeadlineSeconds")
-    retries = (spec.get("backoff") or {}).get("taskRetries")
+    given = dict(spec.constraints or {})
+    deadline, retries = spec.active_deadline_seconds, spec.backoff.task_retries
     if not given and deadline is None and retries is None:
         return None
     if retries is not None and "maxTaskRetryCount" not in given:
         given["maxTaskRetryCount"] = retries
-    if deadline is not None and not spec.get("suspend"):
+    if deadline is not None and not spec.suspend:
         own = normal.seconds_ticks(deadline + _before_resumption(job))
         if own < normal.duration_limit(given.get("maxWallClockTime")):
             given["maxWallClockTime"] = f"PT{own // normal.SECOND}S"
@@ -196,24 +196,22 @@ def with_note(body: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any
     return applied.with_note(body, _said(spec))
 
 
-def changes(
-    spec: Mapping[str, Any], job: Job, remote: Mapping[str, Any], notes: Mapping[str, str | None]
-) -> dict[str, Any]:
+def changes(spec: JobTerms, job: Job, remote: Mapping[str, Any], notes: Mapping[str, str | None]) -> dict[str, Any]:
     """Members for a PATCH: where the service differs from the spec, or from its own value where the spec is silent.
 
     Args:
         remote: the whole body of the job.
         notes: metadata of our own that the job shall have, by name; None takes one away, others stay.
     """
-    before, marks = applied.noted(remote), applied.marks(_said(spec))
-    found = differences(PLAIN, JobSpec.rest_body(spec), remote, before, marks)
+    before, marks = applied.noted(remote), applied.marks(_said(spec.whole))
+    found = differences(PLAIN, JobSpec.rest_body(spec.whole), remote, before, marks)
     change = found.members
     not_yet = {*found.stuck, _FIXED}
     if (wanted := _wanted_constraints(spec, job, remote, before, marks)) is None:
         not_yet.add("constraints")
     elif normal.job_constraints(wanted) != normal.job_constraints(remote.get("constraints")):
         change["constraints"] = wanted
-    items = _metadata(spec, job, remote, before, notes)
+    items = _metadata(spec.whole, job, remote, before, notes)
     noted = applied.note(applied.after(before, marks, not_yet=not_yet))
     same_items = {item.get("name"): item.get("value") for item in items} == {
         item.get("name"): item.get("value")
@@ -228,11 +226,11 @@ def changes(
 
 
 def _wanted_constraints(
-    spec: Mapping[str, Any], job: Job, remote: Mapping[str, Any], before: Applied, marks: Mapping[str, str]
+    spec: JobTerms, job: Job, remote: Mapping[str, Any], before: Applied, marks: Mapping[str, str]
 ) -> dict[str, Any] | None:
     """The constraints that the job shall have; None where they stay as they are for now."""
     # While a job is on its way between states it cannot be said from when its deadline counts.
-    settled = job.state == "active" or spec.get("suspend") or spec.get("activeDeadlineSeconds") is None
+    settled = job.state == "active" or spec.suspend or spec.active_deadline_seconds is None
     given = constraints(spec, job)
     if not settled or (given is None and before.leaves("constraints")):
         return None
@@ -243,14 +241,14 @@ def _wanted_constraints(
 
 
 def cannot_be_undone(
-    spec: Mapping[str, Any], job: Job, remote: Mapping[str, Any], *, tasks_left: bool
+    spec: JobTerms, job: Job, remote: Mapping[str, Any], *, tasks_left: bool
 ) -> dict[str, tuple[bool, str, str]]:
     """The condition of a job of whose spec something cannot be brought about any more; none if there is no such thing.
 
     Args:
         tasks_left: whether tasks have not ended yet.
     """
-    before, body = applied.noted(remote), JobSpec.rest_body(spec)
+    before, body = applied.noted(remote), JobSpec.rest_body(spec.whole)
     stuck = applied.cannot_be_unset(differences(PLAIN, body, remote, before, {}).stuck, Kind.JOB)
     texts = [text for _, _, text in stuck.values()]
     if job.ends_with_its_tasks:
@@ -258,13 +256,13 @@ def cannot_be_undone(
     return {NOT_APPLIED: (True, "CannotBeUndone", "; ".join(texts))} if texts else {}
 
 
-def outdated(spec: Mapping[str, Any], remote: Mapping[str, Any]) -> dict[str, tuple[bool, str, str]]:
+def outdated(spec: JobTerms, remote: Mapping[str, Any]) -> dict[str, tuple[bool, str, str]]:
     """The condition of a job that was created with other defaults of its account, in what the service never changes.
 
     The job is what its own spec says, so it is ready all the same.
     """
     before = applied.noted(remote).marks
-    if _FIXED not in before or before[_FIXED] == applied.marks(_said(spec))[_FIXED]:
+    if _FIXED not in before or before[_FIXED] == applied.marks(_said(spec.whole))[_FIXED]:
         return {}
     text = (
         f"spec.defaults.job.{_FIXED} of the BatchAccount was changed after this job was created, but Azure Batch cannot "
@@ -273,12 +271,12 @@ def outdated(spec: Mapping[str, Any], remote: Mapping[str, Any]) -> dict[str, tu
     return {NOT_APPLIED: (True, "FixedAtCreation", text)}
 
 
-def _too_late_to_stay_open(spec: Mapping[str, Any], *, adopted: bool, tasks_left: bool) -> list[str]:
-    wish = spec.get("onAllTasksComplete")
-    if (wish is None and not expand.total(spec) and not adopted) or str(wish).lower() == "noaction":
+def _too_late_to_stay_open(spec: JobTerms, *, adopted: bool, tasks_left: bool) -> list[str]:
+    wish = spec.on_all_tasks_complete
+    if (wish is None and not expand.total(spec) and not adopted) or spec.stays_open:
         said = "is noaction" if wish is not None else "is unset, which means noaction for a job without its own tasks"
         member, way = "onAllTasksComplete", "set it to terminatejob"
-    elif tasks_left and (spec.get("failurePolicy") or {}).get("action") == "Hold":
+    elif tasks_left and spec.failure_policy.action == "Hold":
         # Once all tasks have ended well it is the operator that ends the job.
         said, member, way = "is Hold", "failurePolicy.action", "set it to Continue or Stop"
     else:

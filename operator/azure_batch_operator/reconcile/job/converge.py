@@ -36,7 +36,7 @@ def converge(live: LiveJob) -> Plan:
     stays = [] if foreign is None else [call for call in calls if call.verb == "enable_job"]
     calls = [call for call in calls if call not in stays]
     plan = _shown(live, calls)
-    if _is_stopping(live.resource):
+    if _is_stopping(live):
         # Nor do failed tasks run again before the job continues: what must be stored first could keep it from being stopped.
         return replace(plan, feed=None, tasks_of=None, retry=None, first=None)
     if foreign is not None:
@@ -50,8 +50,8 @@ def converge(live: LiveJob) -> Plan:
     return plan if ending is not None else _with_problems(live, plan, stays=bool(stays))
 
 
-def _is_stopping(resource: Resource) -> bool:
-    return bool(pending_request(resource, TERMINATE) or resource.spec.get("suspend"))
+def _is_stopping(live: LiveJob) -> bool:
+    return bool(pending_request(live.resource, TERMINATE) or live.spec.suspend)
 
 
 def _is_transient(live: LiveJob) -> bool:
@@ -94,7 +94,7 @@ def _calls(live: LiveJob) -> tuple[list[Call], job_end.Ending | None, bool]:
 
 def _mark(live: LiveJob) -> Mapping[str, str | None]:
     """The note at the job that its tasks change; empty if they do not, or are not touched now."""
-    if live.is_complete or _is_stopping(live.resource):
+    if live.is_complete or _is_stopping(live):
         return {}
     return job_changes.mark(live.spec, live.job, live.tasks.fingerprint)
 
@@ -113,7 +113,7 @@ def _with_problems(live: LiveJob, plan: Plan, *, stays: bool) -> Plan:
     held += [] if live.is_complete else ["no more tasks are added"]
     wrong = _foreign_pool(resource, live.scope.pool, " and ".join(held), now) if held else None
     if wrong is None and not live.is_complete:
-        wrong = wrong_tasks(resource, job_changes.noted_tasks(live.job)[1], now)
+        wrong = wrong_tasks(resource, live.spec, job_changes.noted_tasks(live.job)[1], now)
     if wrong is not None:
         shown = beside(plan.status, wrong.status)
         return replace(plan, feed=None, tasks_of=None, status=shown, events=(*told, *wrong.events))
@@ -148,10 +148,10 @@ def _ends_now(live: LiveJob) -> bool:
         return False
     if not (own or present or expand.nothing_to_do(spec)):
         return False
-    if job_end.action(spec) != "Hold":
+    if spec.failure_policy.action != "Hold":
         return True
     ended = tasks.completed >= max(own, 1) and not (tasks.active or tasks.running)
-    total = job_status.total_of(live.resource, tasks)
+    total = job_status.total_of(live)
     return (
         ended
         and tasks.failed_count == (tasks.counts.failed if tasks.counts else 0)
@@ -159,9 +159,10 @@ def _ends_now(live: LiveJob) -> bool:
     )
 
 
-def stop_unseen(resource: Resource, job: Job, remote: Mapping[str, Any], now: float) -> Plan:
+def stop_unseen(live: LiveJob) -> Plan:
     """What stops does not wait for the first look at the tasks, which the service may refuse for long."""
-    state, spec = job.state, resource.spec
+    resource, spec, job, remote, now = live.resource, live.spec, live.job, live.remote, live.scope.now
+    state = job.state
     if pending_request(resource, TERMINATE) and state not in {"terminating", "completed"}:
         text = f"the job is being terminated because of the annotation {TERMINATE}"
         verdict = Verdict("Terminating", "Terminating", text, ready=False, trend="Reconciling")
@@ -169,7 +170,7 @@ def stop_unseen(resource: Resource, job: Job, remote: Mapping[str, Any], now: fl
         call = Call("terminate_job", Table.JOBS, resource.remote_id, body=body, evidence=Evidence.of(job))
         shown = carry_over(resource, verdict, now) | {"handled": handled(resource, TERMINATE)}
         return with_event(resource, Plan(finalizer_on(resource), (call,), status=shown), verdict)
-    if not spec.get("suspend") or state not in {"active", "disabling", "disabled"}:
+    if not spec.suspend or state not in {"active", "disabling", "disabled"}:
         return Plan()
     notes = suspension.notes(spec, job, "suspend")
     change: Mapping[str, Any] = {}
@@ -177,7 +178,7 @@ def stop_unseen(resource: Resource, job: Job, remote: Mapping[str, Any], now: fl
         change = _to_be_stopped(job, remote, notes, job_changes.changes(spec, job, remote, notes))
     switch = suspension.switch(resource.remote_id, spec, job, "suspend")
     calls = [*([_update(resource, job, change)] if change else []), *([switch] if switch else [])]
-    verdict = job_status.verdict(resource, job, TasksView(), complete=False, waits=None)
+    verdict = job_status.verdict(live, complete=False, waits=None)
     plan = Plan(finalizer_on(resource), tuple(calls), status=carry_over(resource, verdict, now))
     return with_event(resource, plan, verdict)
 
@@ -222,16 +223,17 @@ def _ending(live: LiveJob) -> job_end.Ending | None:
     # A job that is open for more BatchTasks continues: the failed one may run again, or another one take its place.
     over = live.is_stuck and (not tasks.others_blocked or job_status.terminates(live.spec, live.job))
     nowhere = suspension.requeue_limit_exceeded(live.spec, live.job, tasks)
-    total = job_status.total_of(live.resource, tasks)
-    return job_end.early(live.resource, total, tasks, blocked=over, requeues=nowhere, now=live.scope.now)
+    total = job_status.total_of(live)
+    left = job_end.pending_deadline(live.resource, live.spec, live.scope.now)
+    return job_end.early(live.spec, total, tasks, blocked=over, requeues=nowhere, left=left)
 
 
 def _verdict(live: LiveJob, waits: str | None) -> Verdict:
     """What the job says, with its further conditions."""
     resource, job, remote, tasks = live.resource, live.job, live.remote, live.tasks
-    verdict = _held(live) or job_status.verdict(resource, job, tasks, complete=live.is_complete, waits=waits)
+    verdict = _held(live) or job_status.verdict(live, complete=live.is_complete, waits=waits)
     more = {
-        **job_status.resumed(resource),
+        **job_status.resumed(live),
         **job_status.in_sync(resource, tasks, complete=live.is_complete),
         **job_status.retry_refused(tasks),
         **job_changes.outdated(live.spec, remote),
@@ -258,10 +260,11 @@ def _shown(live: LiveJob, calls: list[Call]) -> Plan:
         shown["handled"] = retrying(resource, until)
         first = {**resource.status, "handled": shown["handled"]}
     started = tasks.running or tasks.completed
+    left = job_end.pending_deadline(resource, live.spec, live.scope.now) or 0.0
     requeue_after = [
         *([GRACE_SECONDS] if tasks.others_pending else []),
         # Once it is over, the job is being ended, and the poller tells when it has.
-        *([left] if not started and (left := job_end.pending_deadline(resource, live.scope.now) or 0.0) > 0 else []),
+        *([left] if not started and left > 0 else []),
         # An expected end that comes without it is taken away again.
         *([end] if (end := job_status.seconds_to_end(shown, live.scope.now)) is not None else []),
     ]
@@ -269,7 +272,7 @@ def _shown(live: LiveJob, calls: list[Call]) -> Plan:
         finalizer_on(resource),
         tuple(calls),
         feed=None if complete else _feed(live.job, tasks),
-        tasks_of=None if complete else live.spec,
+        tasks_of=None if complete else live.spec.whole,
         status=shown,
         requeue_after=min(requeue_after, default=None),
         first=first,
@@ -298,13 +301,13 @@ def _retry_events(resource: Resource, verdict: Verdict, tasks: TasksView) -> tup
 
 def _held(live: LiveJob) -> Verdict | None:
     """With action Hold: all has ended, or can never run, and too much has failed."""
-    resource, tasks, stuck = live.resource, live.tasks, live.is_stuck
+    tasks, stuck = live.tasks, live.is_stuck
     ended = tasks.completed and not (tasks.active or tasks.running)
     if live.state != "active":
         return None
-    if job_end.action(resource.spec) != "Hold" or not live.is_complete or not (ended or stuck):
+    if live.spec.failure_policy.action != "Hold" or not live.is_complete or not (ended or stuck):
         return None
-    total = job_status.total_of(resource, tasks)
-    if tasks.failed_count <= job_end.allowed_failures(resource.spec, total) and not stuck:
+    total = job_status.total_of(live)
+    if tasks.failed_count <= job_end.allowed_failures(live.spec, total) and not stuck:
         return None
     return job_end.held(tasks.failed_count, total, first_failed(tasks.failed))

@@ -16,6 +16,7 @@ from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job import status as job_status
 from azure_batch_operator.reconcile.job.finished import time_to_live
 from azure_batch_operator.reconcile.job.scope import JobScope
+from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.plan import Absence, Absent, Call, Event, Plan, Table
 from azure_batch_operator.reconcile.standard_plans import GRACE_SECONDS, grace_left, once_absent, waiting, with_event
 from azure_batch_operator.reconcile.status import (
@@ -34,16 +35,16 @@ FOREIGN_LOOKED_AT_EVERY = 30.0
 
 def before_creation(scope: JobScope) -> Plan | None:
     """Suspended, ended or too late before anything was created: nothing is done in Azure Batch."""
-    resource, remote, now = scope.resource, scope.remote, scope.now
+    resource, spec, remote, now = scope.resource, scope.spec, scope.remote, scope.now
     if not isinstance(remote, Absent) or (remote is Absent.UNKNOWN and resource.has_finalizer):
         return None
     if pending_request(resource, TERMINATE):
         verdict = job_end.failure(job_end.ASKED, f"{job_end.ASKED.message} before it was created")
-    elif resource.spec.get("suspend"):
+    elif spec.suspend:
         verdict = job_status.suspended("spec.suspend is true: nothing is created in Azure Batch")
-    elif (left := job_end.pending_deadline(resource, now)) is not None and left <= 0:
+    elif (left := job_end.pending_deadline(resource, spec, now)) is not None and left <= 0:
         verdict = job_end.failure(job_end.PENDING_TOO_LONG)
-    elif remote is Absent.NOT_FOUND and not scope.named and expand.nothing_to_do(resource.spec):
+    elif remote is Absent.NOT_FOUND and not scope.named and expand.nothing_to_do(spec):
         if (left := GRACE_SECONDS - seconds_since(resource.created, now)) > 0:
             # BatchTasks of the same `apply` may follow; as this is the end of the job, a slow clock waits for longer.
             return Plan(requeue_after=left)
@@ -53,7 +54,8 @@ def before_creation(scope: JobScope) -> Plan | None:
     shown = carry_over(resource, verdict, now)
     if marks := handled(resource, TERMINATE):
         shown["handled"] = marks
-    requeue_after = time_to_live(resource) if verdict.phase in ENDED_PHASES else job_end.pending_deadline(resource, now)
+    ended = verdict.phase in ENDED_PHASES
+    requeue_after = time_to_live(resource) if ended else job_end.pending_deadline(resource, spec, now)
     plan = Plan(status=shown, requeue_after=requeue_after)
     if remote is Absent.NOT_FOUND and resource.status.get("state"):
         # Deleted outside the operator: the status no longer shows the state of a job that is gone.
@@ -62,20 +64,21 @@ def before_creation(scope: JobScope) -> Plan | None:
     return with_event(resource, plan, verdict)
 
 
-def lost(resource: Resource, now: float) -> Plan | None:
+def lost(scope: JobScope) -> Plan | None:
     """The job was deleted outside the operator after tasks had started: a person decides, since running them again may repeat work.
 
     A job of which no task had started is created again, with all of its tasks.
     """
+    resource, now, retried = scope.resource, scope.now, scope.spec.retry_of
     if (ended := ended_as(resource)) is not None and not pending_request(resource, RECREATE):
         # Somebody has written another phase into the status; its conditions still say what is true.
         return Plan(status={**resource.status, "phase": ended})
     if not resource.status.get("tasksStartTime") or pending_request(resource, RECREATE):
         return None
     remedy = f"set the annotation {RECREATE} to a new value to run all tasks again, or delete this BatchJob"
-    if "retryOf" in resource.spec and resource.status.get("retryOf"):
+    if retried is not None and resource.status.get("retryOf"):
         remedy = (
-            f"if BatchJob {resource.spec['retryOf']['name']!r} and its job still exist, set the annotation {RECREATE} to a new "
+            f"if BatchJob {retried.name!r} and its job still exist, set the annotation {RECREATE} to a new "
             "value to run the same tasks again; otherwise delete this BatchJob, and create one with all of its tasks"
         )
     message = f"job {resource.remote_id!r} was deleted in Azure Batch after tasks had started, and their results with it: {remedy}"
@@ -88,7 +91,7 @@ def lost(resource: Resource, now: float) -> Plan | None:
 def create(scope: JobScope) -> Plan:
     """Create the job, or say what it waits for."""
     resource, pool, now = scope.resource, scope.pool, scope.now
-    until = job_end.pending_deadline(resource, now)
+    until = job_end.pending_deadline(resource, scope.spec, now)
     if pool.problem:
         plan = waiting(resource, *pool.problem, now)
         look = FOREIGN_LOOKED_AT_EVERY if pool.problem[0] in {NOT_ALLOWED, NO_POOL} else None
@@ -96,7 +99,7 @@ def create(scope: JobScope) -> Plan:
             plan,
             requeue_after=min((each for each in (plan.requeue_after, until, look) if each is not None), default=None),
         )
-    if (stalled := wrong_tasks(resource, None, now)) is not None:
+    if (stalled := wrong_tasks(resource, scope.spec, None, now)) is not None:
         return stalled
     if pool.no_fallback and (left := grace_left(resource, now)) > 0:
         # It may follow in the same `apply`; the job continues without it, so nothing but the Event tells of a typing error.
@@ -112,11 +115,11 @@ def create(scope: JobScope) -> Plan:
     return with_event(resource, Plan("add", (call,), status=shown, events=events, requeue_after=until), verdict)
 
 
-def wrong_tasks(resource: Resource, digits: int | None, now: float) -> Plan | None:
+def wrong_tasks(resource: Resource, spec: JobTerms, digits: int | None, now: float) -> Plan | None:
     """Stalled, if the tasks cannot be sent as they are."""
     # Those of a retry are looked through once, when they are found: there may be 100,000 of them (sync/retries.py).
-    found = [] if "retryOf" in resource.spec else expand.problems(resource.spec)
-    if digits is not None and (needed := expand.id_width(resource.spec)) > digits:
+    found = [] if spec.retry_of is not None else expand.problems(spec)
+    if digits is not None and (needed := expand.id_width(spec)) > digits:
         text = (
             f"spec.taskFactory now needs IDs of {needed} digits, but those in Azure Batch have {digits}: remove tasks, "
             "or create a new BatchJob with taskFactory.idWidth"
@@ -131,8 +134,8 @@ def wrong_tasks(resource: Resource, digits: int | None, now: float) -> Plan | No
 
 def _body(resource: Resource, pool_id: str | None, scope: JobScope) -> dict[str, Any]:
     """The job as it is created: never with terminatejob, since a job without tasks would end at once (docs/azure-batch.md#jobs)."""
-    spec = resource.spec
-    body = {"id": resource.remote_id} | JobSpec.rest_body(spec)
+    spec = scope.spec
+    body = {"id": resource.remote_id} | JobSpec.rest_body(spec.whole)
     if pool_id is not None:
         body["poolInfo"] = {"poolId": pool_id}
     body["onAllTasksComplete"] = "noaction"
@@ -140,7 +143,7 @@ def _body(resource: Resource, pool_id: str | None, scope: JobScope) -> dict[str,
         body["constraints"] = constraints
     # It costs nothing and cannot be set later, when a BatchTask or a changed spec may bring dependencies.
     body.setdefault("usesTaskDependencies", True)
-    body = job_changes.with_note(ownership.with_marker(body, ownership.marker(scope.cluster, resource)), spec)
+    body = job_changes.with_note(ownership.with_marker(body, ownership.marker(scope.cluster, resource)), spec.whole)
     if expand.total(spec):
         body["metadata"].append({"name": TASKS_METADATA, "value": job_changes.new_note(spec, scope.fingerprint)})
     return body

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.job.task_sources import place
 
 MADE = "taskFactory"
@@ -67,16 +68,14 @@ def resolved(depends: Depends, lists: Lists) -> dict[str, Any]:
     return result
 
 
-def problems(
-    spec: Mapping[str, Any], lists: Lists, made: Mapping[str, Depends], merge: Depends | None
-) -> Iterator[str]:
+def problems(spec: JobTerms, lists: Lists, made: Mapping[str, Depends], merge: Depends | None) -> Iterator[str]:
     """Problems in words, at most five of each sort, each with the tasks and the remedy.
 
     Args:
         made: what tasks of the factory depend on, by their ids, or under `MADE` if it is the same for all.
         merge: what the merge task depends on, if there is one.
     """
-    tasks = {str(task["id"]).lower(): task for task in spec.get("tasks") or ()}
+    tasks = {str(task["id"]).lower(): task for task in spec.listed}
     if not made and not any(task.get("dependsOn") for task in tasks.values()):
         return
     depends: dict[str, Depends] = {id: resolved(task.get("dependsOn") or {}, lists) for id, task in tasks.items()}
@@ -102,7 +101,7 @@ def problems(
             f"{where}: tasks {' → '.join(names[:_SHOWN])}{more} → {names[0]} form a dependency cycle, so none of them "
             "ever starts: remove one of these dependencies"
         )
-    if "taskFactory" not in spec:
+    if spec.task_factory is None:
         without = [id for id, task in tasks.items() if (task.get("dependsOn") or {}).get("allOf")]
         for id in without[:_NAMED]:
             where, name = nodes[id]
@@ -110,7 +109,7 @@ def problems(
                 f"{where}: task {name!r}: dependsOn.allOf names taskFactory, but the job has none: add spec.taskFactory, or "
                 "remove allOf"
             )
-    if spec.get("jobManagerTask") or str(spec.get("onAllTasksComplete", "")).lower() == "noaction":
+    if spec.job_manager_task or spec.stays_open:
         return
     found = 0
     for own, each in depends.items():
@@ -125,11 +124,11 @@ def problems(
                 )
 
 
-def missing(spec: Mapping[str, Any], lists: Lists) -> tuple[int, str]:
+def missing(spec: JobTerms, lists: Lists) -> tuple[int, str]:
     """How many tasks of `spec.tasks` wait for an id that the job does not have, also through others, and the first such id."""
-    tasks = {str(task["id"]).lower(): task for task in spec.get("tasks") or () if task.get("id")}
+    tasks = {str(task["id"]).lower(): task for task in spec.listed if task.get("id")}
     named = {id: resolved(task.get("dependsOn") or {}, lists).get("taskIds") or () for id, task in tasks.items()}
-    have = {*tasks, MERGE_ID} if (spec.get("taskFactory") or {}).get("mergeTask") else {*tasks}
+    have = {*tasks, MERGE_ID} if spec.factory.merge_task else {*tasks}
     first, waiting, users = "", [], defaultdict[str, list[str]](list)
     for id, others in named.items():
         lost = next(

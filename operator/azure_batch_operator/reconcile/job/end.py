@@ -7,15 +7,14 @@ outcome comes from the tasks; the terminateReason tells the cases apart in which
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.job_wire import Job
 from azure_batch_operator.reconcile.job.failures import first_failed, how
 from azure_batch_operator.reconcile.job.scope import TasksView
+from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.plan import TaskEvidence
 from azure_batch_operator.reconcile.status import SUSPENDED, Verdict, seconds_since
 from azure_batch_operator.words import counted
@@ -84,23 +83,18 @@ NOTHING_TO_DO = Verdict(
 """The verdict of a job without tasks: it has come to its end, so that the next run of a schedule is not held up."""
 
 
-def allowed_failures(spec: Mapping[str, Any], total: int) -> int:
+def allowed_failures(spec: JobTerms, total: int) -> int:
     """How many failed tasks do not make the job fail."""
-    policy = spec.get("failurePolicy") or {}
-    if "maxFailedTasks" in policy:
-        return int(policy["maxFailedTasks"])
-    return math.floor(float(policy.get("maxFailedRatio", 0)) * total + 1e-9)
+    policy = spec.failure_policy
+    if policy.max_failed_tasks is not None:
+        return policy.max_failed_tasks
+    return math.floor(policy.max_failed_ratio * total + 1e-9)
 
 
-def action(spec: Mapping[str, Any]) -> str:
-    """`Continue`, `Stop` or `Hold`."""
-    return str((spec.get("failurePolicy") or {}).get("action", "Continue"))
-
-
-def pending_deadline(resource: Resource, now: float) -> float | None:
+def pending_deadline(resource: Resource, spec: JobTerms, now: float) -> float | None:
     """Seconds left for the first task to start, negative when they are over; None if there is no such limit any more."""
-    limit, status = resource.spec.get("pendingDeadlineSeconds"), resource.status
-    if limit is None or status.get("tasksStartTime") or resource.spec.get("suspend"):
+    limit = spec.pending_deadline_seconds
+    if limit is None or resource.status.get("tasksStartTime") or spec.suspend:
         return None
     suspended = resource.condition(SUSPENDED)
     waited = seconds_since(resource.created, now)
@@ -112,22 +106,22 @@ def pending_deadline(resource: Resource, now: float) -> float | None:
 
 
 def early(
-    resource: Resource, total: int, tasks: TasksView, *, blocked: bool, requeues: bool, now: float
+    spec: JobTerms, total: int, tasks: TasksView, *, blocked: bool, requeues: bool, left: float | None
 ) -> Ending | None:
     """Why a job that is active must be ended now; None if it continues.
 
     Args:
         blocked: whether all that is left depends on failed tasks.
         requeues: whether a task was put back too often and there is nowhere to go.
+        left: seconds left for the first task to start (`pending_deadline`).
     """
-    spec = resource.spec
-    if blocked and str(spec.get("onDependencyFailure", "Fail")) == "Fail" and action(spec) != "Hold":
+    action = spec.failure_policy.action
+    if blocked and spec.on_dependency_failure == "Fail" and action != "Hold":
         return DEPENDENCY_FAILED
-    if action(spec) == "Stop" and tasks.failed_count > allowed_failures(spec, total):
+    if action == "Stop" and tasks.failed_count > allowed_failures(spec, total):
         return TOO_MANY_FAILED
     if requeues:
         return TOO_MANY_REQUEUES
-    left = pending_deadline(resource, now)
     if left is not None and left <= 0 and not (tasks.running or tasks.completed):
         return PENDING_TOO_LONG
     return None
@@ -149,7 +143,7 @@ _ON_NODES = "state eq 'preparing' or state eq 'running'"
 
 
 def outcome(
-    spec: Mapping[str, Any],
+    spec: JobTerms,
     job: Job,
     tasks: TasksView,
     total: int,
@@ -186,7 +180,7 @@ def outcome(
     if ending is not None:
         return failure(ending, f"{ending.message}; {so_far}")
     if reason == _DEADLINE:
-        which = "activeDeadlineSeconds" if "activeDeadlineSeconds" in spec else "constraints.maxWallClockTime"
+        which = "activeDeadlineSeconds" if spec.active_deadline_seconds is not None else "constraints.maxWallClockTime"
         return failure(Ending("DeadlineExceeded", reason, f"{which} was over when {so_far}"))
     if reason in _BY_ITSELF and failed > allowed_failures(spec, total):
         text = f"{failed} of {total} tasks failed{first}"

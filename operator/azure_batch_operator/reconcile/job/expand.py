@@ -19,6 +19,7 @@ from azure_batch_operator.api.task_body import Task
 from azure_batch_operator.reconcile.job import dependencies, placeholders
 from azure_batch_operator.reconcile.job.dependencies import MADE, MERGE_ID, Depends, Lists, resolved
 from azure_batch_operator.reconcile.job.placeholders import fill
+from azure_batch_operator.reconcile.job.spec import JobTerms, TaskFactory, TaskPerItem
 from azure_batch_operator.reconcile.job.streamed import Streamed
 from azure_batch_operator.reconcile.job.task_sources import place, without_empty_ids
 
@@ -55,39 +56,46 @@ class _Series:
     longest: int = 20
 
 
-def total(spec: Mapping[str, Any]) -> int:
+def total(spec: JobTerms) -> int:
     """How many tasks the spec stands for."""
-    return len(spec.get("tasks") or ()) + _factory_size(spec) + (1 if _merge_template(spec) else 0)
+    return len(spec.listed) + _factory_size(spec) + (1 if _merge_template(spec) else 0)
 
 
-def unread(spec: Mapping[str, Any]) -> bool:
+def unread(spec: JobTerms) -> bool:
     """Whether tasks are in ConfigMaps that could not be read, so that `total` does not count them."""
-    items = ((spec.get("taskFactory") or {}).get("taskPerItem") or {}).get("itemsFrom")
-    return bool(spec.get("tasksFrom") or items)
+    per_item = spec.factory.task_per_item
+    return bool(spec.tasks_from or (per_item and per_item.items_from))
 
 
-def nothing_to_do(spec: Mapping[str, Any]) -> bool:
+def nothing_to_do(spec: JobTerms) -> bool:
     """Whether the spec says where tasks come from, and none do: an empty list, no line, no row below the names of the columns.
 
     A job that says nothing of tasks waits for those of others, and so does one with a job manager task or with noaction.
     """
-    given = any(name in spec for name in ("tasks", "tasksFrom", "taskFactory")) and not unread(spec)
-    waits = spec.get("jobManagerTask") or str(spec.get("onAllTasksComplete", "")).lower() == "noaction"
+    sources = (spec.tasks, spec.tasks_from, spec.task_factory)
+    given = any(source is not None for source in sources) and not unread(spec)
+    waits = bool(spec.job_manager_task) or spec.stays_open
     return given and not waits and not total(spec)
 
 
-def needs_dependencies(spec: Mapping[str, Any]) -> bool:
+def needs_dependencies(spec: JobTerms) -> bool:
     """Whether a task of the spec depends on others, so that the job must have usesTaskDependencies."""
     made = bool(_repeat_depends(spec)) and _factory_size(spec) > 0
     return made or bool(_merge_template(spec)) or bool(_depending(spec))
 
 
-def adds_tasks(spec: Mapping[str, Any]) -> bool:
+def adds_tasks(spec: JobTerms) -> bool:
     """Whether a task of the spec may add others: it is given a token for the job."""
-    factory, tasks = spec.get("taskFactory") or {}, spec.get("tasks") or ()
-    if "jobManagerTask" in spec or any(is_let_in(factory.get(name) or {}) for name in ("repeatTask", "mergeTask")):
+    factory, tasks = spec.factory, spec.listed
+    if spec.job_manager_task is not None or any(map(is_let_in, _templates(factory).values())):
         return True
     return tasks.let_in if isinstance(tasks, Streamed) else any(map(is_let_in, tasks))
+
+
+def _templates(factory: TaskFactory) -> dict[str, Mapping[str, Any]]:
+    """The templates of a factory, by their fields."""
+    templates = {"repeatTask": factory.repeat_task, "mergeTask": factory.merge_task}
+    return {name: template for name, template in templates.items() if template is not None}
 
 
 def is_let_in(task: Mapping[str, Any]) -> bool:
@@ -95,26 +103,26 @@ def is_let_in(task: Mapping[str, Any]) -> bool:
     return bool((task.get("authenticationTokenSettings") or {}).get("access"))
 
 
-def independent(spec: Mapping[str, Any]) -> int:
+def independent(spec: JobTerms) -> int:
     """How many tasks of the spec depend on nothing, so that they can run from the beginning."""
-    listed = len(spec.get("tasks") or ()) - _depending(spec)
+    listed = len(spec.listed) - _depending(spec)
     return listed + (0 if _repeat_depends(spec) else _factory_size(spec))
 
 
-def _depending(spec: Mapping[str, Any]) -> int:
+def _depending(spec: JobTerms) -> int:
     """How many of the listed tasks depend on others."""
-    tasks = spec.get("tasks") or ()
+    tasks = spec.listed
     return tasks.depending if isinstance(tasks, Streamed) else sum(1 for task in tasks if task.get("dependsOn"))
 
 
-def lists(spec: Mapping[str, Any]) -> Lists:
+def lists(spec: JobTerms) -> Lists:
     """What `dependsOn.allOf` can name in a spec; streamed tasks have none."""
-    tasks = spec.get("tasks") or ()
+    tasks = spec.listed
     listed = () if isinstance(tasks, Streamed) else sorted(map(_id, tasks))
     return Lists(listed, _factory_size(spec), id_width(spec))
 
 
-def merge_depends(spec: Mapping[str, Any], all_lists: Lists) -> dict[str, Any] | None:
+def merge_depends(spec: JobTerms, all_lists: Lists) -> dict[str, Any] | None:
     """What the merge task depends on: all other tasks, unless it says something else; None if there is no merge task."""
     template = _merge_template(spec)
     return None if template is None else resolved(template.get("dependsOn") or _ALL_OTHERS, all_lists)
@@ -123,13 +131,13 @@ def merge_depends(spec: Mapping[str, Any], all_lists: Lists) -> dict[str, Any] |
 _ALL_OTHERS = {"allOf": ["tasks", "taskFactory"]}
 
 
-def merges_all(spec: Mapping[str, Any]) -> bool:
+def merges_all(spec: JobTerms) -> bool:
     """Whether there is a merge task that depends on all other tasks."""
     template = _merge_template(spec)
     return template is not None and not template.get("dependsOn")
 
 
-def made_depends(spec: Mapping[str, Any], all_lists: Lists) -> dict[str, Depends] | None:
+def made_depends(spec: JobTerms, all_lists: Lists) -> dict[str, Depends] | None:
     """What tasks of the factory depend on, by their ids, or once for all under `MADE`; None if they are too many to look at."""
     depends, series = _repeat_depends(spec), _series(spec)
     if not depends or series is None or not series.size:
@@ -147,17 +155,12 @@ def made_depends(spec: Mapping[str, Any], all_lists: Lists) -> dict[str, Depends
     }
 
 
-def _repeat_depends(spec: Mapping[str, Any]) -> Depends:
-    return ((spec.get("taskFactory") or {}).get("repeatTask") or {}).get("dependsOn") or {}
+def _repeat_depends(spec: JobTerms) -> Depends:
+    return (spec.factory.repeat_task or {}).get("dependsOn") or {}
 
 
 def _filled(depends: Depends, values: Sequence[object], names: Sequence[str]) -> Depends:
     return without_empty_ids(fill(depends, values, names))
-
-
-def goes_on(spec: Mapping[str, Any]) -> bool:
-    """Whether tasks run although tasks that they depend on have failed."""
-    return spec.get("onDependencyFailure") == "Ignore"
 
 
 def regardless(task: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,23 +170,23 @@ def regardless(task: Mapping[str, Any]) -> dict[str, Any]:
     return {**task, "exitConditions": {**conditions, "default": default}}
 
 
-def problems(spec: Mapping[str, Any]) -> list[str]:
+def problems(spec: JobTerms) -> list[str]:
     """What is wrong with the tasks, each with its field and remedy; empty if they can be sent."""
     found: list[str] = []
     if total(spec) > MAX_TASKS:
         found.append(
             f"spec makes {total(spec)} tasks, but at most {MAX_TASKS} are allowed: split it into several BatchJobs"
         )
-    if spec.get("usesTaskDependencies") is False and needs_dependencies(spec):
+    if spec.uses_task_dependencies is False and needs_dependencies(spec):
         found.append(
             "spec.usesTaskDependencies is false, but tasks depend on others: remove it, or remove dependsOn and mergeTask"
         )
-    if isinstance(spec.get("tasks"), Streamed):
+    if isinstance(spec.tasks, Streamed):
         # Their ids and dependencies are those of a job that has run.
         return [*found, *_job_actions(spec)]
     series, unclear = _series(spec), []
     if series is not None and series.size:
-        template, where = spec["taskFactory"]["repeatTask"], "spec.taskFactory.repeatTask"
+        template, where = spec.factory.repeat_task, "spec.taskFactory.repeatTask"
         unclear = placeholders.problems(template, series.width, series.what, series.longest, where)
     all_lists = lists(spec)
     taken = list(_taken_ids(spec, all_lists))
@@ -196,7 +199,7 @@ def problems(spec: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _too_long(spec: Mapping[str, Any], all_lists: Lists) -> Iterator[str]:
+def _too_long(spec: JobTerms, all_lists: Lists) -> Iterator[str]:
     """Lists of ids that are too long for Azure Batch, or for all tasks of a factory together."""
     if _text(merge_depends(spec, all_lists) or {}) > _DEPENDENCY_TEXT:
         yield (
@@ -218,21 +221,18 @@ def _text(depends: Depends) -> int:
     return sum(len(str(id)) for id in depends.get("taskIds") or ())
 
 
-def _job_actions(spec: Mapping[str, Any]) -> Iterator[str]:
+def _job_actions(spec: JobTerms) -> Iterator[str]:
     """Exit conditions that act on the job, which the service refuses unless the job allows it."""
-    if str(spec.get("onTaskFailure", "")).lower() == "performexitoptionsjobaction":
+    if spec.lets_tasks_act:
         return
-    factory = spec.get("taskFactory") or {}
-    templates = {f"spec.taskFactory.{name}": factory.get(name) for name in ("repeatTask", "mergeTask")}
-    tasks = spec.get("tasks") or ()
+    templates = {f"spec.taskFactory.{name}": template for name, template in _templates(spec.factory).items()}
+    tasks = spec.listed
     listed = {
         f"{place(spec, number)}: task {task['id']!r}": task
         for number, task in enumerate(() if isinstance(tasks, Streamed) else tasks)
         if task.get("exitConditions")
     }
-    acting = [
-        where for where, task in {**templates, **listed}.items() if acts_on_job((task or {}).get("exitConditions"))
-    ]
+    acting = [where for where, task in {**templates, **listed}.items() if acts_on_job(task.get("exitConditions"))]
     number = len(acting)
     if isinstance(tasks, Streamed):
         acting, number = [f"task {id!r}" for id in tasks.acting[0]], tasks.acting[1]
@@ -251,9 +251,9 @@ def acts_on_job(conditions: Any) -> bool:
     return isinstance(conditions, list) and any(acts_on_job(each) for each in conditions)
 
 
-def _taken_ids(spec: Mapping[str, Any], all_lists: Lists) -> Iterator[str]:
+def _taken_ids(spec: JobTerms, all_lists: Lists) -> Iterator[str]:
     seen: set[str] = set()
-    for number, task in enumerate(spec.get("tasks") or ()):
+    for number, task in enumerate(spec.listed):
         id = _id(task).lower()
         by_factory = all_lists.makes(id)
         if id in seen or by_factory or (id == MERGE_ID and _merge_template(spec)):
@@ -263,23 +263,24 @@ def _taken_ids(spec: Mapping[str, Any], all_lists: Lists) -> Iterator[str]:
         seen.add(id)
 
 
-def expand(spec: Mapping[str, Any], job_id: str, only: Container[str] | None = None) -> Iterator[dict[str, Any]]:
+def expand(whole: Mapping[str, Any], job_id: str, only: Container[str] | None = None) -> Iterator[dict[str, Any]]:
     """Bodies of all tasks in the order of their ids.
 
     Args:
+        whole: a spec as it is written, or with what ConfigMaps and Secrets hold.
         job_id: id of the job, below which its logs are kept.
         only: lower-case ids of the tasks that are wanted, if not all are; the others are not even made.
     """
-    all_lists = lists(spec)
-    given = spec.get("tasks") or ()
+    spec = JobTerms.of(whole)
+    all_lists, given = lists(spec), spec.listed
     listed = (_listed(task, all_lists) for task in given if only is None or _id(task).lower() in only)
     inline = listed if isinstance(given, Streamed) else sorted(listed, key=_id)
     merged = _merge_template(spec) and (only is None or MERGE_ID in only)
     merge = [_merge_task(spec, all_lists)] if merged else []
     tasks: Iterator[dict[str, Any]] = heapq.merge(inline, _made(spec, all_lists, only), merge, key=_id)
-    if goes_on(spec) and (needs_dependencies(spec) or spec.get("usesTaskDependencies")):
+    if spec.goes_on and (needs_dependencies(spec) or spec.uses_task_dependencies):
         tasks = map(regardless, tasks)
-    upload = (spec.get("logs") or {}).get("upload")
+    upload = spec.logs.upload
     return (with_logs(task, {**upload, "path": upload.get("path") or job_id}) for task in tasks) if upload else tasks
 
 
@@ -307,28 +308,30 @@ def _id(task: Mapping[str, Any]) -> str:
     return str(task["id"])
 
 
-def _series(spec: Mapping[str, Any]) -> _Series | None:
-    factory = spec.get("taskFactory") or {}
-    if sweep := factory.get("parametricSweep"):
-        sets = [ParameterSet.model_validate(each) for each in sweep["parameterSets"]]
+def _series(spec: JobTerms) -> _Series | None:
+    factory = spec.factory
+    if (sweep := factory.parametric_sweep) is not None and sweep.parameter_sets is not None:
+        sets = [ParameterSet.model_validate(each) for each in sweep.parameter_sets]
         values = [each.numbers() if each.values is None else each.values for each in sets]
         size = math.prod(each.size() for each in sets)
         return _Series(
             size, len(sets), "parameterSets", _combinations(values), longest=_longest(each.values for each in sets)
         )
-    if per_item := factory.get("taskPerItem"):
-        rows = per_item.get("rows")
+    if (per_item := factory.task_per_item) is not None and per_item != _NO_ITEMS:
+        rows = per_item.rows
         if rows is None:
-            items = per_item.get("items") or ()
+            items = per_item.items or ()
             return _Series(len(items), 1, "values per item", ((item,) for item in items), longest=_longest([items]))
-        columns, longest = per_item.get("columns") or (), per_item.get("longest")
+        columns, longest = per_item.columns, per_item.longest
         return _Series(
-            len(rows), len(columns) or 1, "columns", rows, columns, _longest(rows) if longest is None else int(longest)
+            len(rows), len(columns) or 1, "columns", rows, columns, _longest(rows) if longest is None else longest
         )
-    if repeat := factory.get("repeat"):
-        count = int(repeat["count"])
-        return _Series(count, 1, "values", ((number,) for number in range(count)))
+    if (repeat := factory.repeat) is not None:
+        return _Series(repeat.count, 1, "values", ((number,) for number in range(repeat.count)))
     return None
+
+
+_NO_ITEMS = TaskPerItem()
 
 
 def _longest(rows: Iterable[Sequence[object] | None]) -> int:
@@ -346,14 +349,14 @@ def _combinations(dimensions: Sequence[Sequence[object]]) -> Iterator[tuple[obje
             yield (value, *rest)
 
 
-def _factory_size(spec: Mapping[str, Any]) -> int:
+def _factory_size(spec: JobTerms) -> int:
     series = _series(spec)
     return series.size if series else 0
 
 
-def id_width(spec: Mapping[str, Any]) -> int:
+def id_width(spec: JobTerms) -> int:
     """Digits of the ids of a factory's tasks: enough for the largest number, and at least `idWidth`."""
-    least = min(int((spec.get("taskFactory") or {}).get("idWidth") or 1), _WIDEST_ID)
+    least = min(spec.factory.id_width or 1, _WIDEST_ID)
     return max(least, len(str(max(_factory_size(spec) - 1, 0))))
 
 
@@ -363,10 +366,10 @@ def with_digits(job: Resource, digits: int) -> Resource:
     return job if not factory else replace(job, spec={**job.spec, "taskFactory": {**factory, "idWidth": digits}})
 
 
-def _merge_template(spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def _merge_template(spec: JobTerms) -> Mapping[str, Any] | None:
     """The template of the task that depends on all others; None if there is none, or nothing to merge."""
-    template: Mapping[str, Any] | None = (spec.get("taskFactory") or {}).get("mergeTask")
-    return template if template and (spec.get("tasks") or _factory_size(spec)) else None
+    template = spec.factory.merge_task
+    return template if template and (spec.tasks or _factory_size(spec)) else None
 
 
 def _listed(task: Mapping[str, Any], all_lists: Lists) -> dict[str, Any]:
@@ -376,12 +379,12 @@ def _listed(task: Mapping[str, Any], all_lists: Lists) -> dict[str, Any]:
     return body
 
 
-def _made(spec: Mapping[str, Any], all_lists: Lists, only: Container[str] | None) -> Iterator[dict[str, Any]]:
+def _made(spec: JobTerms, all_lists: Lists, only: Container[str] | None) -> Iterator[dict[str, Any]]:
     series = _series(spec)
     # A dimension without values makes none, however long one would walk over the others.
     if series is None or not series.size:
         return
-    template = RepeatTask.rest_body(spec["taskFactory"]["repeatTask"])
+    template = RepeatTask.rest_body(spec.factory.repeat_task or {})
     template.pop("dependsOn", None)
     depends = _repeat_depends(spec)
     same = None if placeholders.count(depends) else resolved(depends, all_lists)
@@ -394,6 +397,6 @@ def _made(spec: Mapping[str, Any], all_lists: Lists, only: Container[str] | None
         yield body | {"dependsOn": waits_for} if waits_for else body
 
 
-def _merge_task(spec: Mapping[str, Any], all_lists: Lists) -> dict[str, Any]:
+def _merge_task(spec: JobTerms, all_lists: Lists) -> dict[str, Any]:
     template = MergeTask.rest_body(_merge_template(spec) or {})
     return {"id": MERGE_ID} | template | {"dependsOn": merge_depends(spec, all_lists)}

@@ -12,6 +12,7 @@ from azure_batch_operator.batch.wire import TaskCounts, TaskFailure
 from azure_batch_operator.causes.exits import satisfies, words
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job.dependencies import MADE, MERGE_ID, Lists, resolved
+from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.job.streamed import Streamed
 from azure_batch_operator.reconcile.observed import FailedTask
 from azure_batch_operator.reconcile.status import shortened
@@ -60,11 +61,11 @@ def explained(failure: TaskFailure) -> str:
     return f"{message} ({details})" if message and details else message or details
 
 
-def as_bodies(spec: Mapping[str, Any], failed: Sequence[FailedTask]) -> Iterator[dict[str, Any]]:
+def as_bodies(spec: JobTerms, failed: Sequence[FailedTask]) -> Iterator[dict[str, Any]]:
     """Failed tasks that the spec writes out or makes, with what `causes` reads of them."""
-    tasks = spec.get("tasks") or ()
+    tasks = spec.listed
     inline = {} if isinstance(tasks, Streamed) else {str(task.get("id")).lower(): task for task in tasks}
-    template, lists = (spec.get("taskFactory") or {}).get("repeatTask") or {}, expand.lists(spec)
+    template, lists = spec.factory.repeat_task or {}, expand.lists(spec)
     for task in failed:
         added = inline.get(task.id.lower()) or (template if lists.makes(task.id) else {})
         execution = task.execution
@@ -113,7 +114,7 @@ def _bounded(group: dict[str, Any], most: int) -> dict[str, Any]:
 
 
 def blocked(
-    spec: Mapping[str, Any],
+    spec: JobTerms,
     counts: TaskCounts | None,
     failed: Sequence[FailedTask],
     failed_count: int,
@@ -133,17 +134,17 @@ def blocked(
     return counts.active <= others + _never_run(spec, failed)
 
 
-def _never_run(spec: Mapping[str, Any], failed: Sequence[FailedTask]) -> int:
+def _never_run(spec: JobTerms, failed: Sequence[FailedTask]) -> int:
     """How many tasks of the spec depend, directly or not, on a failed task that blocks its dependents.
 
     Each dependency is checked once: this runs in the event loop, and a ConfigMap may hold chains of thousands of tasks
     (test_failures.py, `test_long_chains_are_walked_once`).
     """
-    tasks = spec.get("tasks") or ()
+    tasks = spec.listed
     # Where they are too many to follow, they count as if they could still run.
     streamed = (tasks.followed or {}) if isinstance(tasks, Streamed) else None
     inline = {str(task["id"]).lower(): task for task in tasks} if streamed is None else streamed
-    template = (spec.get("taskFactory") or {}).get("repeatTask") or {}
+    template = spec.factory.repeat_task or {}
     ended = {task.id.lower(): task for task in failed}
     lists = expand.lists(spec)
     made = expand.made_depends(spec, lists) or {}
@@ -228,5 +229,5 @@ def _is_number(id: str) -> bool:
     return id.isascii() and id.isdigit()
 
 
-def _as_added(spec: Mapping[str, Any], task: Mapping[str, Any]) -> Mapping[str, Any]:
-    return expand.regardless(task) if expand.goes_on(spec) else task
+def _as_added(spec: JobTerms, task: Mapping[str, Any]) -> Mapping[str, Any]:
+    return expand.regardless(task) if spec.goes_on else task

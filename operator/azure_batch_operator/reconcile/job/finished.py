@@ -146,17 +146,17 @@ def held(scope: JobScope) -> Plan:
 
 def finish(live: LiveJob) -> Plan:
     """The job has ended in Azure Batch: what counts is how its tasks have."""
-    resource, job, tasks = live.resource, live.job, live.tasks
+    resource, spec, job, tasks = live.resource, live.spec, live.job, live.tasks
     if tasks.unfinished is None:
         doing = "waiting until the task counts are up to date" if tasks.awaits_counts else "the results are being read"
         verdict = Verdict("Completing", "Completing", doing, ready=False, trend="Reconciling")
         return Plan(status=job_status.job_status(live, verdict))
-    total = job_status.total_of(resource, tasks)
+    total = job_status.total_of(live)
     noted, all_in = job_changes.noted_tasks(job)[0], live.is_complete
     present = max(tasks.present, tasks.failed_count + tasks.unfinished)
     # The service's counts lag, so they are asked only where there may be tasks that were never added.
-    unread = expand.unread(resource.spec)
-    missing = 0 if all_in or not (unread or expand.total(resource.spec)) else max(0, total - present)
+    unread = expand.unread(spec)
+    missing = 0 if all_in or not (unread or expand.total(spec)) else max(0, total - present)
     if unread and not noted and not resource.status.get("taskCounts"):
         # Nothing tells how many there should be, but the note that all are in was never made.
         missing = max(1, missing)
@@ -164,7 +164,7 @@ def finish(live: LiveJob) -> Plan:
     # Tasks that were never added are not lost as well.
     tasks = replace(tasks, lost=min(tasks.lost, max(0, total - missing - present)))
     live = replace(live, tasks=tasks)
-    verdict = job_end.outcome(resource.spec, job, tasks, total, missing, grown=bool(noted))
+    verdict = job_end.outcome(spec, job, tasks, total, missing, grown=bool(noted))
     marks = handled(resource, TERMINATE)
     plan = Plan(
         finalizer=finalizer_on(resource),

@@ -15,7 +15,7 @@ from azure_batch_operator.reconcile import reconcile_policy as policy
 from azure_batch_operator.reconcile.job.converge import converge, stop_unseen
 from azure_batch_operator.reconcile.job.creation import before_creation, create, lost
 from azure_batch_operator.reconcile.job.finished import clean_up, finish, finished, gone, held, keeps_object, own_tasks
-from azure_batch_operator.reconcile.job.scope import JobScope, LiveJob
+from azure_batch_operator.reconcile.job.scope import JobScope, LiveJob, TasksView
 from azure_batch_operator.reconcile.plan import Absent, Plan
 from azure_batch_operator.reconcile.status import has_ended
 from azure_batch_operator.reconcile.steps import (
@@ -90,7 +90,7 @@ def _deleted(scope: JobScope) -> Plan | None:
 def _absent(scope: JobScope) -> Plan | None:
     """There is no job."""
     if scope.remote is Absent.NOT_FOUND:
-        return gone(scope) or lost(scope.resource, scope.now) or create(scope)
+        return gone(scope) or lost(scope) or create(scope)
     return None
 
 
@@ -105,7 +105,7 @@ def _alive(scope: JobScope) -> Plan | None:
     if isinstance(remote, Absent) or job is None:
         return None
     if scope.tasks is None:
-        return stop_unseen(scope.resource, job, remote, scope.now)
+        return stop_unseen(LiveJob(scope, job, remote, TasksView()))
     live = LiveJob(scope, job, remote, scope.tasks)
     decided = finish(live) if live.state == "completed" else converge(live)
     return policy.with_adoption(decided, scope.resource, remote, scope.cluster, scope.others)
@@ -140,7 +140,7 @@ def _with_pool(scope: JobScope, plan: Plan) -> Plan:
     Until then the spec decides, whose reference may have been corrected; a job that exists may be on another pool.
     """
     resource = scope.resource
-    name = scope.pool.id or (resource.spec.get("poolRef") or {}).get("name")
+    name = scope.pool.id or (scope.spec.pool_ref and scope.spec.pool_ref.name)
     if plan.status is None or name is None or has_ended(resource):
         return plan
     if plan.status.get("poolId") and plan.status.get("state"):

@@ -24,6 +24,7 @@ from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.api.task_body import Task
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import expand
+from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.job.streamed import Streamed, counted
 from azure_batch_operator.reconcile.standard_plans import ever_created
 from azure_batch_operator.reconcile.status import ended_as, has_ended
@@ -327,10 +328,10 @@ def _with_ids_as_they_are(spec: Mapping[str, Any], own: Collection[str]) -> Mapp
         return spec
     listed = {str(task["id"]).lower() for task in spec.get("tasks") or ()}
     numbers = [id for id in own if id.isascii() and id.isdigit() and id not in listed]
-    width, widths = expand.id_width(spec), {len(id) for id in numbers}
+    width, widths = expand.id_width(JobTerms.of(spec)), {len(id) for id in numbers}
     if len(widths) == 1 and (digits := max(widths)) > width:
         spec, width = {**spec, "taskFactory": {**factory, "idWidth": digits}}, digits
-    made = expand.lists(spec)
+    made = expand.lists(JobTerms.of(spec))
     lost = sorted(id for id in numbers if len(id) == width and not made.makes(id))
     if lost:
         names = (

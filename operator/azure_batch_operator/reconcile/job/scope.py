@@ -14,6 +14,7 @@ from azure_batch_operator.batch.wire import TaskCounts, build
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.job import changes
 from azure_batch_operator.reconcile.job.failures import blocked
+from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.observed import FailedTask
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Remote
 from azure_batch_operator.reconcile.target_pool import TargetPoolView
@@ -136,10 +137,10 @@ class JobScope:
     held_by: str | None = None
     end: tuple[Mapping[str, Any], TasksView] | None = None
 
-    @property
-    def spec(self) -> Mapping[str, Any]:
+    @cached_property
+    def spec(self) -> JobTerms:
         """The spec of the BatchJob."""
-        return self.resource.spec
+        return JobTerms.of(self.resource.spec)
 
     @cached_property
     def job(self) -> Job | None:
@@ -168,9 +169,9 @@ class LiveJob:
         return self.scope.resource
 
     @property
-    def spec(self) -> Mapping[str, Any]:
+    def spec(self) -> JobTerms:
         """Its spec."""
-        return self.scope.resource.spec
+        return self.scope.spec
 
     @property
     def state(self) -> str:

@@ -16,6 +16,7 @@ from azure_batch_operator.reconcile.error_classes import classify_error
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job.failures import as_bodies, groups
 from azure_batch_operator.reconcile.job.scope import LiveJob, TasksView
+from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.status import (
     IN_SYNC,
     Verdict,
@@ -32,23 +33,24 @@ _SENTENCE_BYTES, _MESSAGE_BYTES = 600, 200
 _TRANSITIONS = frozenset({"terminating", "disabling", "enabling"})
 
 
-def total_of(resource: Resource, tasks: TasksView) -> int:
+def total_of(live: LiveJob) -> int:
     """How many tasks the job has or will have, as far as is known."""
+    resource, spec, tasks = live.resource, live.spec, live.tasks
     present = tasks.present
-    known = expand.total(resource.spec)
-    if expand.unread(resource.spec):
+    known = expand.total(spec)
+    if expand.unread(spec):
         known = max(known, int((resource.status.get("taskCounts") or {}).get("total") or 0))
     # The service's counts lag, so what is known to be in counts as well.
     return max(present, known + tasks.others_in, tasks.failed_count + (tasks.unfinished or 0))
 
 
-def terminates(spec: Mapping[str, Any], job: Job | None = None) -> bool:
+def terminates(spec: JobTerms, job: Job | None = None) -> bool:
     """Whether the job ends when its tasks have: as the spec says (by default if it has tasks of its own), or for good already."""
     if job is not None and job.ends_with_its_tasks:
         return True
-    wanted = spec.get("onAllTasksComplete")
+    wanted = spec.on_all_tasks_complete
     own = expand.total(spec) > 0 or expand.nothing_to_do(spec)
-    return own if wanted is None else str(wanted).lower() == "terminatejob"
+    return own if wanted is None else wanted.lower() == "terminatejob"
 
 
 _NO_TASKS = (
@@ -57,10 +59,11 @@ _NO_TASKS = (
 )
 
 
-def verdict(resource: Resource, job: Job, tasks: TasksView, *, complete: bool, waits: str | None) -> Verdict:
+def verdict(live: LiveJob, *, complete: bool, waits: str | None) -> Verdict:
     """The verdict on a job that has not ended."""
-    state, own = str(job.state), expand.total(resource.spec)
-    if resource.spec.get("suspend"):
+    spec, job, tasks, state = live.spec, live.job, live.tasks, live.state
+    own = expand.total(spec)
+    if spec.suspend:
         return _suspended(state)
     if state in _TRANSITIONS:
         return Verdict(state.capitalize(), state.capitalize(), f"the job is {state}", ready=False, trend="Reconciling")
@@ -68,13 +71,13 @@ def verdict(resource: Resource, job: Job, tasks: TasksView, *, complete: bool, w
         message = "the operator disabled the job to suspend it or to move it to another pool, and is enabling it again"
         return Verdict("Enabling", "Enabling", message, ready=False, trend="Reconciling")
     if state == "disabled":
-        return Verdict("Disabled", "Disabled", _disabled(resource, job, tasks), ready=True)
+        return Verdict("Disabled", "Disabled", _disabled(live), ready=True)
     if not complete:
         message = f"{tasks.submitted or 0} of {counted(own, 'task')} added"
         return Verdict("Submitting", "Submitting", message, ready=False, trend="Reconciling")
     if not own and (tasks.counts or NO_COUNTS) == NO_COUNTS:
         return Verdict("Running", "Active", _NO_TASKS, ready=True)
-    if tasks.completed and not (tasks.active or tasks.running) and not terminates(resource.spec, job):
+    if tasks.completed and not (tasks.active or tasks.running) and not terminates(spec, job):
         message = (
             "all tasks of the job have ended, and it stays open for more: to end it, set spec.onAllTasksComplete to "
             f"terminatejob, set the annotation {TERMINATE}, or delete it"
@@ -85,8 +88,8 @@ def verdict(resource: Resource, job: Job, tasks: TasksView, *, complete: bool, w
     return Verdict("Running", "Running", "the tasks are in Azure Batch", ready=True)
 
 
-def _disabled(resource: Resource, job: Job, tasks: TasksView) -> str:
-    known = disabler(job, as_bodies(resource.spec, tasks.failed))
+def _disabled(live: LiveJob) -> str:
+    known = disabler(live.job, as_bodies(live.spec, live.tasks.failed))
     return UNKNOWN if known is None else known.sentence
 
 
@@ -102,11 +105,11 @@ def suspended(message: str) -> Verdict:
     return Verdict("Suspended", "Suspended", message, ready=True, more={"Suspended": (True, "JobSuspended", message)})
 
 
-def resumed(resource: Resource) -> Mapping[str, tuple[bool, str, str]]:
+def resumed(live: LiveJob) -> Mapping[str, tuple[bool, str, str]]:
     """The condition of a job that was suspended once and is no more, as for batch/v1 Job."""
-    if resource.condition("Suspended") is None:
+    if live.resource.condition("Suspended") is None:
         return {}
-    stopping = resource.spec.get("suspend")
+    stopping = live.spec.suspend
     text = "the job is being disabled" if stopping else "the job is resumed"
     return {"Suspended": (False, "JobSuspending" if stopping else "JobResumed", text)}
 
@@ -186,7 +189,7 @@ def job_status(
     """
     resource, job, tasks, now = live.resource, live.job, live.tasks, live.scope.now
     account, info, before = live.scope.account, job.execution, resource.status
-    total = total_of(resource, tasks)
+    total = total_of(live)
     counts = _counts(tasks, total, missing)
     return status(
         resource,

@@ -7,13 +7,13 @@ disabled stays so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 from azure_batch_operator.api.base import HELD_METADATA, HOLDS_METADATA
 from azure_batch_operator.batch.job_wire import Job
 from azure_batch_operator.reconcile.applied import NOT_APPLIED
 from azure_batch_operator.reconcile.job.scope import TasksView
+from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.plan import Call, Evidence, Table
 from azure_batch_operator.reconcile.target_pool import IN_OTHER_ACCOUNT, NO_POOL, NOT_ALLOWED, TargetPoolView
 from azure_batch_operator.shapes import whole_number
@@ -23,7 +23,7 @@ Why = Literal["suspend", "pool", "flee"]
 _STANDS = frozenset({"disabling", "disabled"})
 
 
-def wanted_pool(spec: Mapping[str, Any], pool: TargetPoolView, job: Job, tasks: TasksView) -> str | None:
+def wanted_pool(spec: JobTerms, pool: TargetPoolView, job: Job, tasks: TasksView) -> str | None:
     """Id of the pool that the job shall be on; None if it stays where it is."""
     here = job.pool
     if here is None:
@@ -39,10 +39,10 @@ def wanted_pool(spec: Mapping[str, Any], pool: TargetPoolView, job: Job, tasks: 
     return pool.id
 
 
-def _most_requeues(spec: Mapping[str, Any], job: Job) -> int | None:
+def _most_requeues(spec: JobTerms, job: Job) -> int | None:
     """How often a task may have been put back in all: what the spec allows, and once for each time that the operator did it."""
-    most = (spec.get("backoff") or {}).get("maxRequeues")
-    return None if most is None else int(most) + _holds(job)
+    most = spec.backoff.max_requeues
+    return None if most is None else most + _holds(job)
 
 
 def _holds(job: Job) -> int:
@@ -50,24 +50,22 @@ def _holds(job: Job) -> int:
     return whole_number(job.note(HOLDS_METADATA) or "") or 0
 
 
-def requeue_limit_exceeded(spec: Mapping[str, Any], job: Job, tasks: TasksView) -> bool:
+def requeue_limit_exceeded(spec: JobTerms, job: Job, tasks: TasksView) -> bool:
     """Whether a task was put back too often and the spec knows no other pool; one that is not there yet is waited for."""
-    backoff = spec.get("backoff") or {}
     most = _most_requeues(spec, job)
-    fallback = "fallbackPoolRef" in backoff or "fallbackPoolId" in backoff
-    return most is not None and not fallback and tasks.most_requeues > most
+    return most is not None and not spec.backoff.has_fallback and tasks.most_requeues > most
 
 
-def why(spec: Mapping[str, Any], pool: TargetPoolView, moves_to: str | None) -> Why | None:
+def why(spec: JobTerms, pool: TargetPoolView, moves_to: str | None) -> Why | None:
     """Why the job must stand still; None if it may run."""
-    if spec.get("suspend"):
+    if spec.suspend:
         return "suspend"
     if moves_to is None:
         return None
     return "pool" if moves_to == pool.id else "flee"
 
 
-def notes(spec: Mapping[str, Any], job: Job, reason: Why | None) -> dict[str, str | None]:
+def notes(spec: JobTerms, job: Job, reason: Why | None) -> dict[str, str | None]:
     """What the metadata must say of it, for `job_changes.changes`."""
     if reason in ("pool", "flee") and job.note(HELD_METADATA) is None and job.state in _STANDS:
         # Somebody else has stopped it: it moves as it stands, and nobody but them lets it continue.
@@ -80,12 +78,12 @@ def notes(spec: Mapping[str, Any], job: Job, reason: Why | None) -> dict[str, st
     return {HELD_METADATA: None} if job.state == "active" else {}
 
 
-def _how(spec: Mapping[str, Any], reason: Why) -> str:
+def _how(spec: JobTerms, reason: Why) -> str:
     """What happens to running tasks."""
-    return str(spec.get("suspendPolicy", "requeue")).lower() if reason == "suspend" else "requeue"
+    return spec.suspend_policy.lower() if reason == "suspend" else "requeue"
 
 
-def switch(id: str, spec: Mapping[str, Any], job: Job, reason: Why | None) -> Call | None:
+def switch(id: str, spec: JobTerms, job: Job, reason: Why | None) -> Call | None:
     """The call that stops the job or lets it continue; to be made after the PATCH."""
     if reason is not None and job.state == "active":
         body = {"disableTasks": _how(spec, reason)}

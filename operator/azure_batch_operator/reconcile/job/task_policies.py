@@ -5,9 +5,9 @@ Both the plan of a job and those who bring its tasks in need to know it: the one
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from azure_batch_operator.reconcile.job.spec import JobTerms
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Policies:
     exact: bool = True
 
     @classmethod
-    def of(cls, spec: Mapping[str, Any], *, exact: bool = True) -> Policies:
+    def of(cls, spec: JobTerms, *, exact: bool = True) -> Policies:
         """As the spec says; beside a job manager task nothing is pruned, since the tasks that it adds are not in the spec."""
         return cls(
-            prune=spec.get("taskPrunePolicy") == "Delete" and not spec.get("jobManagerTask"),
-            replace=spec.get("taskUpdatePolicy") == "Replace",
+            prune=spec.task_prune_policy == "Delete" and not spec.job_manager_task,
+            replace=spec.task_update_policy == "Replace",
             exact=exact,
         )
 

@@ -23,6 +23,7 @@ from azure_batch_operator.api.task_body import Task
 from azure_batch_operator.reconcile.documents import loaded
 from azure_batch_operator.reconcile.job import placeholders
 from azure_batch_operator.reconcile.job.placeholders import fill
+from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.value_references import Reference, ResolutionError, Source
 
 _MAX_TEXT = 64 << 20
@@ -71,13 +72,13 @@ def inlined(spec: Mapping[str, Any], texts: Mapping[Source, str]) -> dict[str, A
     return result
 
 
-def place(spec: Mapping[str, Any], number: int) -> str:
+def place(spec: JobTerms, number: int) -> str:
     """The field of a spec, as the user wrote it, that the task with this number among its `tasks` stands in.
 
     Args:
         spec: with what `inlined` has given.
     """
-    at = bisect_right(spec.get(_STARTS) or (), number) - 1
+    at = bisect_right(spec.tasks_from_starts, number) - 1
     return "spec.tasks" if at < 0 else f"spec.tasksFrom[{at}]"
 
 

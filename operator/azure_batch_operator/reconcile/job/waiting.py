@@ -6,9 +6,8 @@ and a status that says nothing new is not written.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from azure_batch_operator.batch.job_wire import Job
 from azure_batch_operator.causes import Demand, Evidence, Failed, Lost, NodeFailure, PoolEvidence, Unmet, WayOut, judge
@@ -17,14 +16,13 @@ from azure_batch_operator.causes.reading import demand, pool_evidence
 from azure_batch_operator.reconcile.job import dependencies, expand
 from azure_batch_operator.reconcile.job.failures import named
 from azure_batch_operator.reconcile.job.scope import TasksView
+from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.job.streamed import Streamed
 from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.reconcile.target_pool import TargetPoolView
 
 
-def waiting_for(
-    spec: Mapping[str, Any], job: Job, pool: TargetPoolView, tasks: TasksView, *, blocked: bool
-) -> str | None:
+def waiting_for(spec: JobTerms, job: Job, pool: TargetPoolView, tasks: TasksView, *, blocked: bool) -> str | None:
     """The sentence; None while tasks run, or if there are none that could.
 
     Args:
@@ -36,10 +34,10 @@ def waiting_for(
     return cause.sentence if cause is not None else None
 
 
-def _evidence(spec: Mapping[str, Any], job: Job, pool: TargetPoolView, tasks: TasksView, *, blocked: bool) -> Evidence:
+def _evidence(spec: JobTerms, job: Job, pool: TargetPoolView, tasks: TasksView, *, blocked: bool) -> Evidence:
     # Only counts are known: a task that depends on nothing and has not ended could run at once.
     # Whether tasks that others have added depend on any is not known.
-    ready: bool | None = None if spec.get("usesTaskDependencies") else True
+    ready: bool | None = None if spec.uses_task_dependencies else True
     if expand.needs_dependencies(spec):
         ready = tasks.completed < expand.independent(spec)
     return Evidence(
@@ -54,7 +52,7 @@ def _evidence(spec: Mapping[str, Any], job: Job, pool: TargetPoolView, tasks: Ta
     )
 
 
-def _unmet(spec: Mapping[str, Any], tasks: TasksView, *, blocked: bool) -> Unmet | None:
+def _unmet(spec: JobTerms, tasks: TasksView, *, blocked: bool) -> Unmet | None:
     if blocked:
         return Failed(named(tasks.failed[0]) if tasks.failed else "")
     # Said only where no task of somebody else can be the missing one.
@@ -83,40 +81,43 @@ def _pool(job: Job, pool: TargetPoolView) -> PoolEvidence | None:
     return None if pool.nodes is None and evidence.current and not evidence.is_deleting else evidence
 
 
-def _pool_field(spec: Mapping[str, Any]) -> str | None:
+def _pool_field(spec: JobTerms) -> str | None:
     """Where the spec names its pool; None for an auto pool, which cannot be changed."""
-    if spec.get("poolRef"):
+    if spec.pool_ref is not None:
         return "spec.poolRef"
-    return "spec.poolInfo.poolId" if (spec.get("poolInfo") or {}).get("poolId") else None
+    return "spec.poolInfo.poolId" if spec.pool_info is not None and spec.pool_info.pool_id else None
 
 
 @dataclass(frozen=True)
 class _Demands:
     """What the tasks of a spec need, made only when it is asked for; all those of a factory are one."""
 
-    spec: Mapping[str, Any]
+    spec: JobTerms
 
     def __iter__(self) -> Iterator[Demand]:
         spec = self.spec
-        tasks = spec.get("tasks") or ()
+        tasks = spec.listed
         if isinstance(tasks, Streamed):
             # All those of a factory are one here as well.
             given = [task for task in tasks.source.get("tasks") or () if str(task.get("id")).lower() in tasks.only]
-            yield from _Demands({**tasks.source, "tasks": given})
+            yield from _Demands(JobTerms.of({**tasks.source, "tasks": given}))
             return
         yield from (demand(f"task {task.get('id')!r}", task) for task in tasks)
-        factory = spec.get("taskFactory") or {}
-        for name, which in (("repeatTask", "each task of the factory"), ("mergeTask", "task 'merge'")):
-            if factory.get(name):
-                yield demand(which, factory[name])
+        factory = spec.factory
+        for which, template in (
+            ("each task of the factory", factory.repeat_task),
+            ("task 'merge'", factory.merge_task),
+        ):
+            if template:
+                yield demand(which, template)
 
 
-def least_slots(spec: Mapping[str, Any]) -> int:
+def least_slots(spec: JobTerms) -> int:
     """The fewest slots that a task of the spec takes; 1 if it has no tasks of its own."""
-    given = spec.get("tasks") or ()
+    given = spec.listed
     if isinstance(given, Streamed):
         return given.least_slots
     tasks = [*given]
-    if template := (spec.get("taskFactory") or {}).get("repeatTask"):
+    if template := spec.factory.repeat_task:
         tasks.append(template)
     return min((int(task.get("requiredSlots") or 1) for task in tasks), default=1)

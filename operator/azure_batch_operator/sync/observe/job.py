@@ -21,6 +21,7 @@ from azure_batch_operator.reconcile.job import lifecycle as plans
 from azure_batch_operator.reconcile.job import task_sources as sources
 from azure_batch_operator.reconcile.job.lifecycle import is_open
 from azure_batch_operator.reconcile.job.scope import JobScope, TasksView
+from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Remote
 from azure_batch_operator.reconcile.standard_plans import GRACE_SECONDS
 from azure_batch_operator.reconcile.status import has_ended, seconds_since
@@ -53,7 +54,7 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     print_, origin = _fingerprints(context, resource)
     if isinstance(remote, Mapping):
         noted, digits = job_changes.noted_tasks(build(Job, remote))
-        if digits is not None and digits > expand.id_width(resource.spec):
+        if digits is not None and digits > expand.id_width(JobTerms.of(resource.spec)):
             resource = expand.with_digits(resource, digits)
         taken = context.sourced.get(resource.key)
         if taken is not None and taken.contents is None and job_changes.without_contents(noted) == print_:
@@ -96,7 +97,7 @@ def _subscription(context: Context, job: Resource, session: Session, remote: Rem
     ours = isinstance(remote, Mapping) and adoption.ours(remote, job, context.cluster, context.others)
     tasks = context.store.dependents(job.key, Kind.TASK)
     wish = replace(
-        _wish(job.spec, job.status, tasks),
+        _wish(JobTerms.of(job.spec), job.status, tasks),
         has_verdict=has_ended(job), ran=partial(_ran, context, job.key, job.remote_id.lower()),
     )  # fmt: skip
     return Subscription((job.remote_id,), job=wish, ours=ours)
@@ -128,25 +129,25 @@ def held_by(context: Context, job: Resource, *, waiting: bool) -> str | None:
 
 def _named(context: Context, job: Resource) -> bool:
     """Whether BatchTasks that have not ended name the job."""
-    if not expand.nothing_to_do(job.spec):
+    if not expand.nothing_to_do(JobTerms.of(job.spec)):
         # Nobody asks, and there may be thousands.
         return False
     named = context.store.dependents(job.key, Kind.TASK)
     return any(not task.deleting and is_open_task(task) for task in named)
 
 
-def _wish(spec: Mapping[str, Any], status: Mapping[str, Any], tasks: Iterable[Resource]) -> JobSubscription:
+def _wish(spec: JobTerms, status: Mapping[str, Any], tasks: Iterable[Resource]) -> JobSubscription:
     return JobSubscription(
-        tries="maxRequeues" in (spec.get("backoff") or {}),
+        tries=spec.backoff.max_requeues is not None,
         tries_shown="retries" in status,
         retries=int(status.get("retries") or 0),
         requeues=int(status.get("requeues") or 0),
-        preparation="jobPreparationTask" in spec,
+        preparation=spec.job_preparation_task is not None,
         total=expand.total(spec),
-        tail_lines=int((spec.get("logs") or {}).get("tailLines", TAIL_LINES)),
+        tail_lines=TAIL_LINES if spec.logs.tail_lines is None else spec.logs.tail_lines,
         dependencies=expand.needs_dependencies(spec),
         counts=_shown_counts(status.get("taskCounts")),
-        has_manager="jobManagerTask" in spec,
+        has_manager=spec.job_manager_task is not None,
         adds_tasks=expand.adds_tasks(spec) or any(is_open_task(task) and expand.is_let_in(task.spec) for task in tasks),
         pool=str(status.get("poolId") or ""),
     )

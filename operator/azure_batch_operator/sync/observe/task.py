@@ -154,7 +154,7 @@ def _job(context: Context, task: Resource, session: Session | None) -> JobView:
     upload = (job.spec.get("logs") or {}).get("upload")
     return JobView(
         exists=True, id=id, remote=remote, ours=True, finished=finished, upload=upload,
-        goes_on=expand.goes_on(job.spec) and bool(remote.get("usesTaskDependencies")),
+        goes_on=job.spec.get("onDependencyFailure") == "Ignore" and bool(remote.get("usesTaskDependencies")),
         foreign_pool=_foreign_pool(context, task, session, remote),
     )  # fmt: skip
 

@@ -1,0 +1,160 @@
+"""What decisions read of the spec of a BatchJob, as typed values.
+
+A `JobTerms` is built once per decision from a spec whose members are known to have their types (`api.resource`). Tasks, their
+templates and what is only sent stay as they are written, since they are bodies for Azure Batch. The whole spec is compared with the
+job (`reconcile.job.changes`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import field
+from msgspec.structs import replace
+
+from azure_batch_operator.batch.wire import Wire, build
+
+Body = Mapping[str, Any]
+
+
+class NameRef(Wire, frozen=True, gc=False):
+    """An object of the same namespace."""
+
+    name: str = ""
+
+
+class PoolInfo(Wire, frozen=True, gc=False):
+    """A pool that is named by its ID; without an ID one that the service creates."""
+
+    pool_id: str | None = None
+
+
+class FailurePolicy(Wire, frozen=True, gc=False):
+    """How many failed tasks a job tolerates, and what happens if there are more."""
+
+    max_failed_tasks: int | None = None
+    max_failed_ratio: float = 0.0
+    action: str = "Continue"
+
+
+class Backoff(Wire, frozen=True, gc=False):
+    """How often tasks are retried and requeued."""
+
+    task_retries: int | None = None
+    max_requeues: int | None = None
+    fallback_pool_ref: NameRef | None = None
+    fallback_pool_id: str | None = None
+
+    @property
+    def has_fallback(self) -> bool:
+        """Whether it names a pool that a job may move to."""
+        return self.fallback_pool_ref is not None or self.fallback_pool_id is not None
+
+
+class Logs(Wire, frozen=True, gc=False):
+    """How the output of tasks is shown and stored."""
+
+    tail_lines: int | None = None
+    upload: Body | None = None
+
+
+class Sweep(Wire, frozen=True, gc=False):
+    """A factory with a task per combination of values."""
+
+    parameter_sets: Sequence[Body] | None = None
+
+
+class TaskPerItem(Wire, frozen=True, gc=False):
+    """A factory with a task per item; `rows`, `columns` and `longest` are those of a ConfigMap (`task_sources.inlined`)."""
+
+    items: Sequence[str] | None = None
+    items_from: Body | None = None
+    rows: Sequence[Sequence[str]] | None = None
+    columns: Sequence[str] = ()
+    longest: int | None = None
+
+
+class Repeat(Wire, frozen=True, gc=False):
+    """A factory with a number of tasks."""
+
+    count: int = 0
+
+
+class TaskFactory(Wire, frozen=True, gc=False):
+    """Tasks that are made from a template."""
+
+    parametric_sweep: Sweep | None = None
+    task_per_item: TaskPerItem | None = None
+    repeat: Repeat | None = None
+    repeat_task: Body | None = None
+    merge_task: Body | None = None
+    id_width: int | None = None
+
+
+class JobTerms(Wire, frozen=True, gc=False):
+    """The spec of a BatchJob, or the part of one that describes a job.
+
+    Attributes:
+        tasks_from_starts: at which of the tasks each entry of `tasksFrom` begins (`task_sources.place`).
+        whole: the spec as it is written.
+    """
+
+    pool_ref: NameRef | None = None
+    pool_info: PoolInfo | None = None
+    retry_of: NameRef | None = None
+    suspend: bool = False
+    suspend_policy: str = "requeue"
+    tasks: Sequence[Body] | None = None
+    tasks_from: Sequence[Body] | None = None
+    tasks_from_starts: Sequence[int] = ()
+    task_factory: TaskFactory | None = None
+    task_prune_policy: str = "Keep"
+    task_update_policy: str = "Refuse"
+    job_manager_task: Body | None = None
+    job_preparation_task: Body | None = None
+    uses_task_dependencies: bool | None = None
+    on_all_tasks_complete: str | None = None
+    on_task_failure: str = "noaction"
+    on_dependency_failure: str = "Fail"
+    failure_policy: FailurePolicy = FailurePolicy()
+    backoff: Backoff = Backoff()
+    logs: Logs = Logs()
+    constraints: Body | None = None
+    active_deadline_seconds: int | None = None
+    pending_deadline_seconds: int | None = None
+    ttl_seconds_after_finished: int | None = None
+    whole: Body = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, spec: Body) -> JobTerms:
+        """From a spec."""
+        return replace(build(cls, spec), whole=spec)
+
+    @property
+    def listed(self) -> Sequence[Body]:
+        """The tasks that are written out."""
+        return self.tasks or ()
+
+    @property
+    def factory(self) -> TaskFactory:
+        """The factory; an empty one if there is none."""
+        return self.task_factory or NO_FACTORY
+
+    @property
+    def stays_open(self) -> bool:
+        """Whether the spec says that the job stays open when its tasks have ended."""
+        return (self.on_all_tasks_complete or "").lower() == "noaction"
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether tasks run although tasks that they depend on have failed."""
+        return self.on_dependency_failure == "Ignore"
+
+    @property
+    def lets_tasks_act(self) -> bool:
+        """Whether exit conditions of tasks may have a jobAction."""
+        return self.on_task_failure.lower() == "performexitoptionsjobaction"
+
+
+NO_FACTORY = TaskFactory()
