@@ -1,7 +1,7 @@
 """``make mutants``: applies small sabotages of the operator one by one in a scratch copy, and tells which of them no test notices.
 
-Each runs the test that is known to notice it (`test`), and all unit and quick tests if that does not. One process at a time, all of
-them take less than ten minutes. Exit code 1 if one goes unnoticed.
+Each runs the test that is known to notice it (`test`), and all unit and quick tests if that does not. One process at a time; all of
+them take about half an hour of processor time. Exit code 1 if one goes unnoticed.
 """
 
 from __future__ import annotations

@@ -76,11 +76,14 @@ async def test_a_secret_that_two_accounts_sign_in_with_stays_until_both_are_done
     extra["metadata"]["namespace"] = "team"
     stage.apply(account, extra)
     await stage.until(lambda: stage.ready("bp", "other", "team"), 600)
+    before = len(stage.api.log)
     for kind, name in (("bp", "other"), ("bacc", "second")):
         stage.delete(kind, name, "team")
         await stage.until(lambda kind=kind, name=name: stage.gone(kind, name, "team"), 900)
     await stage.run_for(120)
     assert finalizers(stage) == [FINALIZER], "the first account needs it"
+    written = [call.name for call in stage.api.log[before:] if call.resource == "secrets" and call.verb == "patch"]
+    assert written == [], "it was needed all the time"
     assert secret["metadata"]["name"] == "second-key"
     assert finalizers(stage, "second-key") == []
 
