@@ -89,3 +89,22 @@ async def test_a_run_that_begins_at_once_costs_no_further_writes(stage: Stage) -
     assert stage.reason("bjs", "own") == "Scheduled"
     # The run is due, is being created, has no task yet, and runs.
     assert stage.writes("bjs", "own", "status") - writes <= 4
+
+
+@pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.parametrize("policy", ["Forbid", "Replace"])
+async def test_runs_that_no_watch_has_shown_yet_count(stage: Stage, policy: str, lost: bool) -> None:
+    """A watch may be silent for longer than the time between two runs, and the response to a creation may be lost."""
+    await stage.ready_pool()
+    stage.watch.hold("batchjobs")
+    if lost:
+        stage.fail("create", "batchjobs", lost="after", count=1)
+    cron = {"expression": "*/2 * * * *", "concurrencyPolicy": policy}
+    stage.apply(hourly("own", cron=cron, id=None))
+    for _ in range(50):
+        await stage.run_for(10)
+        runs = [body for body in stage.server.all("batchjobs") if "deletionTimestamp" not in body["metadata"]]
+        assert len(runs) <= 1
+    assert policy == "Replace" or stage.status("bjs", "own")["active"] == 1
+    [run] = runs
+    assert stage.azure.get(f"/jobs/{run['metadata']['name']}"), "nobody waits for the watch"

@@ -126,7 +126,8 @@ class Controller:
         )  # fmt: skip
         parts = Parts(self.wake, cluster.writer, self._inputs, self._memory, self._forget)
         self.triggers = Triggers(store, relations, parts)
-        told = Told(self.triggers.on_delete, self.triggers.learned, self._inputs.secrets)
+        triggers = self.triggers
+        told = Told(triggers.on_delete, triggers.learned, triggers.on_upsert, triggers.on_created, self._inputs.secrets)
         self._executor = Executor(cluster, store, queue, told, self._memory)
         links = Links(relations.account_key, relations.session, partial(_owns, cluster.id, others), remote.changed)
         self._retries = retries = Retries(store, self._inputs, links)

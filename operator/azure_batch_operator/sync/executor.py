@@ -103,11 +103,15 @@ class Told:
     Attributes:
         gone: the object was let go and no longer exists.
         learned: the object as the API server has answered a write.
+        shown: an object that was to be created and that was there already.
+        created: an object that was created just now.
         secrets: values that no text about objects of a namespace may show.
     """
 
     gone: Callable[[Key, str], None]
     learned: Callable[[Resource], None]
+    shown: Callable[[Resource], None]
+    created: Callable[[Resource], None]
     secrets: Callable[[str], Collection[str]] = lambda _: ()
 
 
@@ -397,7 +401,10 @@ class Executor:
             return
         try:
             if change.body is not None:
-                await objects.create(self._api, change.key, change.body)
+                # Known at once: the watch may be late, and the next run of a schedule depends on those before it
+                # (tests/quick/test_cron_runs.py).
+                found, is_new = await objects.create(self._api, change.key, change.body)
+                (self._told.created if is_new else self._told.shown)(Resource.parse(found))
             else:
                 await objects.delete(self._api, change.key, change.uid or "")
         except Busy:
