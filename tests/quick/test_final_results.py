@@ -123,6 +123,23 @@ async def test_a_job_whose_confirming_list_always_fails_has_a_result(stage: Stag
     assert stage.condition("bj", "own")["message"] == "1 of 2 tasks succeeded; 1 is no longer in the job"
 
 
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("page", [1000, 1])
+async def test_tasks_are_not_called_lost_since_counts_lag_for_longer_than_they_should(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, listed: bool, page: int
+) -> None:
+    """Also where the list of those that have succeeded takes more than a page, or always fails: nothing says that one is gone."""
+    monkeypatch.setattr(job_results, "LISTED", page)
+    await stage.ready_pool()
+    stage.azure.service.lag.seconds = 900
+    stage.apply(job("own", tasks=sleeping(3, 60)))
+    if not listed:
+        stage.azure.change("/jobs/own/tasks", only(stage, "eq 'success'", lambda _: b"{}"))
+    assert await result(stage, 1200) == "Succeeded"
+    assert stage.condition("bj", "own")["message"] == "all 3 tasks succeeded"
+    assert stage.status("bj", "own")["taskCounts"]["succeeded"] == 3
+
+
 async def test_a_restart_continues_the_wait_and_reads_nothing_of_a_result_that_is_known(stage: Stage) -> None:
     await loses_a_task(stage, ttlPolicy="KeepObject", ttlSecondsAfterFinished=86400)
     ended = stage.now

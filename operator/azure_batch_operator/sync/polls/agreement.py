@@ -56,13 +56,21 @@ class Tasks:
     @property
     def agree(self) -> bool:
         """Whether the counts confirm the lists, and no task is missing."""
+        return self._fit and self.total == self.there and not self._is_blank
+
+    @property
+    def seen(self) -> int:
+        """How many there are by counts that have caught up with the lists; as many as there must be, if they have not."""
+        return self.there if self._fit and self.there else self.total
+
+    @property
+    def _fit(self) -> bool:
+        """Whether the counts say the same as the lists."""
         counts, open_ = self.counts, self.counts.active + self.counts.running
         return (
             (counts.failed, open_) == (self.failed, self.unfinished)
             and counts.completed == counts.succeeded + counts.failed
-            and self.total == self.there
             and not (self.all_ended and open_)
-            and not self._is_blank
         )
 
     @property

@@ -42,6 +42,8 @@ _MAX_FAILED_LISTED = 2000
 """Beyond this the service's own count is taken while the job continues; at its end they are counted."""
 _MAX_FAILED_FOLLOWED = 100_000
 """Failed tasks that are kept in brief where tasks depend on others: whether the rest can ever run depends on each of them."""
+_MAX_SUCCEEDED_LISTED = 20_000
+"""Tasks that have succeeded are listed up to this, once, where counts and lists have not agreed in time."""
 _MAX_TAILS = 20
 _MAX_NODES = 20
 _PATIENCE = 3
@@ -99,9 +101,7 @@ class JobReader(Poll):
             wait.unfinished = await self._number(id, _UNFINISHED)
         read = tasks()
         if over and not read.agree:
-            results.lost = max(
-                0, read.total - max(read.there, read.failed + read.unfinished + await self._succeeded(id, read))
-            )
+            results.lost = max(0, read.total - await self._seen(id, read, watch))
             logger.warning(
                 "The tasks of job %r do not add up %.0f s after its end: its result is that of the lists, %d failed, %d "
                 "unfinished and %d not found of at least %d",
@@ -124,19 +124,27 @@ class JobReader(Poll):
         return own + wish.has_manager + len(there | wish.ran(job.get("creationTime")))
 
     async def _add_up(self, id: str, read: Tasks) -> bool:
-        """Whether the tasks that have succeeded are all others."""
-        return read.total <= LISTED and read.add_up(await self._succeeded(id, read))
-
-    async def _succeeded(self, id: str, read: Tasks) -> int:
-        """How many tasks a list shows to have succeeded; 0 if it takes more than one page, or if it cannot be read."""
+        """Whether the tasks that have succeeded are all others; listed only where that takes one page."""
         if read.total > LISTED:
-            return 0
+            return False
         try:
-            return await self._number(id, _SUCCEEDED, most=LISTED)
+            return read.add_up(await self._number(id, _SUCCEEDED, most=LISTED))
         except BatchError as error:
             # The counts may still confirm the result, and when the time is over it does not depend on the list.
             logger.info("The tasks of job %r that have succeeded could not be listed: %s", id, error)
-            return 0
+            return False
+
+    async def _seen(self, id: str, read: Tasks, watch: Watch) -> int:
+        """How many tasks are there when the time is over; no task is missing if neither a list nor the counts can tell."""
+        listed: list[int] = []
+
+        async def ask() -> None:
+            listed.append(await self._number(id, _SUCCEEDED, most=_MAX_SUCCEEDED_LISTED))
+
+        await self._optional(watch, "succeeded", ask())
+        if not listed or listed[0] >= _MAX_SUCCEEDED_LISTED:
+            return read.seen
+        return max(read.there, read.failed + read.unfinished + listed[0])
 
     async def _number(self, id: str, filter: str, *, most: int | None = None) -> int:
         """How many tasks a list shows; it is read no further than to `most`."""
