@@ -257,3 +257,18 @@ async def test_lists_of_a_job_that_has_just_ended_are_no_result_when_it_is_delet
     await stage.until(lambda: stage.reason("bj", "own") == "JobGone", 300)
     await stage.run_for(600)
     assert stage.reason("bj", "own") == "JobGone"
+
+
+async def test_the_result_of_a_former_job_is_not_that_of_one_that_was_created_again(stage: Stage) -> None:
+    """Which is deleted, too, before a poll has shown it at work."""
+    await loses_a_task(stage)
+    await stage.run_for(120)
+    assert stage.phase("bj", "own") == "Completing"
+    first = stage.azure.get("/jobs/own")["creationTime"]
+    stage.annotate("bj", "own", recreate="1")
+    stage.azure.delete("/jobs/own")
+    await stage.until(lambda: (stage.azure.get("/jobs/own") or {}).get("creationTime", first) != first, 120)
+    stage.azure.delete("/jobs/own")
+    await stage.run_for(120)
+    assert stage.phase("bj", "own") not in {"Succeeded", "Failed"}
+    assert stage.azure.get("/jobs/own") is not None, "none of its tasks had started, so it is created again"

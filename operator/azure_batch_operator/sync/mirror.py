@@ -299,6 +299,9 @@ class Mirror:
         """Keep what the response to a call of ours tells and no list does; `now` in seconds since the epoch."""
         if call.verb == "create_pool":
             self._forget_former(call.id.lower())
+        if call.verb == "create_job":
+            # How a former job of this ID has ended is no result of this one, also if no poll ever shows this one.
+            self.ends.pop(call.id.lower(), None)
         notes = self._notes_of(call)
         notes.history = pool_history.after(notes.history, call, now)
         if call.verb == "evaluate_pool_auto_scale" and call.body is not None:

@@ -111,10 +111,10 @@ class JobReader(Poll):
             wait.go_on(clock())
             results.awaits_counts = True
             if wait.is_settled(clock()):
-                self._mirror.ends[id] = job, replace_results(results, unfinished=wait.unfinished, awaits_counts=False)
+                watch.end = job, replace_results(results, unfinished=wait.unfinished, awaits_counts=False)
             return
         results.unfinished, results.awaits_counts = wait.unfinished, False
-        self._mirror.ends.pop(id, None)
+        watch.end = None
 
     def _known(self, id: str, job: Mapping[str, Any], wish: JobSubscription) -> int:
         """How many tasks the job has at least: its own, its job manager task, and BatchTasks that have run or may be in it."""

@@ -254,6 +254,13 @@ class JobPoll(Poll):
             self._interest.wishes.get(id, JobSubscription()).tries,
         )
 
+    def _keep_end(self, id: str, watch: Watch) -> None:
+        """The last lists of a completed job, which are its result if it is gone before they agree with its counts."""
+        if watch.end is None:
+            self._mirror.ends.pop(id, None)
+        else:
+            self._mirror.ends[id] = watch.end
+
     def _counting(self, id: str, loads: Mapping[str, Load]) -> Callable[[News], Awaitable[None]]:
         async def run(news: News) -> None:
             job, watch = self._mirror.jobs.latest(id), self._watches.get(id)
@@ -271,7 +278,10 @@ class JobPoll(Poll):
                     watch.counted(seen, began, self._motion(job, results, loads), changed=changed)
             finally:
                 # What was read before a failure counts; what is about an earlier job of this id does not.
-                if results != known and self._watches.get(id) is watch:
+                is_current = self._watches.get(id) is watch
+                if is_current:
+                    self._keep_end(id, watch)
+                if results != known and is_current:
                     self._mirror.results[id] = results
                     if results.unfinished != known.unfinished or not (known.tries_left and results.tries_left):
                         news.changed |= self._interest.jobs.get(id, set())

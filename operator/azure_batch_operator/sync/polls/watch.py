@@ -15,6 +15,7 @@ from typing import Any
 
 from azure_batch_operator.batch.wire import Task
 from azure_batch_operator.reconcile.observed import ObservedTask
+from azure_batch_operator.sync.mirror import JobResults
 from azure_batch_operator.sync.polls.agreement import Wait
 from azure_batch_operator.sync.polls.base import COUNTS_LAG
 from azure_batch_operator.sync.polls.motion import Motion
@@ -49,11 +50,13 @@ class Watch:
         failures: how often what no verdict depends on could not be read.
         counted_at: when its tasks were counted last, by the loop's time.
         wait: how its result is waited for once it is completed.
+        end: the completed job and its last lists, while they are not its result.
     """
 
     def __init__(self, created: str) -> None:
         self.created = created
         self.speed, self.tries, self.wait = Speed(), Tries(), Wait()
+        self.end: tuple[Mapping[str, Any], JobResults] | None = None
         self.failures: Counter[str] = Counter()
         self.counted_at = -math.inf
         self._changed_at = -math.inf
