@@ -192,6 +192,27 @@ async def test_a_job_manager_task_must_be_seen(stage: Stage) -> None:
     assert gap.hits
 
 
+async def test_tasks_that_a_batch_task_has_added_must_be_seen(stage: Stage) -> None:
+    """Nobody knows how many there are, also after it has ended."""
+    await stage.ready_pool()
+    stage.azure.service.lag.seconds = 60
+    stage.azure.simulate(".*bad.*", exitCode=1, seconds=(20.0, 20.0))
+    stage.azure.simulate(".*good.*", seconds=(20.0, 20.0))
+    stage.apply(
+        job("own", onAllTasksComplete="terminatejob"),
+        task("c", "own", "good", authenticationTokenSettings={"access": ["job"]}),
+    )
+    await stage.until(lambda: stage.azure.get("/jobs/own/tasks/c"), 120)
+    stage.azure.post("/jobs/own/tasks", BAD)
+    await stage.until(lambda: has_ended(stage), 900)
+    ended = stage.now
+    gap = stage.azure.change(
+        "/jobs/own/tasks", only(stage, "eq 'failure'", lacking("a")), when=lambda: stage.now < ended + 10
+    )
+    assert await result(stage) == "Failed"
+    assert gap.hits
+
+
 async def test_counts_and_a_list_that_are_old_in_the_same_way_are_not_the_result(stage: Stage) -> None:
     """Both show a task that runs, of a job that ended because all of its tasks had."""
     await stage.ready_pool()

@@ -215,7 +215,8 @@ class JobSubscription:
         tail_lines: lines of stderr.txt of a failed task.
         dependencies: whether tasks of its own depend on others, so that each failed one counts.
         counts: the task counts that its status shows.
-        adds_tasks: whether a task of its own may add others.
+        adds_tasks: whether a task of its own or a BatchTask may add others from now on.
+        has_added: whether one may have done so, also if it has ended.
         has_manager: whether it has a job manager task.
         has_verdict: whether its result is known, so that nothing more is read of it.
         ran: IDs (lower case) of the BatchTasks that have run in the job of this creationTime; asked only once it has ended.
@@ -232,6 +233,7 @@ class JobSubscription:
     dependencies: bool = False
     counts: TaskCounts | None = None
     adds_tasks: bool = False
+    has_added: bool = False
     has_manager: bool = False
     has_verdict: bool = False
     ran: Callable[[str | None], Set[str]] = lambda _: frozenset()

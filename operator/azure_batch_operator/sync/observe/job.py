@@ -137,6 +137,7 @@ def _named(context: Context, job: Resource) -> bool:
 
 
 def _wish(spec: JobTerms, status: Mapping[str, Any], tasks: Iterable[Resource]) -> JobSubscription:
+    let_in = [task for task in tasks if expand.is_let_in(task.spec)]
     return JobSubscription(
         tries=spec.backoff.max_requeues is not None,
         tries_shown="retries" in status,
@@ -148,7 +149,8 @@ def _wish(spec: JobTerms, status: Mapping[str, Any], tasks: Iterable[Resource]) 
         dependencies=expand.needs_dependencies(spec),
         counts=_shown_counts(status.get("taskCounts")),
         has_manager=spec.job_manager_task is not None,
-        adds_tasks=expand.adds_tasks(spec) or any(is_open_task(task) and expand.is_let_in(task.spec) for task in tasks),
+        adds_tasks=expand.adds_tasks(spec) or any(is_open_task(task) for task in let_in),
+        has_added=expand.adds_tasks(spec) or bool(let_in),
         pool=str(status.get("poolId") or ""),
     )
 

@@ -89,7 +89,7 @@ class JobReader(Poll):
         all_ended = (job.get("executionInfo") or {}).get("terminateReason") == _ALL_ENDED
 
         def tasks() -> Tasks:
-            return Tasks(counts, results.failed_count, wait.unfinished or 0, known, wish.adds_tasks, all_ended)
+            return Tasks(counts, results.failed_count, wait.unfinished or 0, known, wish.has_added, all_ended)
 
         first = wait.unfinished is None
         if first or over or tasks().total <= LISTED or tasks().lists_lag:
