@@ -284,9 +284,10 @@ class Poller:
                 _internal(failure)
         return steps
 
-    def _is_ready(self, scope: Scope) -> bool:
+    def _is_ready(self, scope: Scope, *, at_once: bool = False) -> bool:
         """Whether a step can be taken now: it neither runs beside the polls nor waits after a failure."""
-        return scope not in self._strays and self._troubles.due(scope, asyncio.get_running_loop().time())
+        due = at_once or self._troubles.due(scope, asyncio.get_running_loop().time())
+        return due and scope not in self._strays
 
     async def _all(self, steps: Sequence[Step], news: News) -> BatchError | None:
         """Take all steps, some at once; what judges the account, if anything does.
@@ -316,7 +317,7 @@ class Poller:
 
         async with asyncio.TaskGroup() as group:
             for step in steps:
-                if not self._is_ready(step.scope):
+                if not self._is_ready(step.scope, at_once=step.at_once):
                     continue
                 if not self._troubles.has(step.scope):
                     group.create_task(guarded(step))

@@ -52,11 +52,13 @@ class Step:
     Attributes:
         run: asks, and adds what is new to the news.
         keys: objects that must know if it cannot be read.
+        at_once: whether it makes no call and will succeed, so that no backoff of a former failure delays it.
     """
 
     scope: Scope
     run: Callable[[News], Awaitable[None]]
     keys: frozenset[Key] = frozenset()
+    at_once: bool = False
 
 
 @dataclass

@@ -44,7 +44,7 @@ class Unread:
         """
         self._told = {id for id in self._told if keys(id)}
         ids = sorted({id for id in self._errors if keys(id)} | self._told)
-        return [Step(Scope(what, id), partial(self._tell, id), keys(id)) for id in ids]
+        return [Step(Scope(what, id), partial(self._tell, id), keys(id), at_once=id not in self._errors) for id in ids]
 
     async def _tell(self, id: str, _: News) -> None:
         if (error := self._errors.get(id)) is not None:
