@@ -140,8 +140,11 @@ class EntraCredential:
         return True
 
     def overdue(self) -> BatchError | None:
-        """That the issuer cannot be reached, if the sign-in waits for it: a firewall may drop what is sent to it."""
-        return _no_issuer(self._issuer, self._description) if self._asks_issuer else None
+        """What the sign-in in progress waits for: the issuer, to which a firewall may drop what is sent, or Kubernetes."""
+        if self._asks_issuer:
+            return _no_issuer(self._issuer, self._description)
+        text = f"the API server did not issue a token in time (sign-in as {self._description})"
+        return None if self._sign_in is None else no_authority(text)
 
     async def aclose(self) -> None:
         """Cancel a sign-in in progress."""
@@ -237,9 +240,12 @@ def _no_issuer(issuer: str, description: str) -> ConnectionFailedError:
         if issuer == NODE
         else "check the egress rules and the proxy of the operator, and its setting `authority`"
     )
-    failure = ConnectionFailedError(
-        f"{issuer}, which issues tokens, cannot be reached: {remedy} (sign-in as {description})"
-    )
+    return no_authority(f"{issuer}, which issues tokens, cannot be reached: {remedy} (sign-in as {description})")
+
+
+def no_authority(text: str) -> ConnectionFailedError:
+    """The error for a sign-in for which somebody else than Azure Batch does not answer now; the call that needs it is not sent."""
+    failure = ConnectionFailedError(text)
     failure.kind = ConnectionKind.AUTHORITY
     return failure
 

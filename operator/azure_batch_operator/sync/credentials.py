@@ -21,7 +21,6 @@ from azure_batch_operator.batch import (
     AuthenticationError,
     AuthenticationKind,
     Credential,
-    ServerBusyError,
     SharedKey,
 )
 from azure_batch_operator.batch.entra import (
@@ -29,6 +28,7 @@ from azure_batch_operator.batch.entra import (
     client_certificate,
     client_secret,
     managed_identity,
+    no_authority,
     service_account,
     workload_identity,
 )
@@ -163,8 +163,10 @@ async def _token_of(api: KubeApi, namespace: str, name: str) -> str:
     try:
         return await request_token(api, namespace, name)
     except Busy as error:
-        raise ServerBusyError(
-            f"cannot get a token of ServiceAccount {namespace}/{name}: {error}. The operator retries this automatically"
+        # Neither is Azure Batch busy, nor was anything sent that it could have executed.
+        raise no_authority(
+            f"the API server does not issue a token of ServiceAccount {namespace}/{name} now: {error}. The operator retries this "
+            "automatically"
         ) from None
     except KubeError as error:
         raise _no_token(namespace, name, error) from None

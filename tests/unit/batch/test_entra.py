@@ -18,7 +18,6 @@ from azure_batch_operator.batch import (
     BatchClient,
     ConnectionFailedError,
     ConnectionKind,
-    DeadlineError,
     RetryPolicy,
     UsageError,
 )
@@ -436,7 +435,10 @@ async def test_a_call_whose_time_ends_during_the_sign_in_was_not_sent(fake: Fake
         assert len(server.received) == 1
 
 
-async def test_a_call_whose_time_ends_before_the_issuer_is_asked_does_not_blame_it() -> None:
+async def test_a_call_whose_time_ends_before_the_issuer_is_asked_does_not_blame_it_and_was_not_sent() -> None:
+    """Kubernetes issues no token of a ServiceAccount."""
+    unanswered: list[str] = []
+
     async def make() -> Fake:
         await asyncio.Event().wait()
         return Fake()
@@ -447,8 +449,10 @@ async def test_a_call_whose_time_ends_before_the_issuer_is_asked_does_not_blame_
         await connection.answer(202)
 
     async with scripted_server(script) as server, BatchClient(server.url, credential) as client:
-        with pytest.raises(DeadlineError):
-            await client.pools.delete("p", deadline=0.1)
+        with pytest.raises(ConnectionFailedError, match="the API server did not issue a token in time") as raised:
+            await client.pools.delete("p", deadline=0.1, on_unanswered=lambda: unanswered.append("p"))
+        assert raised.value.kind is ConnectionKind.AUTHORITY
+        assert (unanswered, server.received) == ([], [])
 
 
 async def test_a_call_carries_the_token_and_gets_a_new_one_when_it_is_refused(

@@ -9,9 +9,10 @@ import pytest
 
 from azure_batch_operator.api.account import AccountSpec
 from azure_batch_operator.api.kinds import Kind
-from azure_batch_operator.batch import AuthenticationError
+from azure_batch_operator.batch import AuthenticationError, ConnectionFailedError
 from azure_batch_operator.batch.entra import Authority
-from azure_batch_operator.kube.api import Invalid, KubeError, NotFound
+from azure_batch_operator.batch.errors import unanswered
+from azure_batch_operator.kube.api import Busy, Invalid, KubeError, NotFound
 from azure_batch_operator.kube.values import ValueMissingError
 from azure_batch_operator.reconcile.account.problems import account_problem
 from azure_batch_operator.sync.credentials import SignIn, prepare
@@ -151,6 +152,23 @@ async def test_a_token_that_kubernetes_does_not_issue(name: str, error: KubeErro
     assert account_problem(refused.value, AccountSpec.model_validate({"endpoint": ENDPOINT, "auth": auth}).auth) == (
         reason,
         message,
+    )
+    await credential.aclose()
+
+
+async def test_an_api_server_that_is_busy_is_not_azure_batch_that_throttles() -> None:
+    """Nothing was sent to Azure Batch, so no call is in doubt, and no rate is lowered."""
+    auth = {"workloadIdentity": IDENTITIES | {"serviceAccountRef": {"name": "azure-batch"}}}
+    credential = (await prepared(auth, Refusing(Busy("too many requests", 429)))).make()
+    with pytest.raises(ConnectionFailedError) as refused:
+        await credential._make()
+    assert not unanswered(refused.value)
+    assert account_problem(refused.value, AccountSpec.model_validate({"endpoint": ENDPOINT, "auth": auth}).auth) == (
+        "AuthorityUnreachable",
+        (
+            "the API server does not issue a token of ServiceAccount default/azure-batch now: too many requests. The operator "
+            "retries this automatically"
+        ),
     )
     await credential.aclose()
 
