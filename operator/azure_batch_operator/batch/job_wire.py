@@ -51,6 +51,7 @@ class Job(Wire, frozen=True, gc=False):
     state_transition_time: Moment | None = None
     on_all_tasks_complete: str = "noaction"
     on_task_failure: str | None = None
+    uses_task_dependencies: bool = False
     pool_info: JobPool | None = None
     metadata: tuple[MetadataItem, ...] = ()
     execution_info: JobExecution | None = None

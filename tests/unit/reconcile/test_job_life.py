@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch import InvalidRequestError
@@ -393,11 +394,16 @@ def test_busy_nodes_are_named_only_where_a_task_could_run(
     assert waits(spec, view, TasksView(counts=TaskCounts(**numbers))) == said
 
 
-@pytest.mark.parametrize(("uses", "said"), [(True, PERHAPS), (False, BUSY)])
-def test_whether_tasks_that_others_have_added_could_run_is_not_known(uses: bool, said: str) -> None:
-    spec = {"poolRef": {"name": "cpu"}, "usesTaskDependencies": uses}
+@pytest.mark.parametrize(
+    ("uses", "own", "said"),
+    [(True, 0, PERHAPS), (True, 1, PERHAPS), (True, 2, BUSY), (True, 3, BUSY), (False, 0, BUSY)],
+)
+def test_whether_tasks_that_others_have_added_could_run_is_not_known(uses: bool, own: int, said: str) -> None:
+    """The job decides, not the spec: the operator creates jobs that take dependencies, so that BatchTasks may have some."""
+    spec = {"poolRef": {"name": "cpu"}, "tasks": [{"id": f"t{number}", "commandLine": ""} for number in range(own)]}
     view = TargetPoolView("cpu", remote=STEADY, nodes={"running": 1})
-    assert waits(spec, view, TasksView(counts=counted(active=2))) == said
+    there = structs.replace(ON_CPU, uses_task_dependencies=uses)
+    assert waiting_for(spec, there, view, TasksView(counts=counted(active=2)), blocked=False) == said
 
 
 def test_reconcile_now_is_noted_beside_what_was_decided() -> None:

@@ -36,8 +36,9 @@ def waiting_for(spec: JobTerms, job: Job, pool: TargetPoolView, tasks: TasksView
 
 def _evidence(spec: JobTerms, job: Job, pool: TargetPoolView, tasks: TasksView, *, blocked: bool) -> Evidence:
     # Only counts are known: a task that depends on nothing and has not ended could run at once.
-    # Whether tasks that others have added depend on any is not known.
-    ready: bool | None = None if spec.uses_task_dependencies else True
+    # Whether tasks that others have added depend on any is not known; jobs take dependencies whether or not the spec says so.
+    foreign = tasks.present > expand.total(spec) and job.uses_task_dependencies
+    ready: bool | None = None if foreign else True
     if expand.needs_dependencies(spec):
         ready = tasks.completed < expand.independent(spec)
     return Evidence(
