@@ -403,7 +403,7 @@ def test_whether_tasks_that_others_have_added_could_run_is_not_known(uses: bool,
     spec = {"poolRef": {"name": "cpu"}, "tasks": [{"id": f"t{number}", "commandLine": ""} for number in range(own)]}
     view = TargetPoolView("cpu", remote=STEADY, nodes={"running": 1})
     there = structs.replace(ON_CPU, uses_task_dependencies=uses)
-    assert waiting_for(spec, there, view, TasksView(counts=counted(active=2)), blocked=False) == said
+    assert waiting_for(JobTerms.of(spec), there, view, TasksView(counts=counted(active=2)), blocked=False) == said
 
 
 def test_reconcile_now_is_noted_beside_what_was_decided() -> None:
