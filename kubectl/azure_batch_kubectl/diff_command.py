@@ -24,7 +24,7 @@ from azure_batch_operator.api.kinds import KINDS as ALL_KINDS
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch import BatchClient, JsonObject
-from azure_batch_operator.batch.errors import NotFoundError
+from azure_batch_operator.batch.errors import NotFoundError, is_gone
 from azure_batch_operator.reconcile.defaults import with_defaults
 from azure_batch_operator.reconcile.ownership import owner_of
 
@@ -111,7 +111,9 @@ async def _get(client: BatchClient, kind: Kind, id_: str) -> JsonObject | None:
         if kind is Kind.POOL:
             return await client.pools.get(id_)
         return await (client.jobs if kind is Kind.JOB else client.job_schedules).get(id_)
-    except NotFoundError:
+    except NotFoundError as error:
+        if not is_gone(error):
+            raise
         return None
 
 

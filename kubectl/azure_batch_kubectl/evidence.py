@@ -1,6 +1,7 @@
 """What `why` reads in Azure Batch of a job or a task that does not run: tasks as they are there, and not as a spec has them.
 
-Everything is bounded: what is beyond the bounds was not looked at, and no cause is named for it.
+Everything is bounded: what is beyond the bounds was not looked at, and no cause is named for it. So is what a 404 without
+a code says: it may come from a proxy, and is raised.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 from azure_batch_kubectl.remote import owner_of
 from azure_batch_operator.api.base import HELD_METADATA
 from azure_batch_operator.batch import BatchClient, BatchError, JsonObject
-from azure_batch_operator.batch.errors import NotFoundError
+from azure_batch_operator.batch.errors import NotFoundError, is_gone
 from azure_batch_operator.batch.job_wire import Job
 from azure_batch_operator.batch.wire import Node, build
 from azure_batch_operator.causes import Evidence, NodeFailure, PoolEvidence, Unfinished, Unmet, WayOut
@@ -97,7 +98,9 @@ async def task_of(client: BatchClient, job_id: str, task_id: str) -> JsonObject 
     """A task, with what `gather_task` reads of it; None if it, or its job, is not there."""
     try:
         return await client.tasks.get(job_id, task_id, select=_ONE)
-    except NotFoundError:
+    except NotFoundError as error:
+        if not is_gone(error):
+            raise
         return None
 
 
@@ -203,7 +206,9 @@ async def _look_up(client: BatchClient, job_id: str, ids: Sequence[str]) -> _Loo
     for id in ids[:_MAX_LOOKED_UP]:
         try:
             task = await client.tasks.get(job_id, id, select=_LOOKED_UP)
-        except NotFoundError:
+        except NotFoundError as error:
+            if not is_gone(error, {"tasknotfound"}):
+                raise
             found.lost.add(id.lower())
             continue
         if task.get("state") != "completed":
@@ -223,7 +228,9 @@ async def _pool(client: BatchClient, job: Mapping[str, Any], retried: Retried) -
         return None
     try:
         pool = await client.pools.get(id)
-    except NotFoundError:
+    except NotFoundError as error:
+        if not is_gone(error):
+            raise
         return PoolEvidence(id, is_missing=True)
     counts: Counter[str] = Counter()
     async for found in client.pools.list_node_counts(filter=f"poolId eq '{id}'"):
@@ -231,7 +238,9 @@ async def _pool(client: BatchClient, job: Mapping[str, Any], retried: Retried) -
             counts.update({state: number for state, number in (found.get(tier) or {}).items() if state != "total"})
     try:
         troubled = [node for state in _TROUBLED if counts[state] for node in await _nodes(client, id, state)]
-    except NotFoundError:
+    except NotFoundError as error:
+        if not is_gone(error):
+            raise
         return PoolEvidence(id, is_missing=True)
     return pool_evidence(id, pool, counts, troubled, retried)
 

@@ -25,7 +25,6 @@ from azure_batch_kubectl.reading import Reader, changed
 from azure_batch_kubectl.remote import Place
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.batch import BatchClient, BatchError, FileProperties
-from azure_batch_operator.batch.errors import NotFoundError
 
 
 def below(name: str, path: str) -> bool:
@@ -194,7 +193,7 @@ async def _properties(client: BatchClient, owner: str, where: Place) -> FileProp
         return await file.properties()
     except BatchError as error:
         told = await missing.reason(file, error) or error
-        if isinstance(told, NotFoundError):
+        if missing.is_no_file(told):
             raise FailureError(f"{place!r} does not exist: kubectl azure-batch files ls lists files") from None
         with missing.advised(place):
             raise told from None

@@ -12,12 +12,14 @@ from contextlib import contextmanager
 from azure_batch_kubectl.failure import FailureError
 from azure_batch_kubectl.reading import Source
 from azure_batch_operator.batch import BatchError, TransientError
+from azure_batch_operator.batch.errors import is_gone
 
 KEEP = (
     "the task has not run, or its node no longer has its files; to keep output for longer than its node, set spec.logs.upload of "
     "the BatchJob or outputFiles of the task"
 )
 _GONE = frozenset({"TaskFilesUnavailable", "TaskFilesCleanedup"})
+_NO_FILE = frozenset({"filenotfound", "pathnotfound"})
 _OF_RANGE = "InvalidRange"
 """The answer for an empty file, which has no first byte."""
 
@@ -31,6 +33,11 @@ async def reason(file: Source, error: BatchError) -> BatchError | None:
             return None
     except BatchError as told:
         return None if told.code == _OF_RANGE else told
+
+
+def is_no_file(error: BatchError) -> bool:
+    """Whether Azure Batch says that there is no such file, or nothing that it could be in."""
+    return is_gone(error) or is_gone(error, _NO_FILE)
 
 
 def refusal(what: str, error: BatchError) -> FailureError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from azure_batch_kubectl import objects
@@ -15,7 +15,7 @@ from azure_batch_kubectl.objects import UnknownKindError, status
 from azure_batch_kubectl.reading import Writer
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.batch import BatchClient, FileProperties, FileStream, JsonObject
-from azure_batch_operator.batch.errors import NotFoundError
+from azure_batch_operator.batch.errors import NotFoundError, is_gone
 from azure_batch_operator.reconcile import ownership
 
 
@@ -71,8 +71,11 @@ async def opened(cluster: Cluster, where: Place) -> AsyncIterator[tuple[BatchCli
     id = str(status(thing).get("id") or objects.remote_id(thing))
     async with signed_in(cluster, account) as client:
         group = client.jobs if where.kind is Kind.JOB else client.pools
-        with suppress(NotFoundError):
+        try:
             check_owner(thing, id, await group.get(id, select=("id", "metadata")))
+        except NotFoundError as error:
+            if not is_gone(error):
+                raise
         yield client, id
 
 
@@ -116,7 +119,9 @@ async def job_state(client: BatchClient, job: str) -> str | None:
     """The state of a job; None if it is not there."""
     try:
         return str((await client.jobs.get(job, select=("id", "state")))["state"])
-    except NotFoundError:
+    except NotFoundError as error:
+        if not is_gone(error):
+            raise
         return None
 
 

@@ -227,7 +227,7 @@ class Batch:
 
     async def get(self, id_: str) -> Body:
         if id_ not in self._there:
-            raise NotFoundError("none", code="NotFound")
+            raise NotFoundError("none", status=404, code="PoolNotFound")
         return self._there[id_]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, cast
@@ -9,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from azure_batch_kubectl import why_command
-from azure_batch_kubectl.evidence import gather, gather_task
+from azure_batch_kubectl.evidence import gather, gather_task, task_of
 from azure_batch_kubectl.why import Around, Seen, explain
 from azure_batch_kubectl.why_command import _failure, _judged
 from azure_batch_operator.batch.errors import InvalidRequestError, NotFoundError
@@ -43,6 +44,7 @@ class Service:
         self._ended, self._counts = {*ended}, {node: 1}
         self._preparation: list[Body] = []
         self._broken = broken
+        self.code: str | None = "TaskNotFound"
         self.looked_up: list[str] = []
         self.nodes_read: list[str] = []
         self.jobs, self.tasks, self.pools, self.nodes = _Jobs(self), _Tasks(self), _Pools(self), _Nodes(self)
@@ -87,7 +89,7 @@ class _Tasks(_Group):
             return self._service._tasks[id]
         if id in self._service._ended:
             return {"id": id, "state": "completed", "executionInfo": {"exitCode": 0, "result": "success"}}
-        raise NotFoundError("no such task")
+        raise NotFoundError("no such task", status=404, code=self._service.code)
 
 
 class _Pools(_Group):
@@ -265,3 +267,27 @@ async def test_a_request_of_its_own_that_is_refused_is_not_hidden(
         said = capsys.readouterr().err
         assert said.startswith(told)
         assert bool(said) is bool(told)
+
+
+@pytest.mark.parametrize("code", [None, "ResourceNotFound", "JobNotFound"])
+def test_a_404_that_does_not_name_the_task_is_no_evidence(code: str | None) -> None:
+    """It may come from a proxy, or be about the job."""
+    service = Service(waits("a", "gone"))
+    service.code = code
+    with pytest.raises(NotFoundError):
+        asyncio.run(of_job(service))
+    service.code = "TaskNotFound"
+    seen = asyncio.run(of_job(service))
+    assert seen.cause is not None
+    assert seen.cause.rule == "DependencyMissing"
+
+
+@pytest.mark.parametrize(("code", "there"), [("TaskNotFound", False), ("JobNotFound", False), (None, True)])
+def test_a_task_is_not_there_only_by_a_code(code: str | None, there: bool) -> None:
+    service = Service()
+    service.code = code
+    if there:
+        with pytest.raises(NotFoundError):
+            asyncio.run(task_of(service, "j", "t"))  # type: ignore[arg-type]
+    else:
+        assert asyncio.run(task_of(service, "j", "t")) is None  # type: ignore[arg-type]
