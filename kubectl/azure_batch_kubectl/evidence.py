@@ -90,6 +90,7 @@ async def gather(client: BatchClient, job_id: str, way_out: WayOut, retried: Ret
         has_ready=dependencies.has_ready,
         demands=demands,
         least_slots=min(needed.slots for needed in demands) if len(listed) < _MAX_TASKS else 1,
+        least_nodes=min(needed.nodes for needed in demands) if len(listed) < _MAX_TASKS else 0,
         ahead=await _ahead(client, job, pool),
     )
 
@@ -129,6 +130,7 @@ async def gather_task(
         has_ready=dependencies.has_ready,
         demands=[needed],
         least_slots=needed.slots,
+        least_nodes=needed.nodes,
         ahead=await _ahead(client, job, pool),
     )
 

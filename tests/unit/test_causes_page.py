@@ -50,6 +50,7 @@ EXAMPLES = {
     "FormulaAtZero": Evidence(pool=PoolEvidence("cpu", auto_scale=AutoScale())),
     "NoNodes": Evidence(pool=PoolEvidence("cpu")),
     "TasksTooLarge": Evidence(pool=PoolEvidence("cpu", nodes=IDLE, slots_per_node=2), least_slots=4),
+    "TasksTooWide": Evidence(pool=PoolEvidence("cpu", nodes=BUSY, target=2), least_nodes=3, has_ready=True),
     "NodesBusy": Evidence(pool=PoolEvidence("cpu", nodes=BUSY), has_ready=True),
     "TooManySlots": Evidence(
         pool=PoolEvidence("cpu", nodes=IDLE, slots_per_node=2), demands=[Demand("task 'big'", slots=4)], exact=False

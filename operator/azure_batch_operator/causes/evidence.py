@@ -150,6 +150,7 @@ class Evidence:
         has_ready: whether a task waits that depends on nothing unfinished; None if that is not known.
         demands: of the tasks that wait; read only if nodes are idle.
         least_slots: the fewest slots that a waiting task needs.
+        least_nodes: the fewest nodes at the same time that a waiting task needs; 0 for a task of one node, or if not known.
         exact: whether `demands` are those of waiting tasks only; else of all tasks, and some may have ended.
         ahead: a job of higher priority on the same pool, in words, with its priority.
     """
@@ -163,5 +164,6 @@ class Evidence:
     has_ready: bool | None = None
     demands: Iterable[Demand] = ()
     least_slots: int = 1
+    least_nodes: int = 0
     exact: bool = True
     ahead: str | None = None

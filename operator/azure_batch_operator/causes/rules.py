@@ -26,6 +26,7 @@ _OFFLINE = "offline"
 """The state of a node whose scheduling somebody has disabled (docs/azure-batch.md#nodes)."""
 _MORE_SLOTS = "lower requiredSlots in a new job, or use a pool with a larger taskSlotsPerNode"
 _MORE_NODES = "wait, or scale the pool up"
+_WIDER = "scale it up, or lower numberOfInstances in a new job"
 _CORRECT_FORMULA = "wait until it is evaluated again, or correct it"
 _SHOWN = 8
 
@@ -250,6 +251,18 @@ def _all_too_large(evidence: Evidence) -> Found:
     return f"{needs}, but the nodes of pool {pool.id!r} have {pool.slots_per_node}", _MORE_SLOTS
 
 
+def _all_too_wide(evidence: Evidence) -> Found:
+    """While all nodes are busy; idle ones are told by `_too_many_nodes`, which names the task."""
+    pool = evidence.pool
+    if pool is None or pool.nodes.get("idle") or not pool.nodes.get("running"):
+        return None
+    if pool.auto_scale is not None or not pool.is_steady or evidence.least_nodes <= pool.target:
+        return None
+    who = "the task" if evidence.single else "each task"
+    needs = f"{who} needs {evidence.least_nodes} nodes at the same time"
+    return f"{needs}, but the target size of pool {pool.id!r} is {pool.target}", _WIDER
+
+
 def _nodes_busy(evidence: Evidence) -> Found:
     pool = evidence.pool
     if pool is None or pool.nodes.get("idle") or not pool.nodes.get("running"):
@@ -325,6 +338,7 @@ RULES: dict[str, Rule] = {
     "FormulaAtZero": _formula_at_zero,
     "NoNodes": _no_nodes,
     "TasksTooLarge": _all_too_large,
+    "TasksTooWide": _all_too_wide,
     "NodesBusy": _nodes_busy,
     "TooManySlots": _too_many_slots,
     "TooManyNodes": _too_many_nodes,

@@ -344,6 +344,35 @@ def test_the_sentence(pool: Remote, nodes: dict[str, int], words: str | None) ->
     assert waits(spec, view, TasksView(counts=counted(active=1, running=1))) is None
 
 
+def _wide(*numbers: int) -> list[dict[str, Any]]:
+    settings = [{"multiInstanceSettings": {"numberOfInstances": number}} if number else {} for number in numbers]
+    return [{"id": f"t{index}", "commandLine": "", **more} for index, more in enumerate(settings)]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "pool", "words"),
+    [
+        (
+            _wide(3, 4),
+            {},
+            "each task needs 3 nodes at the same time, but the target size of pool 'cpu' is 2: scale it up, or",
+        ),
+        (_wide(2, 4), {}, "busy with other jobs"),
+        (_wide(3, 0), {}, "busy with other jobs"),
+        # More nodes may come.
+        (_wide(3), {"targetDedicatedNodes": 3}, "busy with other jobs"),
+        (_wide(3), {"allocationState": "resizing"}, "busy with other jobs"),
+        (_wide(3), {"enableAutoScale": True}, "busy with other jobs"),
+    ],
+)
+def test_who_waits_for_more_nodes_than_there_will_be_does_not_wait_for_others(
+    tasks: list[dict[str, Any]], pool: dict[str, Any], words: str
+) -> None:
+    view = TargetPoolView("cpu", remote=STEADY | {"targetDedicatedNodes": 2} | pool, nodes={"running": 2})
+    said = waits(JOB_SPEC | {"tasks": tasks}, view, TasksView(counts=counted(active=1)))
+    assert words in (said or "")
+
+
 MISSING = "pool 'cpu' does not exist in Azure Batch: "
 
 

@@ -49,6 +49,7 @@ def _evidence(spec: JobTerms, job: Job, pool: TargetPoolView, tasks: TasksView, 
         has_ready=ready,
         demands=_Demands(spec),
         least_slots=least_slots(spec),
+        least_nodes=_least_nodes(spec),
         exact=not tasks.completed,
     )
 
@@ -122,3 +123,11 @@ def least_slots(spec: JobTerms) -> int:
     if template := spec.factory.repeat_task:
         tasks.append(template)
     return min((int(task.get("requiredSlots") or 1) for task in tasks), default=1)
+
+
+def _least_nodes(spec: JobTerms) -> int:
+    """The fewest nodes at the same time that a task of the spec takes; 0 if one takes a single node, or if that is not known."""
+    given = spec.listed
+    if isinstance(given, Streamed) or not all(task.get("multiInstanceSettings") for task in given):
+        return 0
+    return min((needed.nodes for needed in _Demands(spec)), default=0)
