@@ -81,14 +81,19 @@ def what_to_do(thing: Object, pool: Object | None) -> str | None:
     told = _told(thing)
     if any(remedy in told.lower() for remedy in _REMEDIES):
         return None
-    parts = [hint for hint in dict.fromkeys(_hints(thing, pool)) if hint not in told]
+    parts = hints(thing, pool)
     if (again := _run_again(thing)) is not None:
         parts.append(again)
     return "; ".join(parts) or None
 
 
+def hints(thing: Object, pool: Object | None) -> list[str]:
+    """What the causes of failed tasks suggest, unless the verdict says it."""
+    told = _told(thing)
+    return [hint for hint in dict.fromkeys(_hints(thing, pool)) if hint not in told]
+
+
 def _hints(thing: Object, pool: Object | None) -> Iterator[str]:
-    """What the causes of failed tasks suggest."""
     found = status(thing)
     if thing["kind"] == Kind.TASK:
         info = {**(found.get("failureInfo") or {}), "exitCode": found.get("exitCode")}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from azure_batch_kubectl import objects
-from azure_batch_kubectl.failed import end_of, failures, what_to_do
+from azure_batch_kubectl.failed import end_of, failures, hints, what_to_do
 from azure_batch_kubectl.objects import Object, command, condition, holds, status
 from azure_batch_kubectl.waiting import MOVING
 from azure_batch_operator.api.kinds import Kind
@@ -146,7 +146,15 @@ def _verdict(thing: Object, around: Around, seen: Seen | None) -> Answer:
     if holds(thing, "Stalled") and not _is_held(thing):
         found, more = condition(thing, "Stalled"), (*_parents(around), *_trouble(thing), *failures(thing))
         return Answer(f"{who} is stalled{_said(found)}", more, _by_reason(thing))
-    return _open(thing, around, seen)
+    return _hinted(_open(thing, around, seen), thing, around)
+
+
+def _hinted(answer: Answer, thing: Object, around: Around) -> Answer:
+    """With what the causes of failed tasks suggest, where the answer is about these."""
+    if not (_is_held(thing) or {*failures(thing)} & {*answer.evidence}):
+        return answer
+    found = [*hints(thing, _readable(around.pool)), *([answer.remedy] if answer.remedy else [])]
+    return Answer(answer.cause, answer.evidence, "; ".join(found) or None)
 
 
 def _without_conditions(thing: Object, around: Around, seen: Seen | None) -> Answer:

@@ -209,3 +209,16 @@ def test_that_an_object_does_not_exist_is_said_once() -> None:
     task = thing("BatchTask", "t", ("Ready", "False", "JobNotFound", said))
     assert explain(task, Around(job=missing)).evidence == ()
     assert explain(thing("BatchTask", "t"), Around(job=missing)).evidence == ("BatchJob team/nowhere does not exist",)
+
+
+@pytest.mark.parametrize("phase", ["Held", "Running"])
+def test_a_job_that_is_open_gets_the_hints_about_its_failed_tasks(phase: str) -> None:
+    group = {"exitCode": 2, "count": 1, "taskIds": ["a"]}
+    job = thing("BatchJob", "x", ("Ready", "True", phase, "so it is"), phase=phase, failures=[group])
+    job["spec"] = {"tasks": [{"id": "a", "commandLine": "ls /data && echo done"}]}
+    remedy = explain(job, Around()).remedy or ""
+    assert remedy.startswith("run the command line in a shell, with /bin/sh -c")
+    assert "gets '&&' as an argument" in remedy
+    assert ("kubectl azure-batch retry bj/x" in remedy) is (phase == "Held")
+    job["spec"] = {"tasks": [{"id": "a", "commandLine": "ls /data"}]}
+    assert "shell" not in (explain(job, Around()).remedy or "")
