@@ -2,7 +2,7 @@
 
 A manifest changes nothing where it is applied: a property that the spec does not set keeps its value when a resource is adopted
 (docs/ownership.md). So a property is left out, and the user told, where its value is a secret or needs one: the service does not
-return secrets, and a signature in a URL must not go into Git. tests/e2e/test_kubectl_import.py guards that nothing changes.
+return secrets, and a signature in a URL must not go into Git. tests/quick/test_import.py guards that nothing changes.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 The library of Kubernetes reads KUBECONFIG once, when it is imported, and takes the current context of the last of several files.
 Here the environment is read at each use, and the first file with a current context wins: tests/unit/kubectl/test_kubeconfig.py.
+The library also goes on without credentials if a credential plugin fails, so that the API server refuses `system:anonymous`.
 """
 
 from __future__ import annotations
@@ -13,13 +14,53 @@ from pathlib import Path
 import yaml
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import ConfigException, incluster_config
-from kubernetes.aio.config.kube_config import KubeConfigLoader, KubeConfigMerger
+from kubernetes.aio.config.exec_provider import ExecProvider
+from kubernetes.aio.config.kube_config import FileOrData, KubeConfigLoader, KubeConfigMerger
 
 _DEFAULT = "~/.kube/config"
 
 
 class NoKubeconfigError(ConfigException):  # type: ignore[misc]
     """There is no kubeconfig."""
+
+
+class _Loader(KubeConfigLoader):  # type: ignore[misc]
+    """Fails where the user section names credentials that are not available."""
+
+    async def _load_authentication(self) -> None:
+        if self.provider not in {None, "gcp", "oidc"}:
+            raise ConfigException(f"auth-provider {self.provider!r} is not supported: use a credential plugin (exec)")
+        await super()._load_authentication()
+
+    async def load_from_exec_plugin(self) -> bool:
+        """Take the credentials that the plugin prints.
+
+        Raises:
+            ConfigException: the plugin is not installed, fails, or prints no credentials.
+        """
+        said = self._user["exec"].value
+        plugin = f"the credential plugin {said.get('command')!r}"
+        try:
+            status = await ExecProvider(self._user["exec"]).run() or {}
+        except FileNotFoundError:
+            raise ConfigException(" ".join([f"{plugin} is not installed:", *_hint(said)])) from None
+        except (ConfigException, OSError, TypeError) as error:
+            raise ConfigException(f"{plugin} fails: {' '.join(str(error).split())}") from None
+        if status.get("token"):
+            self.token = f"Bearer {status['token']}"
+        elif status.get("clientCertificateData") and status.get("clientKeyData"):
+            self.cert_file, self.key_file = (
+                FileOrData(status, None, data_key_name=name, base64_file_content=False).as_file()
+                for name in ("clientCertificateData", "clientKeyData")
+            )
+        else:
+            raise ConfigException(f"{plugin} prints neither a token nor a certificate with its key")
+        return True
+
+
+def _hint(said: Mapping[str, object]) -> list[str]:
+    """What to do about a missing plugin: its installHint, in one line."""
+    return [" ".join(str(said.get("installHint") or "install it").split())]
 
 
 def files(given: str | None, environ: Mapping[str, str]) -> list[Path]:
@@ -59,7 +100,7 @@ def load(given: str | None, context: str | None) -> KubeConfigLoader:
         raise ConfigException(f"{listed} cannot be read: {' '.join(str(error).split())}") from None
     if active is None:
         raise ConfigException(f"{listed} has no current-context")
-    return KubeConfigLoader(config_dict=merged.config, active_context=active)
+    return _Loader(config_dict=merged.config, active_context=active)
 
 
 def in_pod(configuration: Configuration) -> bool:

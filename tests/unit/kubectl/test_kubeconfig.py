@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import certifi
 import pytest
 import yaml
 from click.testing import CliRunner
+from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import ConfigException, incluster_config
 
 from azure_batch_kubectl.cli import plugin
@@ -16,6 +18,7 @@ from azure_batch_kubectl.cluster import Place, connected
 from azure_batch_kubectl.failure import FailureError
 from azure_batch_kubectl.kubeconfig import files, load
 from azure_batch_kubectl.running import execute, explained
+from unit.kubectl.conftest import Body
 
 
 def written(path: Path, *names: str, current: str | None = None) -> str:
@@ -234,3 +237,70 @@ def test_a_token_that_cannot_be_renewed_is_one_line(pod: Path) -> None:
 
 def test_the_paths_of_the_variable_are_separated_by_colons(home: Path) -> None:
     assert files(None, {"KUBECONFIG": "/a:~/b:"}) == [Path("/a"), home / "b"]
+
+
+VERSION = "client.authentication.k8s.io/v1"
+
+
+def with_user(path: Path, user: Body) -> Place:
+    """A kubeconfig with credentials."""
+    written(path, "a", current="a")
+    body = yaml.safe_load(path.read_text())
+    body["contexts"][0]["context"]["user"] = "u"
+    path.write_text(yaml.safe_dump(body | {"users": [{"name": "u", "user": user}]}))
+    return Place(str(path))
+
+
+def plugin_that_prints(folder: Path, text: str, code: int = 0) -> Body:
+    """A credential plugin."""
+    program = folder / "sign-in"
+    program.write_text(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\necho expired >&2\nexit {code}\n")
+    program.chmod(0o755)
+    return {"exec": {"apiVersion": VERSION, "command": str(program), "interactiveMode": "Never"}}
+
+
+def status(**given: str) -> str:
+    return json.dumps({"apiVersion": VERSION, "kind": "ExecCredential", "status": given})
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "said"),
+    [
+        ("", 1, "fails: exec: process returned 1. b'expired'"),
+        ("no JSON", 0, "fails: exec: failed to decode"),
+        ("7", 0, "fails: "),
+        (status().replace("{}", "null"), 0, "prints neither a token"),
+        (status(), 0, "prints neither a token nor a certificate with its key"),
+        (status(token=""), 0, "prints neither a token nor a certificate with its key"),
+        (status(clientCertificateData="c"), 0, "prints neither a token nor a certificate with its key"),
+        (status(token="t").replace("/v1", "/v1beta1"), 0, "fails: exec: plugin api version"),
+    ],
+)  # fmt: skip
+def test_a_credential_plugin_that_gives_nothing_is_an_error(tmp_path: Path, text: str, code: int, said: str) -> None:
+    """The library would go on as somebody without a name."""
+    place = with_user(tmp_path / "config", plugin_that_prints(tmp_path, text, code))
+    with pytest.raises(FailureError) as raised:
+        reached(place)
+    assert f"no usable kubeconfig: the credential plugin '{tmp_path}/sign-in' {said}" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("hint", "said"), [(None, "install it"), ("Get it\nfrom the platform team", "Get it from the platform team")]
+)
+def test_a_credential_plugin_that_is_missing_is_named(tmp_path: Path, hint: str | None, said: str) -> None:
+    user = {"exec": {"apiVersion": VERSION, "command": "no-such-plugin", **({"installHint": hint} if hint else {})}}
+    with pytest.raises(FailureError, match=f"the credential plugin 'no-such-plugin' is not installed: {said}"):
+        reached(with_user(tmp_path / "config", user))
+
+
+def test_a_provider_that_the_library_passes_over_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FailureError, match="auth-provider 'azure' is not supported: use a credential plugin"):
+        reached(with_user(tmp_path / "config", {"auth-provider": {"name": "azure", "config": {}}}))
+
+
+def test_a_certificate_of_a_credential_plugin_is_used(tmp_path: Path) -> None:
+    user = plugin_that_prints(tmp_path, status(clientCertificateData="cert", clientKeyData="key"))
+    configuration = Configuration()
+    asyncio.run(load(str(with_user(tmp_path / "config", user).kubeconfig), None).load_and_set(configuration))
+    assert [Path(file).read_text() for file in (configuration.cert_file, configuration.key_file)] == ["cert", "key"]
