@@ -17,8 +17,8 @@ from azure_batch_kubectl.failure import FailureError
 from azure_batch_kubectl.reading import Reader, changed
 from azure_batch_kubectl.remote import Place, TaskFile
 from azure_batch_operator.api.kinds import Kind
-from azure_batch_operator.batch import BatchClient, BatchError, JsonObject
-from azure_batch_operator.batch.errors import ConflictError, NotFoundError
+from azure_batch_operator.batch import BatchClient, BatchError, JsonObject, TransientError
+from azure_batch_operator.batch.errors import ConflictError, NotFoundError, is_gone
 
 MAX_FOLLOWED = 10
 _LONGEST = 3e9
@@ -173,15 +173,36 @@ async def _listed(client: BatchClient, job: str, filter_: str | None) -> AsyncIt
         yield str(each["id"])
 
 
+async def _first_tasks(client: BatchClient, job: str, filter_: str | None) -> list[str]:
+    """One more than are followed: then one of them is not, and is too many."""
+    found: list[str] = []
+    async for task in _listed(client, job, filter_):
+        found.append(task)
+        if len(found) > MAX_FOLLOWED:
+            break
+    return found
+
+
 async def _follow_all(client: BatchClient, job: str, wish: Wish) -> None:
     """The tasks of a job until all that were seen, at least one, have ended, or the job has."""
     followed: dict[str, asyncio.Task[None]] = {}
     over = asyncio.Event()
-    waits = False
+    waits, failures = False, 0
     async with asyncio.TaskGroup() as group:
         while True:
-            # Before the list, so that the last tasks are in it.
-            state = await remote.job_state(client, job)
+            try:
+                # Before the list, so that the last tasks are in it.
+                state = await remote.job_state(client, job)
+                listed = [] if state is None else await _first_tasks(client, job, filter_of(wish))
+            except TransientError:
+                failures += 1
+                if failures * _LISTS >= reading.PATIENCE:
+                    raise
+                if failures == 1:
+                    _note(reading.LOST)
+                await asyncio.sleep(_LISTS * reading.PAUSE)
+                continue
+            failures = 0
             if state in remote.OVER or (state is None and followed):
                 over.set()
             if state is None and followed:
@@ -194,7 +215,7 @@ async def _follow_all(client: BatchClient, job: str, wish: Wish) -> None:
                 waits = True
                 await asyncio.sleep(_LISTS * reading.PAUSE)
                 continue
-            async for task in _listed(client, job, filter_of(wish)):
+            for task in listed:
                 if task in followed:
                     continue
                 if len(followed) == MAX_FOLLOWED:
@@ -236,12 +257,14 @@ async def _missing(file: TaskFile, error: BatchError) -> FailureError:
     """Why a file is not there."""
     try:
         await file.writer()
-    except NotFoundError:
+    except NotFoundError as gone:
+        if not is_gone(gone):
+            raise
         return FailureError(f"job {file.job!r} has no task {file.task!r}: give the ID of one of its tasks")
     told = await missing.reason(file, error)
     if told is None:
         return FailureError(f"{file.path} of task {file.task!r} has just appeared: try again")
-    if isinstance(told, NotFoundError):
+    if missing.is_no_file(told):
         return FailureError(f"task {file.task!r} has no {file.path}: it has not started, or wrote none")
     return missing.refusal(f"{file.path} of task {file.task!r}", told)
 

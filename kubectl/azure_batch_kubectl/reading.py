@@ -19,7 +19,7 @@ Write = Callable[[bytes], object]
 PAUSE = 0.5
 """Seconds between two looks at a file that is followed; new output is shown within a second."""
 _CHUNK = 64 << 10
-_PATIENCE = 120
+PATIENCE = 120
 """How many looks in a row may fail before following ends."""
 
 
@@ -31,6 +31,7 @@ class Writer:
     run: str | None = None
 
 
+LOST = "connection lost, trying again"
 _AGAIN = "the task runs again: its output from the beginning"
 
 
@@ -124,7 +125,7 @@ class Reader:
                 belong to what follows; may raise. A file that has only grown is continued.
         """
         begun, known = self.offset, None
-        for attempt in range(_PATIENCE):
+        for attempt in range(PATIENCE):
             try:
                 found = await self.source.properties()
                 version = await self.source.version(found)
@@ -135,7 +136,7 @@ class Reader:
                 known = version or known
                 await self.advance(found)
             except TransientError:
-                if attempt + 1 == _PATIENCE:
+                if attempt + 1 == PATIENCE:
                     raise
                 await asyncio.sleep(PAUSE)
             else:
@@ -162,10 +163,10 @@ class Reader:
                 await self._look(note, ended=writer.ended)
             except TransientError:
                 failures += 1
-                if failures == _PATIENCE:
+                if failures == PATIENCE:
                     raise
                 if failures == 1:
-                    note("connection lost, trying again")
+                    note(LOST)
             else:
                 failures = 0
                 if writer.ended:

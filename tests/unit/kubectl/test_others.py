@@ -17,7 +17,7 @@ from azure_batch_kubectl import files_command, logs_command, objects, remote
 from azure_batch_kubectl.failure import FailureError
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.batch import FileProperties
-from azure_batch_operator.batch.errors import AuthenticationError, NotFoundError
+from azure_batch_operator.batch.errors import AuthenticationError, ConnectionFailedError, NotFoundError
 from unit.kubectl.conftest import Body, FakeCluster, thing
 from unit.kubectl.test_reading import Stream
 from unit.kubectl.test_remote import REF, batch_account
@@ -250,3 +250,77 @@ def test_a_remedy_is_a_command_for_this_object_in_its_namespace(fake: FakeCluste
     said = run("why", "bj/q").stdout
     assert "Kueue resumes it when queue 'main' admits it" in said
     assert "azure-batch resume" not in said
+
+
+class Unsteady(Client):
+    """A job of which some looks fail: as often as the numbers say, before the next ones succeed."""
+
+    def __init__(self, *lists: list[str], failing: list[int], jobs: list[str | None]) -> None:
+        super().__init__(*lists, jobs=jobs)
+        self.failing = failing
+
+    async def _job(self) -> Body:
+        if self.failing and self.failing[0]:
+            self.failing[0] -= 1
+            raise ConnectionFailedError("nothing listens there")
+        self.failing = self.failing[1:]
+        return await super()._job()
+
+
+@pytest.mark.parametrize("failing", [[0, 3], [2, 0, 3], [29, 29, 29]])
+def test_following_a_job_survives_lost_connections(
+    run: Run, opened: Callable[[Client], None], failing: list[int]
+) -> None:
+    lost = sum(1 for number in failing if number)
+    opened(Unsteady(["a"], ["a", "b"], failing=failing, jobs=["active", "active", "completed"]))
+    done = run("logs", "-f", "j")
+    assert (sorted(done.stdout.splitlines()), done.exit_code) == (["a: abc", "b: abc"], 0)
+    assert done.stderr.count("connection lost, trying again") == lost
+
+
+def test_a_job_that_stays_out_of_reach_ends_the_output(run: Run, opened: Callable[[Client], None]) -> None:
+    client = Unsteady(["a"], failing=[1000], jobs=["active"])
+    opened(client)
+    done = run("logs", "-f", "j")
+    assert "nothing listens there" in done.stderr
+    assert (done.exit_code, client.failing) == (1, [970])
+
+
+def test_a_404_without_a_code_does_not_end_the_output(run: Run, opened: Callable[[Client], None]) -> None:
+    class Proxied(Client):
+        async def _job(self) -> Body:
+            raise NotFoundError("by a proxy", status=404)
+
+    opened(Proxied(["a"]))
+    done = run("logs", "-f", "j")
+    assert done.exit_code == 1
+    assert "by a proxy" in done.stderr
+
+
+def test_without_knowing_the_owner_nothing_is_read(fake: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A 404 without a code says nothing of the resource, so neither of its owner."""
+    code: list[str | None] = [None]
+
+    class Batch:
+        def __init__(self) -> None:
+            self.jobs = self
+
+        async def get(self, *_: object, **__: object) -> Body:
+            raise NotFoundError("none", status=404, code=code[0])
+
+    @asynccontextmanager
+    async def signed_in(*_: object) -> AsyncIterator[Batch]:
+        yield Batch()
+
+    monkeypatch.setattr(remote, "signed_in", signed_in)
+    fake.add(batch_account(sharedKey=REF))
+    fake.add({**thing("BatchJob", "render", phase="Running"), "spec": {"accountRef": {"name": "main"}}})
+
+    async def read() -> str:
+        async with remote.opened(fake, remote.Place(Kind.JOB, "render")) as (_, id):  # type: ignore[arg-type]
+            return id
+
+    with pytest.raises(NotFoundError):
+        asyncio.run(read())
+    code[0] = "JobNotFound"
+    assert asyncio.run(read()) == "render"

@@ -158,7 +158,7 @@ async def test_a_file_that_is_gone_at_the_end_is_said() -> None:
 
 
 async def test_an_outage_without_end_ends_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("azure_batch_kubectl.reading._PATIENCE", 3)
+    monkeypatch.setattr("azure_batch_kubectl.reading.PATIENCE", 3)
     script = Script(b"0123456789" * 9, breaks=frozenset(range(1, 9)))
     with pytest.raises(ConnectionFailedError):
         await followed(script)
