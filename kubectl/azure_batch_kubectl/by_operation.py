@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import click
 
-from azure_batch_kubectl import objects, operating
+from azure_batch_kubectl import objects, operating, storing
 from azure_batch_kubectl.account import NoCredentialsError
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.failure import FailureError
@@ -49,7 +49,7 @@ async def _perform(cluster: Cluster, verb: str, where: Place, inputs: dict[str, 
         FailureError: it has failed.
     """
     body = operating.operation(verb, Target(where.kind, where.name, where.member), inputs, _TTL)
-    name = objects.name(await cluster.create(Kind.OPERATION, body))
+    name = await storing.create_operation(cluster, body)
     try:
         await operating.done(cluster, name)
     except FailureError as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from azure_batch_kubectl import objects, operating, output, remote
+from azure_batch_kubectl import objects, operating, output, remote, storing
 from azure_batch_kubectl.choices import Output
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.failure import FailureError
@@ -19,7 +19,7 @@ from azure_batch_kubectl.remote import Place
 from azure_batch_operator.api.base import API_VERSION, GROUP
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.batch import BatchClient
-from azure_batch_operator.batch.errors import NotFoundError
+from azure_batch_operator.batch.errors import NotFoundError, is_gone
 
 HEADER = ("NODE", "STATE", "SCHEDULING", "TIER", "TASKS", "VM-SIZE", "IP", "AGE")
 _SELECT = (
@@ -120,7 +120,9 @@ async def show(cluster: Cluster, pool: str, node: str | None, *, form: Output | 
 async def _node(client: BatchClient, owner: str, pool: str, node: str) -> dict[str, Any]:
     try:
         return remote.plain(await client.nodes.get(owner, node, select=_DETAILS))
-    except NotFoundError:
+    except NotFoundError as error:
+        if not is_gone(error):
+            raise
         raise FailureError(
             f"pool {owner!r} has no node {node!r}: kubectl azure-batch nodes ls {pool} lists its nodes"
         ) from None
@@ -136,7 +138,7 @@ async def run(cluster: Cluster, body: Mapping[str, Any], *, timeout: float | Non
         FailureError: with exit code 3 if it fails.
     """
     await cluster.get(Kind.POOL, body["spec"]["poolRef"]["name"])
-    name = objects.name(await cluster.create(Kind.OPERATION, body))
+    name = await storing.create_operation(cluster, body)
     click.echo(f"batchoperation.{GROUP}/{name} created")
     if timeout is not None:
         click.echo(f"batchoperation.{GROUP}/{name} {await operating.done(cluster, name, timeout)}")
@@ -177,7 +179,7 @@ async def ssh_command(cluster: Cluster, to: Login, timeout: float = 0.0) -> list
         FailureError: with exit code 3 if the operation fails.
     """
     await cluster.get(Kind.POOL, to.pool)
-    name = objects.name(await cluster.create(Kind.OPERATION, operation("ssh", to.pool, [to.node], [], None)))
+    name = await storing.create_operation(cluster, operation("ssh", to.pool, [to.node], [], None))
     await operating.done(cluster, name, timeout)
     return ssh_words(to.pool, to.node, to.user, await cluster.get(Kind.OPERATION, name))
 

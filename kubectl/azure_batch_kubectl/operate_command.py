@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from azure_batch_kubectl import objects, operating, output
+from azure_batch_kubectl import objects, operating, output, storing
 from azure_batch_kubectl.choices import Output
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_operator.api.base import GROUP
@@ -25,7 +25,7 @@ async def run(
     body = operating.operation(verb, where, operating.inputs(verb, settings))
     # One for an object that does not exist would wait for it.
     await cluster.get(where.kind, where.name)
-    name = objects.name(await cluster.create(Kind.OPERATION, body))
+    name = await storing.create_operation(cluster, body)
     # Programs read the answer from stdout.
     click.echo(f"batchoperation.{GROUP}/{name} created", err=timeout is not None)
     if timeout is None:

@@ -1,4 +1,4 @@
-"""Creates the objects of `submit`, so that no ConfigMap stays without a job that owns it, whichever answer is lost.
+"""Creates the objects of `submit`, so that no ConfigMap stays without a job that owns it, whichever answer is lost, and operations.
 
 A call without a response may have been executed, or may be executed later: its object is looked for several times, and it is ours
 only with the mark of this run. tests/unit/kubectl/test_storing.py loses each answer.
@@ -25,9 +25,16 @@ from azure_batch_operator.api.kinds import Kind
 
 MARK = f"{GROUP}/submission"
 """Annotation with a random value for each run."""
+_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
+"""As in names that the API server makes: no vowels, so no words."""
 PAUSES = (0.0, 1.0, 2.0)
 """Seconds before each look for an object whose creation was not answered."""
 _UNANSWERED = (ApiException, aiohttp.ClientError, OSError, FailureError)
+
+
+def suffix() -> str:
+    """The end of a name that nothing else has."""
+    return "".join(secrets.choice(_LETTERS) for _ in range(5))
 
 
 def marked(body: Mapping[str, Any], mark: str) -> dict[str, Any]:
@@ -102,11 +109,11 @@ class Submission:
         if may_be_executed(error):
             try:
                 if len(self._stored) == len(self._items):
-                    if job := await self._found(partial(self._cluster.get, Kind.JOB, objects.name(self._job))):
+                    if job := await _found(partial(self._cluster.get, Kind.JOB, objects.name(self._job)), self._mark):
                         return job
                 else:
                     asked = self._items[len(self._stored)]
-                    if await self._found(partial(self._cluster.get_config_map, objects.name(asked))):
+                    if await _found(partial(self._cluster.get_config_map, objects.name(asked)), self._mark):
                         self._stored.append(asked)
             except _UNANSWERED as problem:
                 names = ", ".join(objects.name(item) for item in self._items[: len(self._stored) + 1])
@@ -118,23 +125,6 @@ class Submission:
             await self._delete(objects.name(item))
         return None
 
-    async def _found(self, read: Callable[[], Awaitable[Object]]) -> Object | None:
-        """What reading an object finds, if it is of this run."""
-        failure: Exception | None = None
-        for pause in PAUSES:
-            await asyncio.sleep(pause)
-            try:
-                found = await read()
-            except NotFoundException:
-                failure = None
-            except _UNANSWERED as error:
-                failure = error
-            else:
-                return found if (found["metadata"].get("annotations") or {}).get(MARK) == self._mark else None
-        if failure is not None:
-            raise failure
-        return None
-
     async def _delete(self, name: str) -> None:
         try:
             await self._cluster.delete_config_map(name)
@@ -142,6 +132,53 @@ class Submission:
             return
         except _UNANSWERED as error:
             _warn(f"ConfigMap {name} is not deleted: {_said(error)}: delete it, because no BatchJob reads it")
+
+
+async def create_operation(cluster: Cluster, body: Mapping[str, Any]) -> str:
+    """Create a BatchOperation of which only the beginning of the name is given; its name.
+
+    The rest is made here, and not by the API server: so what was created can be found if its answer is lost or not waited for.
+
+    Raises:
+        ApiException: the API server refuses it. Then there is none.
+    """
+    metadata = {name: value for name, value in body["metadata"].items() if name != "generateName"}
+    name, mark = f"{body['metadata']['generateName']}{suffix()}", secrets.token_hex(8)
+    operation = marked({**body, "metadata": {**metadata, "name": name}}, mark)
+    try:
+        return objects.name(await cluster.create(Kind.OPERATION, operation))
+    except BaseException as error:
+        if not may_be_executed(error):
+            raise
+        try:
+            found = await _found(partial(cluster.get, Kind.OPERATION, name), mark)
+        except _UNANSWERED as problem:
+            _warn(f"it is not known whether BatchOperation {name} was created: {_said(problem)}: look for it")
+            raise error from None
+        if found is None:
+            raise
+        if isinstance(error, Exception):
+            return name
+        _warn(f"BatchOperation {name} was created and goes on: kubectl azure-batch terminate bop/{name} stops it")
+        raise
+
+
+async def _found(read: Callable[[], Awaitable[Object]], mark: str) -> Object | None:
+    """What reading an object finds, if it is of this run."""
+    failure: Exception | None = None
+    for pause in PAUSES:
+        await asyncio.sleep(pause)
+        try:
+            found = await read()
+        except NotFoundException:
+            failure = None
+        except _UNANSWERED as error:
+            failure = error
+        else:
+            return found if (found["metadata"].get("annotations") or {}).get(MARK) == mark else None
+    if failure is not None:
+        raise failure
+    return None
 
 
 def _said(error: Exception) -> str:

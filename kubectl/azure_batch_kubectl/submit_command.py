@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,12 +12,9 @@ import click
 from azure_batch_kubectl import objects, output, submitting
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.failure import FailureError
-from azure_batch_kubectl.storing import Submission
+from azure_batch_kubectl.storing import Submission, suffix
 from azure_batch_kubectl.submitting import Order, Over
 from azure_batch_operator.api.kinds import Kind
-
-_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
-"""As in names that the API server makes: no vowels, so no words."""
 
 
 def _text(path: Path) -> str:
@@ -35,14 +31,17 @@ def _over(word: str) -> Over:
     return submitting.over(word, _text(path) if path.is_file() else None)
 
 
-async def pool_of(cluster: Cluster, name: str | None) -> str:
+async def pool_of(cluster: Cluster | None, name: str | None) -> str:
     """The BatchPool to run on: the only one of the namespace if none is named.
+
+    Args:
+        cluster: None only if a pool is named.
 
     Raises:
         FailureError: there is not exactly one.
     """
-    if name is not None:
-        return name
+    if name is not None or cluster is None:
+        return name or ""
     found = sorted([objects.name(each) async for each in cluster.list(Kind.POOL)])
     if len(found) != 1:
         which = f"say which BatchPool with --pool: {', '.join(found)}"
@@ -56,14 +55,14 @@ def order(
 ) -> Order:
     """What the words of the user mean."""
     path = Path(script)
-    made = name or f"{submitting.slug(path.name)}-{''.join(secrets.choice(_LETTERS) for _ in range(5))}"
+    made = name or f"{submitting.slug(path.name)}-{suffix()}"
     return Order(made, path.name, _text(path), tuple(_over(each) for each in overs), tuple(arguments), settings)
 
 
-async def run(cluster: Cluster, wanted: Order, *, dry_run: bool) -> None:
-    """Apply the objects, or print them."""
+async def run(cluster: Cluster | None, wanted: Order, *, dry_run: bool) -> None:
+    """Apply the objects, or print them, for which no cluster is needed."""
     made = submitting.manifests(wanted)
-    if dry_run:
+    if dry_run or cluster is None:
         output.documents(made)
         return
     *items, job = made

@@ -31,11 +31,14 @@ class FakeCluster:
     """Objects by kind and name; a list of them is what one GET after the other answers."""
 
     namespace = "team"
+    renames = True
+    """Whether operations, whose names end at random, are called made-0, made-1, …"""
 
     def __init__(self) -> None:
         self.objects: dict[tuple[Kind, str], list[Body | None]] = {}
         self.patches: list[tuple[Kind, str, Mapping[str, Any]]] = []
         self.created: list[Body] = []
+        self.names: list[str] = []
         self.config_maps: dict[str, Body] = {}
         self.secrets: dict[tuple[str, str], Mapping[str, str]] = {}
         self.rights: set[tuple[str, str]] = set()
@@ -76,9 +79,10 @@ class FakeCluster:
         return await self.get(kind, name)
 
     async def create(self, kind: Kind, body: Body) -> Body:
-        made = {**body, "metadata": {
-            "name": f"made-{len(self.created)}", "namespace": "team", "uid": "uid-1", **body["metadata"],
-        }}  # fmt: skip
+        self.names.append(body["metadata"]["name"])
+        made = {**body, "metadata": {"namespace": "team", "uid": "uid-1", **body["metadata"]}}
+        if kind is Kind.OPERATION and self.renames:
+            made["metadata"]["name"] = f"made-{len(self.created)}"
         self.created.append(made)
         self.objects.setdefault((kind, made["metadata"]["name"]), [made])
         return made

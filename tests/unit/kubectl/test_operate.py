@@ -206,7 +206,7 @@ def test_an_operation_that_cannot_start_says_why_and_ends_in_time(
 def test_without_waiting_the_name_is_printed(fake: FakeCluster, run: Run) -> None:
     fake.add(thing("BatchPool", "cpu"))
     assert run("operate", "stopResize", "bp/cpu", "--no-wait").stdout == "batchoperation.azurebatch.io/made-0 created\n"
-    assert [body["metadata"]["generateName"] for body in fake.created] == ["stop-resize-"]
+    assert re.fullmatch(r"stop-resize-[a-z0-9]{5}", *fake.names)
 
 
 def test_nothing_is_created_for_an_object_that_does_not_exist(fake: FakeCluster, run: Run) -> None:

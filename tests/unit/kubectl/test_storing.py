@@ -34,6 +34,9 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storing, "PAUSES", (0.0, 0.0, 0.0))
 
 
+OPERATION: Body = {"kind": "BatchOperation", "metadata": {"generateName": "reboot-"}, "spec": {}}
+
+
 class Lossy(FakeCluster):
     """A cluster in which a call fails.
 
@@ -42,6 +45,8 @@ class Lossy(FakeCluster):
         error: what comes in place of its answer.
         lands: how many reads of the object find nothing, before it is there; None if it is never there.
     """
+
+    renames = False
 
     def __init__(self, method: str, error: Callable[[], BaseException], lands: int | None) -> None:
         super().__init__()
@@ -220,3 +225,58 @@ def test_an_error_of_a_change_says_whether_it_may_have_been_made(
     with pytest.raises(ApiException) as raised:
         asyncio.run(cluster.may("get", "secrets", ""))
     assert str(explained(raised.value)) == "no"
+
+
+def operate(cluster: FakeCluster) -> str | BaseException:
+    """The name of an operation that is created, or how it ends."""
+    try:
+        return asyncio.run(storing.create_operation(cluster, OPERATION))  # type: ignore[arg-type]
+    except (Exception, asyncio.CancelledError) as error:
+        return error
+
+
+@pytest.mark.parametrize("lands", [0, 1, 2])
+@pytest.mark.parametrize("error", LOST, ids=ANSWERS)
+def test_an_operation_whose_answer_is_lost_is_found(error: Callable[[], BaseException], lands: int) -> None:
+    cluster = Lossy("create", error, lands)
+    assert operate(cluster) == cluster.names[0]
+    assert len(cluster.created) == 1
+
+
+def test_an_operation_that_ctrl_c_leaves_behind_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    cluster = Lossy("create", asyncio.CancelledError, 1)
+    assert isinstance(operate(cluster), asyncio.CancelledError)
+    (name,) = cluster.names
+    assert capsys.readouterr().err == (
+        f"warning: BatchOperation {name} was created and goes on: kubectl azure-batch terminate bop/{name} stops it\n"
+    )
+
+
+@pytest.mark.parametrize("error", [*LOST, asyncio.CancelledError], ids=[*ANSWERS, "ctrl-c"])
+def test_an_operation_that_never_comes_is_not_said_to_be_there(
+    capsys: pytest.CaptureFixture[str], error: Callable[[], BaseException]
+) -> None:
+    cluster = Lossy("create", error, None)
+    assert isinstance(operate(cluster), type(error()))
+    assert (cluster.reads, capsys.readouterr().err) == (3, "")
+
+
+def test_an_operation_that_cannot_be_looked_for_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = Lossy("create", asyncio.CancelledError, 0)
+
+    async def unreachable(*_: object) -> Body:
+        raise aiohttp.ServerDisconnectedError
+
+    monkeypatch.setattr(cluster, "get", unreachable)
+    assert isinstance(operate(cluster), asyncio.CancelledError)
+    (name,) = cluster.names
+    said = f"warning: it is not known whether BatchOperation {name} was created: Server disconnected: look for it\n"
+    assert capsys.readouterr().err == said
+
+
+def test_an_operation_that_is_refused_is_not_looked_for() -> None:
+    cluster = Lossy("create", lambda: ApiException(status=403), None)
+    assert isinstance(operate(cluster), ApiException)
+    assert cluster.reads == 0
