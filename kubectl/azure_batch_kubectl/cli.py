@@ -192,9 +192,11 @@ async def logs(cluster: Cluster, target: str, **options: Any) -> None:
 @click.option(
     "--max-parallel", type=click.IntRange(min=1), metavar="N", help="Maximum number of tasks that run at the same time."
 )
-@click.option("--dry-run", is_flag=True, help="Print the manifests without creating them.")
-@on_cluster
-async def submit(cluster: Cluster, script: str, arguments: tuple[str, ...], **options: Any) -> None:
+@click.option(
+    "--dry-run", is_flag=True, help="Print the manifests without creating them; with --pool, no cluster is needed."
+)
+@functools.partial(on_cluster, offline=lambda options: options["dry_run"] and options["pool"] is not None)
+async def submit(cluster: Cluster | None, script: str, arguments: tuple[str, ...], **options: Any) -> None:
     """Run a script once, or once for each value, as a BatchJob.
 
     The script gets the values as its arguments, or the arguments after --, where {0}, {1}, … stand for values, and with .csv also

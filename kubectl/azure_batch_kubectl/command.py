@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import click
@@ -28,11 +28,17 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def on_cluster(function: Callable[..., Awaitable[None]], *, error: int = Exit.ERROR) -> Callable[..., None]:
+def on_cluster(
+    function: Callable[..., Awaitable[None]],
+    *,
+    error: int = Exit.ERROR,
+    offline: Callable[[Mapping[str, Any]], bool] = lambda _: False,
+) -> Callable[..., None]:
     """A command from a coroutine function that takes a Cluster first; adds the options that say which.
 
     Args:
         error: exit code of an error, where 1 means something else.
+        offline: whether the command with these options asks no cluster, so that it needs no kubeconfig and gets None.
     """
 
     @_options
@@ -44,6 +50,6 @@ def on_cluster(function: Callable[..., Awaitable[None]], *, error: int = Exit.ER
         async def work(cluster: Any) -> None:
             await function(cluster, **arguments)
 
-        execute(Place(kubeconfig, context, namespace), work, error)
+        execute(None if offline(arguments) else Place(kubeconfig, context, namespace), work, error)
 
     return command

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import indent
 from typing import Any, Literal, TypeGuard
 
 import click
@@ -138,6 +139,25 @@ def emit(form: Data, items: Sequence[Mapping[str, Any]], name: Name) -> None:
         return
     text = json.dumps(document, indent=4) if form is Form.JSON else yaml.safe_dump(document, sort_keys=False)
     click.echo(text.rstrip())
+
+
+async def stream(form: Literal[Form.JSON, Form.YAML], pages: AsyncIterable[Sequence[Mapping[str, Any]]]) -> None:
+    """Print what `emit` prints of a list, page by page: a job may have a million tasks, which are not held in memory."""
+    as_json = '{\n    "apiVersion": "v1",\n    "kind": "List",\n    "items": ['
+    click.echo(as_json if form is Form.JSON else "apiVersion: v1\nkind: List\nitems:", nl=False)
+    found = False
+    async for page in pages:
+        for item in page:
+            if form is Form.JSON:
+                text = f"{',' if found else ''}\n{indent(json.dumps(item, indent=4), ' ' * 8)}"
+            else:
+                text = f"\n{yaml.safe_dump([item], sort_keys=False).rstrip()}"
+            click.echo(text, nl=False)
+            found = True
+    if form is Form.JSON:
+        click.echo("\n    ]\n}" if found else "]\n}")
+    else:
+        click.echo("" if found else " []")
 
 
 def documents(items: Iterable[Mapping[str, Any]]) -> None:

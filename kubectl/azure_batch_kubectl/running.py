@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import aiohttp
 import click
@@ -12,12 +13,13 @@ from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.config import ConfigException
 from urllib3.exceptions import HTTPError
 
-from azure_batch_kubectl.cluster import Cluster, Place, connected, refusal, unusable
+from azure_batch_kubectl.cluster import Place, connected, refusal, unusable
 from azure_batch_kubectl.failure import Exit, FailureError
 from azure_batch_kubectl.objects import UnknownKindError
 from azure_batch_operator.batch import BatchError
 
-Work = Callable[[Cluster], Awaitable[None]]
+Work = Callable[[Any], Awaitable[None]]
+"""Takes the cluster."""
 
 _EXPLAINED = (
     *(FailureError, ApiException, BatchError, UnknownKindError, ConfigException),
@@ -25,8 +27,11 @@ _EXPLAINED = (
 )
 
 
-async def _run(place: Place, work: Work) -> None:
+async def _run(place: Place | None, work: Work) -> None:
     try:
+        if place is None:
+            await work(None)
+            return
         async with connected(place) as cluster:
             await work(cluster)
     except BaseExceptionGroup as group:
@@ -56,8 +61,12 @@ def _said(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def execute(place: Place, work: Work, code: int = Exit.ERROR) -> None:
-    """Do the work; ends the program if it fails, with that exit code if the error has none of its own."""
+def execute(place: Place | None, work: Work, code: int = Exit.ERROR) -> None:
+    """Do the work, without a cluster if no place is given; ends the program if it fails.
+
+    Args:
+        code: exit code of an error that has none of its own.
+    """
     try:
         asyncio.run(_run(place, work))
     except BrokenPipeError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,8 +14,8 @@ from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.failure import FailureError
 from azure_batch_kubectl.remote import Place
 from azure_batch_operator.api.kinds import Kind
-from azure_batch_operator.batch import BatchClient
-from azure_batch_operator.batch.errors import NotFoundError
+from azure_batch_operator.batch import BatchClient, JsonObject
+from azure_batch_operator.batch.errors import NotFoundError, is_gone
 
 HEADER = ("TASK", "STATE", "RESULT", "EXIT", "RETRIES", "STARTED", "NODE")
 _MORE = ("POOL", "ENDED", "FAILURE")
@@ -96,15 +96,26 @@ async def show(cluster: Cluster, target: str, states: tuple[str, ...], *, failed
             task = await _task(client, job, where)
             found = [task] if _is_chosen(task, states, failed=failed) else []
         else:
-            tasks = client.tasks.list(job, filter=chosen(states, failed=failed), select=_DETAILS)
-            found = [dict(task) async for task in tasks]
+            pages = _plain(client.tasks.list_pages(job, filter=chosen(states, failed=failed), select=_DETAILS))
+            if form is Form.JSON or form is Form.YAML:
+                await output.stream(form, pages)
+                return
+            # A template selects from the whole list.
+            found = [task async for page in pages for task in page]
     output.listing(form, found, _columns(), lambda task: str(task["id"]), _none(where))
+
+
+async def _plain(pages: AsyncIterable[Sequence[JsonObject]]) -> AsyncIterator[list[dict[str, Any]]]:
+    async for page in pages:
+        yield [dict(task) for task in page]
 
 
 async def _task(client: BatchClient, job: str, where: Place) -> dict[str, Any]:
     try:
         return remote.plain(await client.tasks.get(job, where.member, select=_DETAILS))
-    except NotFoundError:
+    except NotFoundError as error:
+        if not is_gone(error):
+            raise
         raise FailureError(
             f"job {job!r} has no task {where.member!r}: kubectl azure-batch tasks ls {where.name} lists its tasks"
         ) from None

@@ -10,9 +10,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from click.testing import Result
+import yaml
+from click.testing import CliRunner, Result
 
 from azure_batch_kubectl import submit_command, submitting
+from azure_batch_kubectl.cli import plugin
 from azure_batch_kubectl.failure import FailureError
 from azure_batch_kubectl.submitting import Order, over
 from azure_batch_operator.api.job import JobSpec
@@ -149,3 +151,18 @@ def test_the_command_takes_the_only_pool_and_leaves_nothing_behind(fake: FakeClu
     assert job["spec"]["maxParallelTasks"] == 5
     (items,) = fake.config_maps.values()
     assert items["metadata"]["ownerReferences"][0]["name"] == job["metadata"]["name"]
+
+
+def test_a_dry_run_with_a_pool_needs_no_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    script = tmp_path / "run.sh"
+    script.write_text("true\n")
+    words = ["submit", str(script), "--name", "mine", "--dry-run"]
+    done = CliRunner().invoke(plugin, [*words, "--pool", "cpu"])
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert yaml.safe_load(done.stdout)["spec"]["poolRef"] == {"name": "cpu"}
+    # Which pool there is, only the cluster knows; and errors are explained as always.
+    assert "no usable kubeconfig" in CliRunner().invoke(plugin, words).stderr
+    wrong = CliRunner().invoke(plugin, [*words, "--pool", "cpu", "--over", "none"])
+    assert wrong.exit_code == 1
+    assert wrong.stderr.startswith("error: --over none: there is no such file: ")

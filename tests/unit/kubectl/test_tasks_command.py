@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from azure_batch_kubectl import tasks_command
+from azure_batch_kubectl import output, tasks_command
 from azure_batch_kubectl.choices import Form
 from azure_batch_operator.batch.errors import NotFoundError
 from unit.kubectl.conftest import Body, FakeCluster
@@ -39,7 +39,7 @@ class Client:
     async def get(self, _: str, task: str, **__: Any) -> Body:
         found = [body for page in self.pages for body in page if body["id"] == task]
         if not found:
-            raise NotFoundError("there is none", status=404)
+            raise NotFoundError("there is none", status=404, code="TaskNotFound")
         return found[0]
 
 
@@ -98,3 +98,31 @@ def test_one_task_that_is_not_chosen_is_not_printed(
 ) -> None:
     done = run("tasks", "ls", "render/2", *option)
     assert (done.stdout, done.stderr) == ("", "BatchJob render has no such tasks.\n")
+
+
+@pytest.mark.parametrize("form", [Form.JSON, Form.YAML])
+def test_data_is_printed_page_by_page(
+    client: Client, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, form: Form
+) -> None:
+    """A job may have a million tasks."""
+    printed: list[str] = []
+    monkeypatch.setattr(client, "before_page", lambda: printed.append(capsys.readouterr().out))
+    asyncio.run(tasks_command.show(FakeCluster(), "render", (), failed=False, form=form))  # type: ignore[arg-type]
+    assert ["active" in text for text in (*printed, capsys.readouterr().out)] == [False, False, False, True]
+    assert "running" in printed[1]
+
+
+@pytest.mark.parametrize(
+    "items", [[], [{"id": "1"}], [{"id": "ä\n: '", "none": None, "in": [], "deep": {"a": [{"b": "1"}]}}, {"id": "2"}]]
+)
+@pytest.mark.parametrize("form", [Form.JSON, Form.YAML])
+def test_pages_are_printed_as_one_list(items: list[Body], form: Form, capsys: pytest.CaptureFixture[str]) -> None:
+    async def pages() -> AsyncIterator[list[Body]]:
+        for item in items:
+            yield [item]
+            yield []
+
+    asyncio.run(output.stream(form, pages()))  # type: ignore[arg-type]
+    streamed = capsys.readouterr().out
+    output.emit(form, items, str)  # type: ignore[arg-type]
+    assert streamed == capsys.readouterr().out
