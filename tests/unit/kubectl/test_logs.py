@@ -98,3 +98,26 @@ def test_an_invalid_duration_is_refused(run: Run) -> None:
     done = run("logs", "j", "--since", "soon")
     assert done.exit_code == 2
     assert "'soon' is not a duration: use a form such as 30s" in done.stderr
+
+
+@pytest.mark.parametrize("lists", [[[f"t{n}" for n in range(11)]], [["t0"], [f"t{n}" for n in range(11)]]])
+def test_more_tasks_than_can_be_followed_are_refused(
+    run: Run, opened: Callable[[Client], None], monkeypatch: pytest.MonkeyPatch, lists: list[list[str]]
+) -> None:
+    monkeypatch.setattr("azure_batch_kubectl.reading.PAUSE", 0.0)
+
+    class Working(Client):
+        async def _task(self) -> Body:
+            return {"id": "t", "state": "running"}
+
+    opened(Working(*lists, jobs=["active"]))
+    done = run("logs", "-f", "j")
+    assert done.exit_code == 1
+    assert "error: job 'j' has more than 10 tasks, too many to follow: give JOB/TASK" in done.stderr
+
+
+def test_ten_tasks_are_followed(run: Run, opened: Callable[[Client], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("azure_batch_kubectl.reading.PAUSE", 0.0)
+    opened(Client([f"t{n}" for n in range(10)], jobs=["active", "completed"]))
+    done = run("logs", "-f", "j")
+    assert (done.exit_code, len(done.stdout.splitlines())) == (0, 10)

@@ -191,3 +191,21 @@ def test_lines_of_several_tasks_are_not_mixed() -> None:
         lines(part)
     lines.close()
     assert bytes(out) == b"t1: ab\nt1: c\nt1: d\n"
+
+
+async def test_outages_that_end_are_not_added_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("azure_batch_kubectl.reading.PATIENCE", 3)
+
+    class Shaky(Script):
+        """Two of three looks fail."""
+
+        asked = 0
+
+        async def writer(self) -> Writer:
+            self.asked += 1
+            if self.asked % 3:
+                raise ConnectionFailedError("reset")
+            return await super().writer()
+
+    out, notes = await followed(Shaky(b"a\n", b"a\nb\n", b"a\nb\nc\n"))
+    assert (out, notes) == (b"a\nb\nc\n", ["connection lost, trying again"] * 3)
