@@ -10,12 +10,14 @@ from pydantic import BaseModel
 
 from azure_batch_operator.api.base import Condition as ConditionModel
 from azure_batch_operator.api.kinds import KINDS, Kind
+from azure_batch_operator.api.operation import OperationResult
 from azure_batch_operator.api.pool_status import Remediation
 from azure_batch_operator.batch.wire import Wire, build
 from azure_batch_operator.reconcile.account.spec import AccountSpec
 from azure_batch_operator.reconcile.account.spec import Before as AccountBefore
 from azure_batch_operator.reconcile.conditions import Condition
-from azure_batch_operator.reconcile.operation.spec import OperationSpec
+from azure_batch_operator.reconcile.operation.spec import Before as OperationBefore
+from azure_batch_operator.reconcile.operation.spec import OperationSpec, RecordedResult
 from azure_batch_operator.reconcile.pool.history import Remediated
 from azure_batch_operator.reconcile.pool.spec import PoolSpec
 from azure_batch_operator.reconcile.schedule.spec import Before as ScheduleBefore
@@ -74,6 +76,8 @@ def test_a_typed_spec_is_a_part_of_the_model(kind: Kind) -> None:
 def test_what_is_read_of_a_status_is_a_part_of_the_model() -> None:
     assert differences(AccountBefore, KINDS[Kind.ACCOUNT].status, "status") == []
     assert differences(ScheduleBefore, KINDS[Kind.SCHEDULE].status, "status") == []
+    assert differences(OperationBefore, KINDS[Kind.OPERATION].status, "status") == []
+    assert differences(RecordedResult, OperationResult) == []
     assert differences(RunStatus, KINDS[Kind.JOB].status, "status") == []
     assert differences(Condition, ConditionModel) == []
     assert differences(Remediated, Remediation) == []

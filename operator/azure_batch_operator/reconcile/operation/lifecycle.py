@@ -20,7 +20,7 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.wire import build
 from azure_batch_operator.reconcile.annotations import handled, pending_request
 from azure_batch_operator.reconcile.error_classes import classify_error
-from azure_batch_operator.reconcile.operation.spec import OperationSpec
+from azure_batch_operator.reconcile.operation.spec import Before, OperationSpec, RecordedResult
 from azure_batch_operator.reconcile.operation_order import (
     ATTEMPTED,
     FAILED,
@@ -121,8 +121,8 @@ def _ending(resource: Resource, view: View) -> _Ending | None:
     """Why the operation ends, whatever else it waits for; None if it continues."""
     if pending_request(resource, TERMINATE):
         return TERMINATED, f"{TERMINATE} ended it"
-    if (stored := resource.status.get("ending")) is not None:
-        return str(stored.get("reason", "")), str(stored.get("message", ""))
+    if (stored := build(Before, resource.status).ending) is not None:
+        return stored.reason, stored.message
     if view.progress.ending is not None:
         return view.progress.ending
     return view.missing if "startTime" in resource.status else None
@@ -144,7 +144,7 @@ def _end(resource: Resource, account: AccountView, view: View, ending: _Ending, 
             return without_account(resource, account, now)
         why = account.message or (view.missing or ("", ""))[1]
         unknown = Result(UNKNOWN, f"it may have been done, but the target cannot be read: {why}")
-        attempted = {str(each["target"]): unknown for each in _attempted(resource.status)}
+        attempted = {result.target: unknown for result in _attempted(resource.status)}
         members = _taken_in(_members_of(resource), {**attempted, **_known(progress, attempted)}, now)
         return _finish(resource, members, now, ending)
     return _go_on(resource, view.request, progress, now, ending)
@@ -155,8 +155,12 @@ def _stored(ending: _Ending) -> dict[str, str]:
     return {"reason": ending[0], "message": ending[1]}
 
 
-def _attempted(members: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [each for each in members.get("results") or () if each.get("outcome") == ATTEMPTED]
+def _results(members: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return members.get("results") or ()
+
+
+def _attempted(members: Mapping[str, Any]) -> list[RecordedResult]:
+    return [build(RecordedResult, result) for result in _results(members) if result["outcome"] == ATTEMPTED]
 
 
 def _known(progress: Progress, targets: Iterable[str]) -> dict[str, Result]:
@@ -211,7 +215,7 @@ def _begin(resource: Resource, account: AccountView, request: Request, progress:
 def _go_on(resource: Resource, request: Request, progress: Progress, now: float, ending: _Ending | None = None) -> Plan:
     """Take in how the last batch has ended, and begin the next one."""
     members = _members_of(resource)
-    attempted = [str(each["target"]) for each in _attempted(members)]
+    attempted = [result.target for result in _attempted(members)]
     known = _known(progress, attempted)
     if len(known) < len(attempted):
         shown = dict(resource.status) | ({} if ending is None else {"ending": _stored(ending)})
@@ -237,15 +241,11 @@ def _attempt(
     now: float,
 ) -> Plan:
     """Have the calls made for what the status says is `Attempted`, once the API server has it."""
-    attempted = {
-        str(each["target"]): str(each.get("before", ""))
-        for each in members.get("results") or ()
-        if each.get("outcome") == ATTEMPTED
-    }
+    results = _attempted(members)
+    attempted = {result.target: result.before for result in results}
     left = _left(members)[len(attempted) : len(attempted) + request.size]
     doubt = any(target not in progress.looks for target in attempted)
-    since = [str(each["time"]) for each in members.get("results") or () if each.get("outcome") == ATTEMPTED]
-    age = max((seconds_since(each, now) for each in since), default=0.0) if doubt else 0.0
+    age = max((seconds_since(result.time, now) for result in results), default=0.0) if doubt else 0.0
     operate = Operate(request, attempt=attempted, doubt=doubt, age=max(age, 0.0), following=tuple(left))
     if untried := {target for target in attempted if target in progress.looks or target in progress.untried}:
         known = _taken_in(members, _known(progress, attempted), now)
@@ -280,7 +280,7 @@ def _next(resource: Resource, request: Request, members: Mapping[str, Any], prog
         for target in tries
     ]
     so_far = None if "targets" not in resource.status else _shown(resource, members, now)
-    members = _listed(members, [*(members.get("results") or ()), *entries])
+    members = _listed(members, [*_results(members), *entries])
     shown = _shown(resource, members, now)
     begun = _attempt(resource, request, members, progress, shown, now)
     operate = begun.operate and replace(begun.operate, otherwise=so_far)
@@ -326,7 +326,7 @@ def _taken_in(members: Mapping[str, Any], results: Mapping[str, Result], now: fl
     counts = dict(members["counts"])
     for result in results.values():
         counts[_COUNTED[result.outcome]] += 1
-    others = [each for each in members.get("results") or () if each["target"] not in results]
+    others = [recorded for recorded in _results(members) if recorded["target"] not in results]
     entries = [_entry(target, result, timestamp(now)) for target, result in results.items()]
     return _listed({**members, "counts": counts}, [*others, *entries])
 
@@ -334,7 +334,7 @@ def _taken_in(members: Mapping[str, Any], results: Mapping[str, Result], now: fl
 def _listed(members: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Members with as many results as there is room for."""
     listed, omitted = _bounded(entries)
-    omitted += int(members.get("omittedResults") or 0)
+    omitted += build(Before, members).omitted_results
     return {**members, "results": listed, **({"omittedResults": omitted} if omitted else {})}
 
 
@@ -412,9 +412,10 @@ def _finish(
         text += f" ({stopped + cut} not attempted, since {why})"
     if bad <= allowed:
         return _over(resource, members, ending[0] if ending is not None and stopped + cut else "", text, now)
-    first = next((each for each in members.get("results") or () if each["outcome"] in {FAILED, UNKNOWN}), None)
-    if first is not None:
-        text += f". First: {first['target']}: {first.get('message', '')}"
+    bad_ones = (result for result in _results(members) if result["outcome"] in {FAILED, UNKNOWN})
+    if (recorded := next(bad_ones, None)) is not None:
+        first = build(RecordedResult, recorded)
+        text += f". First: {first.target}: {first.message}"
     return _over(resource, members, TARGETS_FAILED if counts["failed"] else OUTCOME_UNKNOWN, text, now)
 
 

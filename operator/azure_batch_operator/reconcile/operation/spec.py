@@ -1,4 +1,4 @@
-"""What decisions read of the spec of a BatchOperation; the inputs of its verb are sent as they are."""
+"""What decisions read of the spec and of the former status of a BatchOperation; the inputs of its verb are sent as they are."""
 
 from __future__ import annotations
 
@@ -17,3 +17,27 @@ class OperationSpec(Wire, frozen=True, gc=False):
     pause_policy: str | None = None
     max_failures: int = 0
     ttl_seconds_after_finished: int | None = None
+
+
+class EndingBefore(Wire, frozen=True, gc=False):
+    """`status.ending`."""
+
+    reason: str = ""
+    message: str = ""
+
+
+class Before(Wire, frozen=True, gc=False):
+    """What the status says, besides its results."""
+
+    ending: EndingBefore | None = None
+    omitted_results: int = 0
+
+
+class RecordedResult(Wire, frozen=True, gc=False):
+    """An item of `status.results`."""
+
+    target: str = ""
+    outcome: str = ""
+    time: str = ""
+    message: str = ""
+    before: str = ""
