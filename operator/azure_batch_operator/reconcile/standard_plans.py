@@ -65,11 +65,20 @@ def waiting(
         return Plan(requeue_after=left)
     warns = warning or reason in _WRONG_REFERENCES
     verdict = Verdict(
-        resource.status.get("phase") or phase, reason, message, ready=False, trend="Reconciling", warning=warns
+        _phase_before(resource) or phase, reason, message, ready=False, trend="Reconciling", warning=warns
     )
     plan = Plan(status=carry_over(resource, verdict, now))
     # Also a task tells of what its own spec names; of thousands that name the same, few post an Event (kube/events.py).
     return with_event(resource, plan, verdict) if warns else _told(resource, plan, verdict)
+
+
+def _phase_before(resource: Resource) -> str | None:
+    """The phase that an object keeps on the way; none if it was Stalled, since that was only the verdict of its last reconcile.
+
+    An object that waits needs no person, whatever it needed before (test_an_object_that_waits_is_no_longer_stalled).
+    """
+    phase = resource.status.get("phase")
+    return None if phase == "Stalled" else phase
 
 
 def without_account(resource: Resource, account: AccountView, now: float) -> Plan:
@@ -159,9 +168,10 @@ def failed(resource: Resource, problem: ClassifiedError, now: float, observed: M
     """
     if problem.of_account:
         return Plan()
-    phase = "Deleting" if resource.deleting else problem.phase or resource.status.get("phase") or "Pending"
-    if phase == "Pending" and problem.stalled:
-        phase = "Stalled"
+    before = _phase_before(resource) or "Pending"
+    if before == "Pending" and problem.stalled:
+        before = "Stalled"
+    phase = "Deleting" if resource.deleting else problem.phase or before
     message = problem.message + (f" {FORCE_HINT}" if resource.deleting and problem.stalled else "")
     verdict = Verdict(
         phase, problem.reason, message,

@@ -168,9 +168,11 @@ def test_a_stalled_resource_that_was_never_created_is_not_pending() -> None:
         shown = troubled(one, refused, NOW)
         assert shown is not None
         assert shown["phase"] == expected
-    passing = troubled(resource(Kind.POOL, POOL_SPEC), classify_error(ServerError("broken", status=500)), NOW)
-    assert passing is not None
-    assert passing["phase"] == "Pending"
+    for before in ({}, {"observedGeneration": 1, "phase": "Stalled"}):
+        one = resource(Kind.POOL, POOL_SPEC, status=before)
+        passing = troubled(one, classify_error(ServerError("broken", status=500, code="InternalError")), NOW)
+        assert passing is not None
+        assert passing["phase"] == "Pending"
 
 
 def test_the_signed_text_does_not_hide_the_remedy() -> None:

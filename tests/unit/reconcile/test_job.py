@@ -102,6 +102,14 @@ def test_a_job_waits_for_its_pool() -> None:
     assert conditions(decision)["Ready"] == ("False", "PoolNotFound")
 
 
+def test_an_object_that_waits_is_no_longer_stalled() -> None:
+    """Its tasks were wrong, and are corrected while its pool is not there."""
+    one = job(status={"observedGeneration": 1, "phase": "Stalled"})
+    decision = decide(one, Absent.NOT_FOUND, pool=TargetPoolView(None, ("WaitingForPool", "waiting until …")))
+    assert (decision.status or {})["phase"] == "Pending"
+    assert "Stalled" not in conditions(decision)
+
+
 def test_wrong_tasks_stall_before_anything_is_created() -> None:
     spec = JOB_SPEC | {"tasks": [{"id": "a", "commandLine": ""}, {"id": "A", "commandLine": ""}]}
     decision = decide(job(spec), Absent.NOT_FOUND)
