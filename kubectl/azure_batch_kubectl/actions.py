@@ -27,7 +27,7 @@ _DONE: Mapping[Action, str] = {
 }
 _NO_SECOND_RUN = (
     "Azure Batch runs no task of a completed job again: create a new BatchJob with spec.retryOf, "
-    "which runs what has failed"
+    "which runs the failed tasks with the same commands, or, if a command is wrong, submit it again as a new job"
 )
 
 

@@ -138,12 +138,16 @@ def _task(spec: Mapping[str, Any], id: str) -> Mapping[str, Any]:
 def _run_again(thing: Object) -> str | None:
     if thing["kind"] == Kind.JOB and status(thing).get("failures"):
         return (
-            f"correct the cause and create a new BatchJob with spec.retryOf: {{name: {objects.name(thing)}}}, which runs what has "
-            "failed: Azure Batch runs no task of a completed job again. With failurePolicy.action: Hold, a job with failed tasks "
-            "stays open for `kubectl azure-batch retry`"
+            "if the cause is outside of the tasks, such as missing data or a license server, correct it and create a new BatchJob "
+            f"with spec.retryOf: {{name: {objects.name(thing)}}}, which runs the failed tasks with the same commands. If a command "
+            "or script is wrong, correct it and submit it again as a new job. With failurePolicy.action: Hold, a job with failed "
+            "tasks stays open for `kubectl azure-batch retry`"
         )
     if thing["kind"] == Kind.TASK:
-        return f"correct the cause, then {command('retry', thing)} while its job is open, or create a new BatchTask"
+        return (
+            f"if the cause is outside of the task, correct it, then {command('retry', thing)} while its job is open; if its "
+            "command is wrong, create a new BatchTask"
+        )
     if thing["kind"] == Kind.OPERATION:
         return "correct the cause and create a new BatchOperation: the spec of one cannot change"
     return None

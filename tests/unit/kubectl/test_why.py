@@ -18,9 +18,10 @@ def test_a_failed_job_shows_its_failures_and_that_it_cannot_run_again() -> None:
     job = thing("BatchJob", "render", ("Failed", "True", "TasksFailed", text), phase="Failed", failures=[group])
     assert str(explain(job, Around())) == (
         "BatchJob render failed (TasksFailed): 2 of 10 tasks failed. 2 tasks failed with exit code 3 (first: t1, t7); the end of "
-        "its stderr: 'no licence'. What to do: correct the cause and create a new BatchJob with spec.retryOf: {name: render}, "
-        "which runs what has failed: Azure Batch runs no task of a completed job again. With failurePolicy.action: Hold, a job "
-        "with failed tasks stays open for `kubectl azure-batch retry`."
+        "its stderr: 'no licence'. What to do: if the cause is outside of the tasks, such as missing data or a license server, "
+        "correct it and create a new BatchJob with spec.retryOf: {name: render}, which runs the failed tasks with the same "
+        "commands. If a command or script is wrong, correct it and submit it again as a new job. With failurePolicy.action: "
+        "Hold, a job with failed tasks stays open for `kubectl azure-batch retry`."
     )
 
 

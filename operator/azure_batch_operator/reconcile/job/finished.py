@@ -21,8 +21,9 @@ from azure_batch_operator.reconcile.standard_plans import finalizer_on, with_eve
 from azure_batch_operator.reconcile.status import Verdict, carry_over, has_ended, seconds_since
 
 _TOO_LATE = (
-    "Azure Batch runs no task of a completed job again: create a new BatchJob with spec.retryOf, which runs the failed tasks. "
-    "To be able to retry failed tasks in the same job next time, set failurePolicy.action: Hold"
+    "Azure Batch runs no task of a completed job again: create a new BatchJob with spec.retryOf, which runs the failed tasks with "
+    "the same commands, or, if a command is wrong, a new job with the correct one. To be able to retry failed tasks in the same "
+    "job next time, set failurePolicy.action: Hold"
 )
 _HELD_LOOKED_AT_EVERY = 15.0
 """Seconds between two looks whether a retry still needs a job; the status of the retry wakes it as well."""
