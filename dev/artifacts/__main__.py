@@ -42,6 +42,7 @@ def files() -> Files:
             "values.schema.json": chart.values_schema(),
         },
         MANIFESTS / "watched-namespace": {"rbac.yaml": chart.watched_namespace(MANIFESTS)},
+        MANIFESTS / "components" / "namespace-identities": {"rbac.yaml": chart.namespace_identities(MANIFESTS)},
         MANIFESTS / "components" / "monitoring": monitoring.manifests(),
         MANIFESTS / "components" / "runbooks": monitoring.runbooks(),
         ROOT / "kubectl" / "krew": {f"{krew.PLUGIN}.yaml": krew.template(ROOT)},

@@ -7,7 +7,7 @@ granted; tests/e2e/test_helm.py shows that chart and kustomize make the same obj
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -52,7 +52,7 @@ def rules(manifests: Path) -> str:
         [
             *manifests.glob("base/rbac.yaml"),
             *manifests.glob("base/user-roles.yaml"),
-            *manifests.glob("components/*/rbac.yaml"),
+            *(path for path in manifests.glob("components/*/rbac.yaml") if path.parent.name != "namespace-identities"),
         ]
     ):
         for document in yaml.safe_load_all(path.read_text()):
@@ -79,10 +79,22 @@ def _policy(manifest: Path) -> str:
 
 def watched_namespace(manifests: Path) -> str:
     """Roles and RoleBindings with the operator's rights in one namespace, for kustomize."""
-    documents = list(yaml.safe_load_all((manifests / "base" / "rbac.yaml").read_text()))
-    by_kind = {(each["kind"], each["metadata"]["name"]): each for each in documents if each}
+    names = ("azure-batch-operator", "azure-batch-operator-files", "azure-batch-operator-secrets")
+    return _in_one_namespace(manifests / "base" / "rbac.yaml", names)
+
+
+def namespace_identities(manifests: Path) -> str:
+    """The same of the right to request tokens."""
+    return _in_one_namespace(
+        manifests / "components" / "workload-identity" / "rbac.yaml", ("azure-batch-operator-tokens",)
+    )
+
+
+def _in_one_namespace(path: Path, names: Iterable[str]) -> str:
+    """Roles and RoleBindings that allow in one namespace what these ClusterRoles allow in all."""
+    by_kind = {(each["kind"], each["metadata"]["name"]): each for each in yaml.safe_load_all(path.read_text()) if each}
     found = []
-    for name in ("azure-batch-operator", "azure-batch-operator-files", "azure-batch-operator-secrets"):
+    for name in names:
         binding = by_kind["ClusterRoleBinding", name] | {"kind": "RoleBinding"}
         binding["roleRef"] = binding["roleRef"] | {"kind": "Role"}
         found += [by_kind["ClusterRole", name] | {"kind": "Role"}, binding]

@@ -270,6 +270,51 @@ def test_kustomize_makes_the_same_objects(cluster: LocalCluster, folder: str, va
         assert _comparable(each) == _comparable(charts[key])
 
 
+def overlay(folder: Path, *components: str, namespaces: tuple[str, ...] = ()) -> str:
+    """An overlay as docs/install.md shows it, with a folder for each namespace that is watched; its path."""
+    for name in ("manifests", "crds"):
+        shutil.copytree(REPOSITORY / name, folder / name)
+    made = folder / "overlay"
+    made.mkdir()
+    for namespace in namespaces:
+        of_one = {
+            "namespace": namespace,
+            "resources": ["../../manifests/watched-namespace"],
+            "components": ["../../manifests/components/namespace-identities"],
+        }
+        (made / namespace).mkdir()
+        (made / namespace / "kustomization.yaml").write_text(json.dumps(of_one))
+    chosen = [f"../manifests/components/{name}" for name in components]
+    whole = {"resources": ["../manifests/base", *namespaces], "components": chosen}
+    (made / "kustomization.yaml").write_text(json.dumps(whole))
+    return str(made)
+
+
+def test_tokens_are_requested_only_in_watched_namespaces(cluster: LocalCluster, tmp_path: Path) -> None:
+    teams = ("team-a", "team-b")
+    path = overlay(tmp_path, "namespaced", namespaces=teams)
+    kinds = ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
+    ours = comparable(documents(cluster.kubectl("kustomize", path).stdout))
+    values = {"watchNamespaces": list(teams), "namespaceIdentities": {"enabled": True}}
+    charts = comparable(template(cluster, values))
+    ours, charts = ({key: one for key, one in found.items() if key[0] in kinds} for found in (ours, charts))
+    assert ours.keys() == charts.keys()
+    for key, one in ours.items():
+        assert _comparable(one) == _comparable(charts[key])
+    tokens = {(kind, namespace) for kind, namespace, name in ours if name == f"{NAME}-tokens"}
+    assert tokens == {(kind, team) for kind in ("Role", "RoleBinding") for team in teams}
+
+
+@pytest.mark.parametrize("components", [("namespaced", "workload-identity"), ("workload-identity", "namespaced")])
+def test_rights_in_all_namespaces_are_refused_beside_rights_in_some(
+    cluster: LocalCluster, components: tuple[str, ...], tmp_path: Path
+) -> None:
+    refused = cluster.kubectl("kustomize", overlay(tmp_path, *components), check=False)
+    assert refused.returncode
+    assert "already registered id: ClusterRole" in refused.stderr
+    assert "azure-batch-operator-tokens" in refused.stderr
+
+
 SERVED = "--api-versions=admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"
 MUTATING = ("MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding")
 

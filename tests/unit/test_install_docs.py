@@ -50,6 +50,17 @@ def test_what_kustomize_applies_has_the_label_by_which_it_is_removed() -> None:
     assert all(label in one["metadata"]["labels"].items() for one in labeled)
 
 
+def test_kustomize_cannot_combine_rights_in_some_namespaces_with_a_right_in_all() -> None:
+    """One ClusterRole of that name in both, which kustomize refuses; tests/e2e/test_helm.py builds it."""
+    tokens = ("ClusterRole", "azure-batch-operator-tokens")
+    for component in ("namespaced", "workload-identity"):
+        found = _objects(f"components/{component}")
+        assert tokens in {(one["kind"], one["metadata"]["name"]) for one in found}, component
+    path = ROOT / "manifests" / "components" / "namespaced" / "use-namespace-identities.yaml"
+    placeholder = yaml.safe_load(path.read_text())
+    assert placeholder["metadata"]["annotations"] == {"config.kubernetes.io/local-config": "true"}, "never applied"
+
+
 @pytest.mark.parametrize("page", ["install.md", "accounts.md", "troubleshooting.md"])
 def test_pages_say_what_to_do_before_a_watched_namespace_is_deleted(page: str) -> None:
     """Its Role is deleted with it: tests/e2e/test_watched_namespaces.py."""
