@@ -252,7 +252,11 @@ def _reaches(reaches: Sequence[Reach] | None) -> Iterator[Finding]:
         where = f"namespace {reach.namespace}" if reach.namespace else "all namespaces"
         if reach.phase == "":
             text = f"{where}, which {reach.who} watches, does not exist"
-            yield Finding(Verdict.FAULT, text, "create it, or remove it from watchNamespaces")
+            yield Finding(
+                Verdict.FAULT,
+                text,
+                "remove it from watchNamespaces, or create it and the operator's Role in it: docs/install.md",
+            )
         elif reach.lacking and reach.phase == "Terminating":
             text = f"{where} is being deleted, and {reach.who} has no rights in it, so its objects stay"
             remedy = "give it rights until they are deleted (docs/troubleshooting.md, A namespace stays Terminating)"

@@ -81,8 +81,9 @@ def _watched(deployment: Object) -> list[str]:
     """The namespaces that an operator watches; none for all."""
     [container, *_] = objects.spec(deployment)["template"]["spec"]["containers"]
     set_to = {variable["name"]: variable.get("value") for variable in container.get("env") or ()}
-    names = json.loads(set_to.get(_NAMESPACES) or "[]")
-    return [str(name) for name in names]
+    given = set_to.get(_NAMESPACES) or ""
+    names = json.loads(given) if given.startswith("[") else given.split(",")
+    return [text for name in names if (text := str(name).strip())]
 
 
 async def _reach(cluster: Cluster, deployment: Object, namespace: str) -> Reach:
@@ -172,5 +173,8 @@ async def run(cluster: Cluster) -> None:
         click.echo(_line(each))
     faults = sum(each.verdict is Verdict.FAULT for each in found)
     if faults:
-        one = "1 fault was" if faults == 1 else f"{faults} faults were"
-        raise FailureError(f"{one} found: fix the first one first, because it may cause others", Exit.ERROR)
+        if faults == 1:
+            raise FailureError("1 fault was found: fix it as its line says", Exit.ERROR)
+        raise FailureError(
+            f"{faults} faults were found: fix the first one first, because it may cause others", Exit.ERROR
+        )

@@ -85,5 +85,26 @@ async def _accounts(api: KubeApi, namespaces: Sequence[str]) -> list[Finding]:
                 text = f"BatchAccount {name}: {ready['reason']} {ready.get('message', '')}".rstrip()
                 found.append(Finding(ready["status"] == "True", text))
         except KubeError as error:
-            found.append(Finding(False, f"accounts{f' of {namespace}' if namespace else ''} cannot be listed: {error}"))
+            found.append(
+                Finding(False, f"accounts{_where(namespace)} cannot be listed: {error}{_remedy(namespace, error)}")
+            )
     return found
+
+
+def _where(namespace: str | None) -> str:
+    return f" of namespace {namespace}" if namespace else ""
+
+
+def _remedy(namespace: str | None, error: KubeError) -> str:
+    """What to do about a namespace without the operator's Role."""
+    if error.status != 403:
+        return ""
+    if namespace is None:
+        return (
+            ". If the operator watches only some namespaces, name them: by the setting namespaces "
+            "(AZURE_BATCH_OPERATOR_NAMESPACES), or by --namespace"
+        )
+    return (
+        f". If namespace {namespace} does not exist any more, remove it from the setting namespaces (in the chart: watchNamespaces)"
+        ". Otherwise, create the operator's Role in it: with Helm by watchNamespaces, with kustomize by manifests/watched-namespace"
+    )

@@ -89,7 +89,12 @@ def run(config: str | None, **options: Any) -> None:
 
 @main.command()
 @click.option("--operator-url", help="URL of the operator's /healthz and /readyz. Not checked by default.")
-@click.option("--namespace", "namespaces", multiple=True, help="Namespace whose accounts are checked. Defaults to all.")
+@click.option(
+    "--namespace",
+    "namespaces",
+    multiple=True,
+    help="Namespace whose accounts are checked. Defaults to those of the setting namespaces, else to all.",
+)
 @click.option(
     "--timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, help="Seconds to wait for success."
 )
@@ -99,7 +104,10 @@ def check(operator_url: str | None, namespaces: tuple[str, ...], timeout: float)
     It needs only the permissions of the operator; `helm test` runs it.
     """
     try:
-        findings = asyncio.run(checks.run(operator_url, namespaces, timeout))
+        watched = namespaces or load({}, os.environ, os.environ.get(CONFIG_VARIABLE)).namespaces
+        findings = asyncio.run(checks.run(operator_url, watched, timeout))
+    except SettingsError as error:
+        sys.exit(f"azure-batch-operator check cannot read the operator's settings: {error}")
     except (ConfigException, OSError) as error:
         sys.exit(f"azure-batch-operator check cannot reach a cluster: {error}")
     for finding in findings:
