@@ -210,8 +210,8 @@ class ChartValues(Values):
     fullname_override: str = doc("Overrides the full name, which is generated from the release and the chart.", "")
     watch_namespaces: list[Annotated[str, Field(pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]] = doc(
         "Namespaces to watch. Defaults to all. If set, the operator gets a Role in each of them and no "
-        "permissions on objects in other namespaces. Delete the objects in a namespace before you delete it or remove "
-        "it from the list: docs/install.md.",
+        "permissions on objects in other namespaces. To delete a namespace, first delete the objects in it, then remove it "
+        "from the list: docs/install.md.",
         [],
     )
     config: Mapping = doc(

@@ -13,7 +13,7 @@ import signal
 import socket
 import time
 from collections.abc import Collection, Coroutine
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from azure_batch_operator.batch import HostPolicy
 from azure_batch_operator.batch.entra import Authority
 from azure_batch_operator.fleet import Fleet
 from azure_batch_operator.handlers import watch
+from azure_batch_operator.kube.access import Access
 from azure_batch_operator.kube.api import KubeApi, KubeError
 from azure_batch_operator.kube.events import EventRecorder
 from azure_batch_operator.kube.leases import Elector, Fence
@@ -65,6 +66,7 @@ class App:
         self._ready = self._standby = False
         self._beat = self._resynced = 0.0
         self._liveness = Liveness()
+        self._access = Access(settings.namespaces)
 
     def stop(self) -> None:
         """Begin to stop."""
@@ -125,10 +127,10 @@ class App:
     async def _run(self, api: KubeApi) -> None:
         settings = self._settings
         cluster = settings.cluster_id or await _cluster_id(api)
-        parts = _assemble(api, cluster, settings)
+        parts = _assemble(api, cluster, settings, self._access)
         # Everything is known before anything is decided: who uses an account, which tasks belong to a job.
         await parts.cluster.namespaces.refresh()
-        number = await parts.list_all(settings.namespaces)
+        number = await parts.list_all()
         logger.info("Cluster %s: %d objects", cluster, number)
         self._watch_over(parts)
         fleet = Fleet(parts.store, parts.controller.accounts, parts.queue, parts.cluster.writer)
@@ -180,9 +182,13 @@ class App:
                 task.cancel()
 
     async def _resync_once(self, parts: _Parts) -> None:
-        await asyncio.sleep(self._settings.resync_seconds)
+        returned = self._access.returned
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.resync_seconds):
+                await returned.wait()
+        returned.clear()
         try:
-            await parts.list_all(self._settings.namespaces)
+            await parts.list_all()
         finally:
             self._resynced = asyncio.get_running_loop().time()
 
@@ -221,7 +227,9 @@ class App:
         return self._liveness.problem() if self._ready else None
 
     def _unready(self) -> str | None:
-        return None if self._ready or self._standby else "the objects of the cluster have not been listed yet"
+        if self._standby:
+            return None
+        return self._access.problem() if self._ready else "the objects of the cluster have not been listed yet"
 
 
 @dataclass(frozen=True)
@@ -233,25 +241,25 @@ class _Parts:
     queue: WorkQueue[Key]
     controller: Controller
 
-    async def list_all(self, namespaces: Collection[str]) -> int:
+    async def list_all(self) -> int:
         """Compare everything with the API server; the number of objects."""
         controller = self.controller
         return await resync(
             self.cluster.api,
             self.store,
-            namespaces,
+            self.cluster.namespaces.access,
             lambda resource: controller.triggers.on_upsert(resource, Urgency.REFRESH),
             lambda resource: controller.triggers.on_delete(resource.key, resource.uid, deleted=False),
             lambda key: controller.wake.wake(Trigger.RESYNC, key),
         )
 
 
-def _assemble(api: KubeApi, cluster_id: str, settings: Settings) -> _Parts:
+def _assemble(api: KubeApi, cluster_id: str, settings: Settings, access: Access) -> _Parts:
     store = Store()
     queue: WorkQueue[Key] = WorkQueue()
     # Both report to the controller, which needs them itself.
     writer = StatusWriter(api, store.get, lambda resource: controller.triggers.on_status_written(resource))
-    namespaces = Namespaces(api, settings.namespaces, lambda name: controller.triggers.namespace_changed(name))
+    namespaces = Namespaces(api, access, lambda name: controller.triggers.namespace_changed(name))
     cluster = Cluster(cluster_id, api, writer, EventRecorder(api), namespaces)
     controller = Controller(cluster, store, queue, _options(settings))
     return _Parts(cluster, store, queue, controller)

@@ -17,7 +17,7 @@ from e2e.test_helm import CHART, NAME, Release, page_values
 from localcluster import LocalCluster
 from stage import REPOSITORY, Emulator, samples, wait_until
 
-TEAM = "team-d"
+TEAM, OTHER = "team-d", "team-e"
 
 
 @pytest.fixture
@@ -47,9 +47,10 @@ def test_a_watched_namespace_that_is_deleted_waits_until_the_operator_has_rights
     release: Release, emulator: Emulator
 ) -> None:
     cluster = release.cluster
-    cluster.kubectl("create", "namespace", TEAM)
+    for name in (TEAM, OTHER):
+        cluster.kubectl("create", "namespace", name)
     values: dict[str, Any] = {
-        "watchNamespaces": [TEAM],
+        "watchNamespaces": [TEAM, OTHER],
         "config": {"pollSeconds": 0.3, "idlePollSeconds": 5},
     }
     release.helm("install", NAME, str(CHART), "--create-namespace", values=values)
@@ -66,6 +67,12 @@ def test_a_watched_namespace_that_is_deleted_waits_until_the_operator_has_rights
 
     told = CliRunner().invoke(commands, ["doctor", "-n", TEAM, "--kubeconfig", str(cluster.kubeconfig)]).stdout
     assert f"fault namespace {TEAM} is being deleted, and Deployment {NAME}/{NAME} has no rights in it" in told
+
+    # Its own restart does not stop the others.
+    release.roll_out()
+    cluster.kubectl("-n", OTHER, "apply", "-f", "-", input=listed.replace("namespace: default", f"namespace: {OTHER}"))
+    cluster.kubectl("-n", OTHER, "wait", "--for=condition=Ready", "bacc", "--all", "--timeout=120s")
+    cluster.kubectl("-n", OTHER, "delete", "azurebatch", "--all", "--timeout=120s")
 
     release.helm("upgrade", NAME, str(CHART), "--reset-then-reuse-values", "--set-json", "watchNamespaces=[]")
     release.roll_out()

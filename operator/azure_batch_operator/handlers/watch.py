@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from itertools import chain, repeat
 from typing import Any, cast
 
 import kopf
@@ -33,6 +34,30 @@ class _NoDiffBase(kopf.DiffBaseStorage):
         return None
 
 
+class _Patience:
+    """Seconds between the tries of one request, without an end.
+
+    By default Kopf gives up after a minute of 403 or 5xx, and its end is that of the operator. A watched namespace that is deleted,
+    and its Role with it, would so stop all others. Here its watch waits until the Role is there again.
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        return chain((1, 1, 2, 3, 5, 8, 13, 21), repeat(30))
+
+
+class _Quiet(logging.Filter):
+    """Drops Kopf's line for each try of a list or watch that is forbidden: `kube.access` says it once, with the remedy."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        return not ("failed; will retry" in text and "APIForbiddenError" in text)
+
+
+_QUIET = _Quiet()
+KOPF_LOGGER = "kopf._cogs.clients.watching"
+"""Of lists and watches."""
+
+
 def operator_settings() -> kopf.OperatorSettings:
     """Settings of Kopf that differ from its defaults, each for a measured reason (docs/architecture.md#kopf)."""
     settings = kopf.OperatorSettings()
@@ -49,6 +74,7 @@ def operator_settings() -> kopf.OperatorSettings:
     settings.watching.connect_timeout = 30
     settings.watching.chunk_size = 500
     settings.networking.request_timeout = 60
+    settings.networking.error_backoffs = _Patience()
     settings.process.ultimate_exiting_timeout = None
     return settings
 
@@ -110,6 +136,7 @@ async def run(registry: kopf.OperatorRegistry, namespaces: Collection[str], stop
     Raises:
         Exception: whatever ends Kopf; the process must end with it.
     """
+    logging.getLogger(KOPF_LOGGER).addFilter(_QUIET)
     await kopf.operator(
         registry=registry,
         settings=operator_settings(),

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from azure_batch_operator.api.base import GROUP
 from azure_batch_operator.guard import keep
+from azure_batch_operator.kube.access import Access
 from azure_batch_operator.kube.api import KubeApi, KubeError, NotFound
 
 logger = logging.getLogger(__name__)
@@ -44,12 +45,12 @@ class Namespaces:
     """What is known of namespaces.
 
     Args:
-        only: the namespaces that the operator watches; all if empty.
+        access: which namespaces the operator watches, and may read.
         changed: is told a namespace whose labels or annotations differ from what was known.
     """
 
-    def __init__(self, api: KubeApi, only: Collection[str], changed: Callable[[str], None]) -> None:
-        self._api, self._only, self._changed = api, only, changed
+    def __init__(self, api: KubeApi, access: Access, changed: Callable[[str], None]) -> None:
+        self._api, self.access, self._changed = api, access, changed
         self._known: dict[str, Namespace] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._begun: Counter[str] = Counter()
@@ -57,7 +58,7 @@ class Namespaces:
 
     def watches(self, name: str) -> bool:
         """Whether the operator sees the objects of a namespace."""
-        return not self._only or name in self._only
+        return self.access.reads(name)
 
     def get(self, name: str) -> Namespace | None:
         """A namespace; None if it was not looked at yet."""
@@ -102,7 +103,7 @@ class Namespaces:
         Raises:
             KubeError: if the API server does not say; what was known stays.
         """
-        fresh = {name: await self._one(name) for name in self._only} if self._only else await self._all()
+        fresh = await self._watched() if self.access.only else await self._all()
         before, self._known = self._known, fresh
         for name, namespace in fresh.items():
             if name in before and before[name] != namespace:
@@ -116,6 +117,20 @@ class Namespaces:
             await self.refresh()
 
         await keep("namespaces", turn, expected=(KubeError,))
+
+    async def _watched(self) -> dict[str, Namespace]:
+        found: dict[str, Namespace] = {}
+        for name in self.access.only:
+            try:
+                found[name] = await self._one(name)
+            except KubeError as error:
+                if not self.access.unanswered(name, error):
+                    raise
+                if name in self._known:
+                    found[name] = self._known[name]
+            else:
+                self.access.answered(name)
+        return found
 
     async def _one(self, name: str) -> Namespace:
         try:

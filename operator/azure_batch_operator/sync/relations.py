@@ -32,10 +32,11 @@ def _elsewhere(resource: Resource, url: str) -> str | None:
 
 def standing(store: Store, namespaces: Namespaces, owner: Owned) -> Standing:
     """How it stands with an object of this cluster that a marker in Azure Batch names."""
-    if not namespaces.watches(owner.namespace):
-        return Standing.UNSEEN
     known = store.get(Key(Kind(owner.kind), owner.namespace, owner.name))
-    return Standing.LIVES if known is not None and known.uid == owner.uid else Standing.GONE
+    if known is not None and known.uid == owner.uid:
+        # Also in a namespace that cannot be read any more: nothing says that the object was deleted.
+        return Standing.LIVES
+    return Standing.GONE if namespaces.watches(owner.namespace) else Standing.UNSEEN
 
 
 _REFERENCES = (

@@ -9,19 +9,21 @@ began later shows what is true.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
 
 from azure_batch_operator import guard
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
-from azure_batch_operator.kube.api import KubeApi
+from azure_batch_operator.kube.access import Access
+from azure_batch_operator.kube.api import KubeApi, KubeError
 from azure_batch_operator.sync.store import Store
 
 
 async def resync(
     api: KubeApi,
     store: Store,
-    namespaces: Collection[str],
+    access: Access,
     seen: Callable[[Resource], None],
     gone: Callable[[Resource], None],
     wake: Callable[[Key], None],
@@ -29,36 +31,60 @@ async def resync(
     """List all objects; report each to `seen`, and to `gone` those that the store has and the API server no longer has.
 
     Args:
+        access: the namespaces to list.
         wake: queues an object, whether or not it has changed.
 
     Returns:
         How many there are.
 
     Raises:
-        KubeError: if a list failed; nothing is declared gone then.
+        KubeError: if a list failed; nothing is declared gone then. A watched namespace that cannot be read is no such failure:
+            nothing in it is declared gone.
     """
     # An object that is created while the lists run is not in them, and must not be taken for gone. One that was deleted and
     # created again is another object: by its uid, not by its name.
     before = {key: known for key in list(store.keys()) if (known := store.get(key)) is not None}
     listed: dict[Key, str] = {}
+    denied: set[str] = set()
     with store.departures() as departed:
-        for kind in Kind:
-            for namespace in namespaces or (None,):
-                async for body in api.list(kind, namespace):
-                    try:
-                        resource = Resource.parse(body)
-                        listed[resource.key] = resource.uid
-                        if resource.uid not in departed:
-                            if store.is_newer(resource) and store.get(resource.key) is before.get(resource.key):
-                                # The list began after that was known, so the API server has gone back to it.
-                                store.rewind(resource)
-                            seen(resource)
-                            wake(resource.key)
-                    except Exception as error:
-                        # One object that cannot be taken in does not keep the others from being compared.
-                        guard.report("resync", kind, error)
+        async for kind, body in _everything(api, access, denied):
+            try:
+                resource = Resource.parse(body)
+                listed[resource.key] = resource.uid
+                if resource.uid not in departed:
+                    if store.is_newer(resource) and store.get(resource.key) is before.get(resource.key):
+                        # The list began after that was known, so the API server has gone back to it.
+                        store.rewind(resource)
+                    seen(resource)
+                    wake(resource.key)
+            except Exception as error:
+                # One object that cannot be taken in does not keep the others from being compared.
+                guard.report("resync", kind, error)
     for key, former in before.items():
         known = store.get(key)
-        if known is not None and known.uid == former.uid and listed.get(key) != former.uid:
+        if (
+            known is not None
+            and known.uid == former.uid
+            and listed.get(key) != former.uid
+            and key.namespace not in denied
+        ):
             gone(known)
+    for namespace in access.only:
+        if namespace not in denied:
+            access.admit(namespace)
     return len(listed)
+
+
+async def _everything(api: KubeApi, access: Access, denied: set[str]) -> AsyncIterator[tuple[Kind, Mapping[str, Any]]]:
+    """All objects; a watched namespace that refuses a list is added to `denied`, and the others continue."""
+    for kind in Kind:
+        for namespace in access.only or (None,):
+            if namespace in denied:
+                continue
+            try:
+                async for body in api.list(kind, namespace):
+                    yield kind, body
+            except KubeError as error:
+                if not access.refuses(namespace, error):
+                    raise
+                denied.add(str(namespace))

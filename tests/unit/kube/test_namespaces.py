@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from azure_batch_operator.kube.access import Access
 from azure_batch_operator.kube.api import Busy
 from azure_batch_operator.kube.namespaces import Namespaces
 
@@ -36,7 +37,7 @@ async def policy(reading: Any) -> str:
 
 async def test_a_fresh_read_sees_what_was_written_before_it_was_requested() -> None:
     api, told = Api(), list[str]()
-    namespaces = Namespaces(api, [], told.append)  # type: ignore[arg-type]
+    namespaces = Namespaces(api, Access(), told.append)  # type: ignore[arg-type]
     assert await policy(namespaces.find("a")) == "manage"
     api.policy = "detach-on-delete"
     assert await policy(namespaces.find("a")) == "manage"
@@ -47,7 +48,7 @@ async def test_a_fresh_read_sees_what_was_written_before_it_was_requested() -> N
 
 async def test_a_read_that_began_earlier_serves_nobody_who_asks_later() -> None:
     api = Api()
-    namespaces = Namespaces(api, [], lambda _: None)  # type: ignore[arg-type]
+    namespaces = Namespaces(api, Access(), lambda _: None)  # type: ignore[arg-type]
     api.gate.clear()
     first = asyncio.create_task(policy(namespaces.fresh("a")))
     await asyncio.sleep(0)
@@ -62,7 +63,7 @@ async def test_a_read_that_began_earlier_serves_nobody_who_asks_later() -> None:
 
 async def test_a_read_that_failed_serves_nobody() -> None:
     api = Api()
-    namespaces = Namespaces(api, [], lambda _: None)  # type: ignore[arg-type]
+    namespaces = Namespaces(api, Access(), lambda _: None)  # type: ignore[arg-type]
     await namespaces.find("a")
     api.failing = True
     with pytest.raises(Busy):

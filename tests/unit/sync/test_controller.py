@@ -22,6 +22,7 @@ from azure_batch_operator.batch import (
     InvalidRequestError,
     PreconditionFailedError,
 )
+from azure_batch_operator.kube.access import Access
 from azure_batch_operator.kube.api import NotFound
 from azure_batch_operator.kube.namespaces import Namespaces
 from azure_batch_operator.reconcile.account.lifecycle import NO_METADATA, AccountMetadata, Health
@@ -98,7 +99,7 @@ class Scene:
         self.mirror.images = []
         self.namespace: dict[str, str] = {}
         self.reads, self.patches = 0, list[str]()
-        namespaces = Namespaces(self, [], lambda _: None)  # type: ignore[arg-type]
+        namespaces = Namespaces(self, Access(), lambda _: None)  # type: ignore[arg-type]
         self.controller = Controller(
             Cluster(CLUSTER, self, self, self, namespaces), self.store, self.queue,  # type: ignore[arg-type]
             Options(HostPolicy(), None, Pacing(), Policy.MANAGE, workers=1),  # type: ignore[arg-type]

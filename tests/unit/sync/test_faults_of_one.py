@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch import TaskAddResult, TaskAddStatus
+from azure_batch_operator.kube.access import Access
 from azure_batch_operator.sync.feeder import Feeder, Incarnation
 from azure_batch_operator.sync.resync import resync
 from azure_batch_operator.sync.retrier import Retrier
@@ -150,7 +151,7 @@ async def test_an_object_that_cannot_be_read_keeps_no_other_from_being_compared(
     number = await resync(
         Server(),  # type: ignore[arg-type]
         Store(),
-        (),
+        Access(),
         lambda resource: seen.append(resource.key.name),
         gone.append,
         lambda key: woken.append(key.name),
@@ -173,7 +174,7 @@ async def test_a_namesake_of_an_object_does_not_stand_for_it() -> None:
     await resync(
         Namesake(),  # type: ignore[arg-type]
         store,
-        (),
+        Access(),
         lambda _: None,
         lambda resource: gone.append(resource.uid),
         lambda _: None,

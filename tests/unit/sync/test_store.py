@@ -7,6 +7,7 @@ from typing import Any
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.kube.access import Access
 from azure_batch_operator.sync.resync import resync
 from azure_batch_operator.sync.store import Store
 from unit.objects import JOB_SPEC, POOL_SPEC, TASK_SPEC, resource
@@ -83,7 +84,7 @@ async def test_a_page_of_a_list_does_not_bring_back_what_was_deleted_meanwhile()
     def seen(each: Resource) -> None:
         store.put(each)
 
-    await resync(api, store, (), seen, lambda _: None, woken.append)
+    await resync(api, store, Access(), seen, lambda _: None, woken.append)
     assert [key.name for key in woken] == ["j0", "j1"]
     assert store.get(objects[2].key) is None
     with store.departures() as departed:
@@ -127,7 +128,7 @@ async def test_an_object_that_is_created_while_lists_are_read_is_not_gone() -> N
             yield
 
     api: Any = Api()
-    await resync(api, store, (), lambda _: None, gone.append, lambda _: None)
+    await resync(api, store, Access(), lambda _: None, gone.append, lambda _: None)
     assert gone == []
 
 
@@ -165,7 +166,7 @@ async def test_objects_of_a_restored_cluster_are_accepted_with_lower_versions() 
                 yield _body(each)
 
     api: Any = Api()
-    await resync(api, store, (), lambda each: store.put(each) and None, lambda _: None, lambda _: None)
+    await resync(api, store, Access(), lambda each: store.put(each) and None, lambda _: None, lambda _: None)
     assert {each.key.name: each.version for each in store.of_kind(Kind.POOL)} == dict.fromkeys(
         ("changed", "deleted", "new"), 20
     )
@@ -188,5 +189,5 @@ async def test_objects_newer_than_a_list_page_are_kept() -> None:
                 yield _body(old)
 
     api: Any = Api()
-    await resync(api, store, (), lambda each: store.put(each) and None, lambda _: None, lambda _: None)
+    await resync(api, store, Access(), lambda each: store.put(each) and None, lambda _: None, lambda _: None)
     assert store.get(new.key) is new

@@ -1,0 +1,87 @@
+"""Which watched namespaces the operator may read: with a Role per namespace, a namespace that is deleted takes the Role with it.
+
+The API server answers 403 for a namespace without the Role, whether or not the namespace exists. Such a namespace must not stop the
+others, so it is set aside: nothing in it counts as deleted, and a resource in Azure Batch that it may own counts as unseen. It is
+admitted again only after all of its objects were listed. tests/quick/test_denied_namespaces.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection
+
+from prometheus_client import Gauge
+
+from azure_batch_operator.kube.api import KubeError
+from azure_batch_operator.words import listed
+
+logger = logging.getLogger(__name__)
+
+DENIED = Gauge("azurebatch_denied_namespaces", "Watched namespaces that the operator has no permission to read")
+_FORBIDDEN = 403
+
+
+class Access:
+    """The namespaces to watch, and those of them that are denied.
+
+    Args:
+        only: the namespaces to watch; all if empty.
+
+    Attributes:
+        returned: set when a namespace that was denied answers again, so its objects must be listed.
+    """
+
+    def __init__(self, only: Collection[str] = ()) -> None:
+        self.only = tuple(only)
+        self.returned = asyncio.Event()
+        self._denied: set[str] = set()
+        self._unanswered: set[str] = set()
+        DENIED.set(0)
+
+    def reads(self, namespace: str) -> bool:
+        """Whether the operator knows the objects of a namespace."""
+        return (not self.only or namespace in self.only) and namespace not in self._denied
+
+    def refuses(self, namespace: str | None, error: KubeError) -> bool:
+        """Take note of an error; whether it concerns only one watched namespace, so that the others can continue."""
+        if error.status != _FORBIDDEN or namespace not in self.only:
+            return False
+        if namespace not in self._denied:
+            logger.warning(
+                "Namespace %s is not reconciled, other namespaces are: it is in the setting namespaces (in the chart: "
+                "watchNamespaces), but the operator has no permission in it: %s. If the namespace does not exist any more, remove "
+                "it from the setting. Otherwise, create the operator's Role and RoleBinding in it: with Helm by watchNamespaces, "
+                "with kustomize by manifests/watched-namespace. The operator tries again",
+                namespace,
+                error,
+            )
+        self._denied.add(namespace)
+        DENIED.set(len(self._denied))
+        return True
+
+    def unanswered(self, namespace: str, error: KubeError) -> bool:
+        """As `refuses`, for the request for the namespace itself, which is repeated often."""
+        if not self.refuses(namespace, error):
+            return False
+        self._unanswered.add(namespace)
+        return True
+
+    def answered(self, namespace: str) -> None:
+        """The request for the namespace itself is permitted."""
+        if namespace in self._unanswered:
+            self._unanswered.discard(namespace)
+            self.returned.set()
+
+    def admit(self, namespace: str) -> None:
+        """All objects of a watched namespace were listed."""
+        if namespace in self._denied:
+            self._denied.discard(namespace)
+            DENIED.set(len(self._denied))
+            logger.info("Namespace %s is reconciled: the operator has permission in it again", namespace)
+
+    def problem(self) -> str | None:
+        """Why nothing at all can be reconciled; None if something can."""
+        if not self.only or len(self._denied) < len(set(self.only)):
+            return None
+        return f"the operator has no permission in any of the namespaces to watch: {listed(sorted(self._denied))}"

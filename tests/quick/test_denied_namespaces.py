@@ -1,0 +1,79 @@
+"""A watched namespace that the operator may not read, as after its deletion: nothing in it is lost, and the others are served."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from azure_batch_operator.kube.access import DENIED
+from support.stage import Options, Stage, pool
+
+pytestmark = pytest.mark.parametrize("stage", [Options(settings={"namespaces": ("default", "team")})], indirect=True)
+
+
+def forbid(stage: Stage) -> list[Any]:
+    """What RBAC answers once the Role is gone; the namespace itself is not even named in the path of a watch."""
+    message = (
+        'is forbidden: User "system:serviceaccount:azure-batch-operator:azure-batch-operator" cannot list resource'
+    )
+    return [
+        stage.fail(namespace="team", status=403, message=message),
+        stage.fail(resource="namespaces", name="team", status=403, message=message),
+    ]
+
+
+def a_pool(name: str) -> dict[str, Any]:
+    made = pool(name)
+    made["metadata"]["namespace"] = "team"
+    return made
+
+
+async def a_team(stage: Stage) -> None:
+    stage.apply({"kind": "Namespace", "metadata": {"name": "team"}})
+    stage.apply(*stage.account_objects(namespace="team"), a_pool("theirs"))
+    stage.apply(*stage.account_objects(), pool("ours"))
+    await stage.until(lambda: stage.ready("bp", "theirs", "team") and stage.ready("bp", "ours"), 900)
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == "azure_batch_operator.kube.access"]
+
+
+async def test_an_operator_starts_without_a_namespace_and_takes_it_up_when_its_role_is_back(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "azure_batch_operator.kube.access")
+    await a_team(stage)
+    await stage.kill()
+    faults = forbid(stage)
+    stage.start()
+    stage.apply(pool("later"))
+    await stage.until(lambda: stage.ready("bp", "later"), 900)
+    await stage.run_for(3600)
+    assert stage.operator.running
+    [warning] = said(caplog)
+    assert "Namespace team is not reconciled, other namespaces are" in warning
+    assert "watchNamespaces" in warning
+    assert "manifests/watched-namespace" in warning
+    assert "cannot list resource" in warning
+    assert DENIED._value.get() == 1
+    stage.apply(a_pool("waits"))
+    for fault in faults:
+        fault.end()
+    await stage.until(lambda: stage.ready("bp", "waits", "team"), 900)
+    assert said(caplog)[1:] == ["Namespace team is reconciled: the operator has permission in it again"]
+    assert DENIED._value.get() == 0
+
+
+async def test_a_role_that_is_taken_away_stops_nobody_else_and_nothing_counts_as_deleted(stage: Stage) -> None:
+    await a_team(stage)
+    faults = forbid(stage)
+    await stage.run_for(2000)
+    stage.apply(pool("later"))
+    await stage.until(lambda: stage.ready("bp", "later"), 900)
+    assert len(stage.azure.ids("/pools")) == 3
+    for fault in faults:
+        fault.end()
+    stage.patch("bp", "theirs", {"spec": {"targetDedicatedNodes": 1}}, "team")
+    await stage.until(lambda: (stage.azure.get("/pools/theirs") or {})["targetDedicatedNodes"] == 1, 900)
