@@ -196,8 +196,8 @@ ROLES = "apply its roles of this version (docs/install.md, Permissions of the op
         (
             Reach(OPERATOR, "team-d", "", ("list batchjobs",)),
             [
-                (f"fault: namespace team-d, which {OPERATOR} watches, does not exist: create it, or remove it from "
-                "watchNamespaces")
+                (f"fault: namespace team-d, which {OPERATOR} watches, does not exist: remove it from watchNamespaces, or create "
+                "it and the operator's Role in it: docs/install.md")
             ],
         ),
     ],
