@@ -4,8 +4,11 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 PYTHON ?= python3
 BIN := .venv/bin
-# On a terminal pip shows what it does; in a log its hundred lines would hide the rest.
-QUIET = $$(test -t 1 || echo --quiet)
+PIP = $(BIN)/python -m pip install --disable-pip-version-check
+# On a terminal pip shows what it does; in a log its hundred lines would hide the rest, and none would look like a hang.
+briefly = if test -t 1; then $(1); else $(1) | { count=0; while read -r word what; do case $$word in \
+	Collecting) count=$$((count + 1)); ((count % 20)) || echo "pip: $$count packages …";; \
+	Installing) echo "pip: installing the packages …";; esac; done; }; fi
 KEEP ?=
 BENCH ?=
 FUZZ ?=
@@ -25,11 +28,11 @@ help: ## Show this list
 	  'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %s%-14s%s %s\n", bold, $$1, plain, $$2}' $(MAKEFILE_LIST)
 
 .venv/.installed: requirements.txt pyproject.toml
-	@echo "Setting up .venv: pip installs the packages of requirements.txt, which takes about a minute the first time …"
+	@echo "Setting up .venv: pip installs the packages of requirements.txt, which takes a minute the first time, and ten on a busy machine …"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=…" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install $(QUIET) --disable-pip-version-check --require-hashes -r requirements.txt
-	@$(BIN)/python -m pip install $(QUIET) --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(call briefly,$(PIP) --require-hashes -r requirements.txt)
+	@$(call briefly,$(PIP) --no-deps --no-build-isolation -e .)
 	@touch $@
 	@echo ".venv is complete"
 
