@@ -242,7 +242,7 @@ class Session:
         passing = isinstance(error, TransientError) and self.health.checked and not self.health.reason
         if passing and self._failed_polls < _POLLS_BEFORE_ALARM:
             return
-        reason, message = account_problem(error, self._auth)
+        reason, message = account_problem(error, self._auth, self.url)
         if reason == self.health.reason:
             return
         # The next pass over the BatchAccount logs its transition.
@@ -354,7 +354,7 @@ class Accounts:
                 )
             self._set_problem(key, error.reason, text)
         except BatchError as error:
-            self._set_problem(key, *account_problem(error, spec.auth))
+            self._set_problem(key, *account_problem(error, spec.auth, spec.endpoint))
         else:
             if self._problems.pop(key, None):
                 self._listeners.health(key)

@@ -156,7 +156,7 @@ def test_the_table_of_waits(patience: str, waits: list[float]) -> None:
 def test_the_services_own_code_is_the_reason() -> None:
     assert classify_error(NotFoundError("x", status=404, code="PoolNotFound")).reason == "PoolNotFound"
     assert classify_error(ConnectionFailedError("refused")).reason == "ConnectionFailed"
-    reason, message = account_problem(ForbiddenError("x", status=403, code="AccountIsDisabled"), AUTH)
+    reason, message = account_problem(ForbiddenError("x", status=403, code="AccountIsDisabled"), AUTH, SPEC["endpoint"])
     assert reason == "AccountIsDisabled"
     assert "disabled" in message
 
@@ -181,7 +181,7 @@ def test_the_signed_text_does_not_hide_the_remedy() -> None:
         "refused", status=403, code="AuthenticationFailed", values={"Detail": detail}, request_id="r"
     )
     error.kind = AuthenticationKind.BAD_KEY
-    _, message = account_problem(error, AUTH)
+    _, message = account_problem(error, AUTH, SPEC["endpoint"])
     assert message.endswith(
         "(AuthenticationFailed: refused (Detail=The MAC signature is not the same.) [request-id r])"
     ), message
@@ -282,9 +282,16 @@ def of_kind(error: Any, kind: ConnectionKind | AuthenticationKind) -> BatchError
     ids=lambda value: value if isinstance(value, str) else None,
 )
 def test_each_trouble_has_its_own_reason_and_remedy(error: BatchError, reason: str, remedy: str) -> None:
-    found, message = account_problem(error, AUTH)
+    found, message = account_problem(error, AUTH, SPEC["endpoint"])
     assert found == reason
     assert remedy in message
+
+
+def test_trouble_with_the_connection_names_the_endpoint() -> None:
+    for kind in (ConnectionKind.DNS, ConnectionKind.REFUSED, ConnectionKind.TLS, ConnectionKind.RESET):
+        _, message = account_problem(of_kind(ConnectionFailedError("x"), kind), AUTH, "http://127.0.0.1:10101")
+        assert "http://127.0.0.1:10101" in message
+        assert "spec.endpoint" in in_short(message)
 
 
 def test_an_account_whose_endpoint_changed_despite_its_rule_keeps_its_endpoint() -> None:

@@ -149,10 +149,8 @@ async def test_a_token_that_kubernetes_does_not_issue(name: str, error: KubeErro
     credential = (await prepared(auth, Refusing(error))).make()
     with pytest.raises(AuthenticationError) as refused:
         await credential._make()
-    assert account_problem(refused.value, AccountSpec.model_validate({"endpoint": ENDPOINT, "auth": auth}).auth) == (
-        reason,
-        message,
-    )
+    spec = AccountSpec.model_validate({"endpoint": ENDPOINT, "auth": auth})
+    assert account_problem(refused.value, spec.auth, spec.endpoint) == (reason, message)
     await credential.aclose()
 
 

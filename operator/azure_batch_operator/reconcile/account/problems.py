@@ -22,15 +22,15 @@ from azure_batch_operator.batch.errors import (
 _CONNECTIONS = {
     "dns": (
         "NameNotResolved",
-        "the host name of spec.endpoint cannot be resolved: delete this BatchAccount and create it with the correct spec.endpoint",
+        "the host name of {endpoint} cannot be resolved: delete this BatchAccount and create it with the correct spec.endpoint",
     ),
     "refused": (
         "ConnectionRefused",
-        "spec.endpoint refuses connections: wait for the service, or delete this BatchAccount and create it with the correct one",
+        "nothing listens at {endpoint}: wait for it, or delete this BatchAccount and create it with the correct spec.endpoint",
     ),
     "tls": (
         "TLSFailed",
-        "the TLS handshake with spec.endpoint failed, or its certificate is not trusted: correct the endpoint or the proxy",
+        "the TLS handshake with {endpoint} failed, or its certificate is not trusted: correct spec.endpoint or the proxy",
     ),
 }
 _TOKEN = "TokenRefused"  # noqa: S105  (a reason, not a token)
@@ -41,7 +41,7 @@ _SIGN_INS = {
     ),
     "unknown-account": (
         "UnknownAccount",
-        "the account does not exist at spec.endpoint: create the BatchAccount again with the correct spec.accountName or endpoint",
+        "the account does not exist at {endpoint}: create the BatchAccount again with the correct spec.accountName or endpoint",
     ),
     "clock-skew": ("ClockSkew", "the clock of the operator's node is off by more than 15 minutes: correct it"),
     "method-not-allowed": (
@@ -134,11 +134,12 @@ def secret_name(auth: Auth) -> str:
     return "the Secret of spec.auth"
 
 
-def account_problem(error: BatchError, auth: Auth) -> tuple[str, str]:
+def account_problem(error: BatchError, auth: Auth, endpoint: str) -> tuple[str, str]:
     """Reason and message of a BatchAccount's `Ready` condition for an error, each with its remedy.
 
     Args:
         auth: `spec.auth`, whose Secret a message names.
+        endpoint: `spec.endpoint`, which a message names.
     """
     # Pages of what was signed, which helps nobody and would crowd out what does.
     text = re.sub(rf"{_STRING_TO_SIGN}: '.*?'\.?", "", str(error), flags=re.DOTALL)
@@ -148,13 +149,15 @@ def account_problem(error: BatchError, auth: Auth) -> tuple[str, str]:
         case AuthenticationError(kind=kind) if str(kind) in _TOKEN_REQUESTS:
             return _TOKEN_REQUESTS[str(kind)], text
         case ConnectionFailedError(kind=kind):
-            reason, remedy = _CONNECTIONS.get(str(kind), ("ConnectionFailed", "cannot connect to spec.endpoint"))
+            reason, remedy = _CONNECTIONS.get(
+                str(kind), ("ConnectionFailed", "cannot connect to {endpoint}: check spec.endpoint and the network")
+            )
         case AuthenticationError(kind=kind):
             fallback = ("AuthenticationFailed", "Azure Batch rejected the sign-in: check spec.auth")
             reason, remedy = _SIGN_INS.get(str(kind), fallback)
         case EndpointRefusedError():
             reason = "EndpointRefused"
-            remedy = "the operator may not send credentials to spec.endpoint: start it with --allowed-host, or use another endpoint"
+            remedy = "the operator may not send credentials to {endpoint}: start it with --allowed-host, or use another endpoint"
         case UsageError():
             reason = "KeyInvalid"
             remedy = "the value of {secret} is not an access key: set it to the key of the account, in base64 as Azure shows it"
@@ -171,4 +174,5 @@ def account_problem(error: BatchError, auth: Auth) -> tuple[str, str]:
             reason, remedy = "ServiceFailed", "Azure Batch returns errors; calls are retried automatically"
         case _:
             return error.code or "RequestFailed", text
-    return reason, f"{remedy.replace('{secret}', secret_name(auth))} ({text})"
+    remedy = remedy.replace("{secret}", secret_name(auth)).replace("{endpoint}", endpoint)
+    return reason, f"{remedy} ({text})"
