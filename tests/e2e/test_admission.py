@@ -170,7 +170,7 @@ CHANGES = [
     (pool("p"), {"id": "other"}, "id cannot be changed"),
     (pool("p"), {"accountRef": {"name": "other"}}, "accountRef cannot be changed"),
     (job("j"), {"displayName": "other"}, "displayName cannot be changed"),
-    (task("t", "j"), {"commandLine": "false"}, "Azure Batch does not allow changes to an added task"),
+    (task("t", "j"), {"commandLine": "false"}, "delete this BatchTask and create a new one"),
     (account(), {"accountName": "other"}, "accountName cannot be changed"),
     (account(), {"endpoint": "https://b.westeurope.batch.azure.com"}, "Create another BatchAccount"),
 ]

@@ -80,7 +80,7 @@ CHANGES = [
         {"networkConfiguration": None},
         "networkConfiguration cannot be removed",
     ),
-    (task("t", "j"), {"dependsOnRefs": [{"name": "a"}]}, "Azure Batch does not allow changes to an added task"),
+    (task("t", "j"), {"dependsOnRefs": [{"name": "a"}]}, "delete this BatchTask and create a new one"),
 ]  # fmt: skip
 ALLOWED = [
     (own_pool(poolInfo={"poolId": "a"}), {"poolInfo": {"poolId": "b"}}),

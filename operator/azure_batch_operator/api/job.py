@@ -158,7 +158,8 @@ JobSpec.rules = (
     # A job without any pool, or with two, is told of that alone.
     cel(
         "has(self.poolRef) || !has(self.poolInfo) || has(self.accountRef)",
-        "accountRef is required with poolInfo: name the BatchAccount that the job belongs to",
+        "accountRef is required with poolInfo: name the BatchAccount that the job belongs to, "
+        "or use poolRef to name a BatchPool",
         ".accountRef",
     ),
     cel(

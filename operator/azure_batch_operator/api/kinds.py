@@ -141,7 +141,7 @@ KINDS: dict[Kind, KindInfo] = {
                 Column("Tasks", ".status.progress", "Ended tasks and all tasks."),
                 Column("Running", ".status.taskCounts.running", "Running tasks.", "integer"),
                 Column("Failed", ".status.taskCounts.failed", "Failed tasks.", "integer"),
-                Column("In-Sync", _condition("TasksInSync", "reason"), "Why tasks differ from the spec, if any do.", wide=True),
+                Column("Out-Of-Sync", _condition("TasksInSync", "reason"), "Why tasks differ from the spec, if any do.", wide=True),
                 _ADOPTED,
                 Column("Reason", _condition("Ready", "reason"), "Reason of the Ready condition.", wide=True),
                 _MESSAGE, _AGE,

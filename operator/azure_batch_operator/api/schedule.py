@@ -186,7 +186,8 @@ class JobScheduleSpec(ApiModel):
         ),
         cel(
             "has(self.jobSpecification.poolRef) || !has(self.jobSpecification.poolInfo) || has(self.accountRef)",
-            "accountRef is required with poolInfo: name the BatchAccount that the schedule belongs to",
+            "accountRef is required with poolInfo: name the BatchAccount that the schedule belongs to, "
+            "or use jobSpecification.poolRef to name a BatchPool",
             ".accountRef",
         ),
         cel(

@@ -65,9 +65,7 @@ TaskSpec.rules = (
         ".accountRef",
     ),
     *(
-        immutable(
-            name, "Azure Batch does not allow changes to an added task; delete this BatchTask and create a new one"
-        )
+        immutable(name, "delete this BatchTask and create a new one; Azure Batch does not allow changes to a task")
         for name in TaskSpec.wire_names()
         if name not in _CHANGEABLE
     ),

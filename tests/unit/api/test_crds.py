@@ -157,7 +157,7 @@ def test_conditions_are_written_as_a_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "condition", "name"), [(Kind.POOL, "UpdatePending", "Update"), (Kind.JOB, "TasksInSync", "In-Sync")]
+    ("kind", "condition", "name"), [(Kind.POOL, "UpdatePending", "Update"), (Kind.JOB, "TasksInSync", "Out-Of-Sync")]
 )
 def test_differences_from_the_spec_show_in_kubectl_get(kind: Kind, condition: str, name: str) -> None:
     """These conditions exist only while something differs, so the column is empty unless it matters."""
