@@ -43,6 +43,11 @@ def timestamp(now: float) -> str:
     return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def whole_seconds(stamp: str) -> str:
+    """An RFC 3339 time of the service without the digits below a second, which a person does not need."""
+    return re.sub(r"\.\d+", "", stamp)
+
+
 def seconds_since(stamp: str, now: float) -> float:
     """Age in seconds of an RFC 3339 time; 0 if it is empty."""
     if not stamp:

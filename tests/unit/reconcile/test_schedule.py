@@ -18,7 +18,7 @@ SPEC: dict[str, Any] = {"schedule": {"recurrenceInterval": "PT60M"}, "jobSpecifi
 # As the service returns it, defaults filled in.
 REMOTE: dict[str, Any] = {
     "id": "one", "state": "active", "eTag": "0x1", "schedule": {"recurrenceInterval": "PT1H"},
-    "executionInfo": {"nextRunTime": "2027-01-15T09:00:00Z", "recentJob": {"id": "one:job-2"}},
+    "executionInfo": {"nextRunTime": "2027-01-15T09:00:00.3058305Z", "recentJob": {"id": "one:job-2"}},
     "jobSpecification": {
         "poolInfo": {"poolId": "cpu"}, "priority": 0, "maxParallelTasks": -1, "onAllTasksComplete": "noaction",
         "onTaskFailure": "noaction", "usesTaskDependencies": False, "allowTaskPreemption": False,

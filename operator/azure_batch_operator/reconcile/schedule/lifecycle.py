@@ -37,7 +37,7 @@ from azure_batch_operator.reconcile.standard_plans import (
     waiting,
     with_event,
 )
-from azure_batch_operator.reconcile.status import Verdict, carry_over, status
+from azure_batch_operator.reconcile.status import Verdict, carry_over, status, whole_seconds
 from azure_batch_operator.reconcile.steps import (
     first_plan,
     release,
@@ -269,8 +269,13 @@ def _switch(verb: str, resource: Resource, schedule: JobSchedule) -> Call:
     return Call(verb, Table.SCHEDULES, resource.remote_id, evidence=Evidence.of(schedule))
 
 
+def _next_run(schedule: JobSchedule) -> str | None:
+    following = schedule.execution.next_run_time
+    return following and whole_seconds(following)
+
+
 def _verdict(schedule: JobSchedule, changing: bool) -> Verdict:
-    state, following = schedule.state, schedule.execution.next_run_time
+    state, following = schedule.state, _next_run(schedule)
     if state == "completed":
         message = "the schedule has ended: no more jobs are created"
         return Verdict("Completed", "Completed", message, ready=True, more={"Complete": (True, "Completed", message)})
@@ -316,7 +321,7 @@ def _status(scope: ScheduleScope, schedule: JobSchedule, verdict: Verdict) -> di
         url=f"{account.url}/jobschedules/{resource.remote_id}",
         account=account.name,
         state=schedule.state,
-        nextRunTime=schedule.execution.next_run_time,
+        nextRunTime=_next_run(schedule),
         endTime=schedule.execution.end_time,
         recentJob={"id": recent} if recent else None,
         active=None if jobs is None else sum(job.state != "completed" for job in jobs),
