@@ -20,8 +20,8 @@ _KINDS: Mapping[Action, tuple[Kind, ...]] = {
     Action.TERMINATE: (Kind.JOB, Kind.TASK, Kind.OPERATION),
 }
 _DONE: Mapping[Action, str] = {
-    Action.SUSPEND: "suspended",
-    Action.RESUME: "resumed",
+    Action.SUSPEND: "will be suspended",
+    Action.RESUME: "will be resumed",
     Action.RETRY: "failed tasks will run again",
     Action.TERMINATE: "will be terminated",
 }
@@ -79,7 +79,7 @@ def change(action: Action, thing: Object, now: str) -> Change:
     if action in {Action.SUSPEND, Action.RESUME}:
         wanted = action is Action.SUSPEND
         if bool(objects.spec(thing).get("suspend")) == wanted:
-            return Change(None, f"{_DONE[action]} already (unchanged)")
+            return Change(None, f"spec.suspend is {str(wanted).lower()} already (unchanged)")
         return Change({"spec": {"suspend": wanted}}, _DONE[action])
     annotation = RETRY_FAILED if action is Action.RETRY else TERMINATE
     said = "will run again" if kind is Kind.TASK and action is Action.RETRY else _DONE[action]

@@ -18,7 +18,8 @@ from azure_batch_operator.batch import BatchClient, JsonObject
 from azure_batch_operator.batch.errors import NotFoundError, is_gone
 
 HEADER = ("TASK", "STATE", "RESULT", "EXIT", "RETRIES", "STARTED", "NODE")
-_MORE = ("POOL", "ENDED", "FAILURE")
+_MORE = ("POOL", "ENDED", "FAILURE", "NODE-ID")
+_NODE_WIDTH = 40
 _SELECT = ("id", "state", "executionInfo", "nodeInfo")
 _DETAILS = (
     *_SELECT,
@@ -49,8 +50,13 @@ def row(task: Mapping[str, Any], now: datetime) -> tuple[object, ...]:
         run.get("exitCode", ""),
         run.get("retryCount", ""),
         started,
-        (task.get("nodeInfo") or {}).get("nodeId", ""),
+        _short((task.get("nodeInfo") or {}).get("nodeId", "")),
     )
+
+
+def _short(node: str) -> str:
+    """An ID of a node, of up to 73 characters, whose end tells it from those of the same pool; -o wide shows the whole."""
+    return node if len(node) <= _NODE_WIDTH else f"…{node[1 - _NODE_WIDTH :]}"
 
 
 def more(task: Mapping[str, Any], now: datetime) -> tuple[object, ...]:
@@ -60,6 +66,7 @@ def more(task: Mapping[str, Any], now: datetime) -> tuple[object, ...]:
         (task.get("nodeInfo") or {}).get("poolId", ""),
         objects.age(run["endTime"], now) if run.get("endTime") else "",
         (run.get("failureInfo") or {}).get("code", ""),
+        (task.get("nodeInfo") or {}).get("nodeId", ""),
     )
 
 

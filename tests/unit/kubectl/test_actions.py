@@ -18,11 +18,11 @@ ENDED = ("Failed", "True", "TasksFailed", "2 of 10 tasks failed")
 
 def test_suspend_and_resume_change_the_spec_only_where_it_differs() -> None:
     job = thing("BatchJob", "render")
-    assert change(Action.SUSPEND, job, "now") == Change({"spec": {"suspend": True}}, "suspended")
+    assert change(Action.SUSPEND, job, "now") == Change({"spec": {"suspend": True}}, "will be suspended")
     assert change(Action.RESUME, job, "now").patch is None
     job["spec"]["suspend"] = True
     assert change(Action.SUSPEND, job, "now").patch is None
-    assert change(Action.RESUME, job, "now") == Change({"spec": {"suspend": False}}, "resumed")
+    assert change(Action.RESUME, job, "now") == Change({"spec": {"suspend": False}}, "will be resumed")
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,10 @@ def test_the_commands_patch_and_say_so(fake: FakeCluster, run: Run) -> None:
     fake.add(thing("BatchJob", "render"))
     fake.add(thing("BatchJobSchedule", "nightly"))
     done = run("suspend", "render", "bjs/nightly")
-    assert done.output == "batchjob.azurebatch.io/render suspended\nbatchjobschedule.azurebatch.io/nightly suspended\n"
+    assert (
+        done.output
+        == "batchjob.azurebatch.io/render will be suspended\nbatchjobschedule.azurebatch.io/nightly will be suspended\n"
+    )
     assert [(kind, name) for kind, name, _ in fake.patches] == [(Kind.JOB, "render"), (Kind.SCHEDULE, "nightly")]
 
 

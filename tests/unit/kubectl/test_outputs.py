@@ -143,7 +143,7 @@ MORE = {
     ],
     "cost": ["VM-SIZE   NODES", "d4        1/1"],
     "nodes ls": ["AGENT   BOOTED", "1.12", "DiskFull"],
-    "tasks ls": ["POOL   ENDED", "FailureExitCode"],
+    "tasks ls": ["POOL   ENDED", "FailureExitCode", "NODE-ID"],
     "files ls": ["TYPE         MODE", "text/plain   0644"],
 }
 
@@ -194,6 +194,17 @@ def test_wide_has_more_columns_than_the_table(run: Run, verb: str) -> None:
     for text in MORE[verb]:
         assert text in wide
         assert text not in plain
+
+
+def test_the_node_of_a_task_is_whole_only_where_there_is_room(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = f"tvmps_{'ab' * 32}_d"
+    monkeypatch.setitem(TASK["nodeInfo"], "nodeId", node)
+    words, _ = LISTS["tasks ls"]
+    plain, wide = run(*words).stdout, run(*words, "-o", "wide").stdout
+    assert f"…{node[-39:]}" in plain
+    assert node not in plain
+    assert node in wide
+    assert node in run(*words, "-o", "json").stdout
 
 
 def test_costs_are_numbers(run: Run) -> None:
