@@ -38,8 +38,9 @@ from azure_batch_operator.reconcile.standard_plans import troubled
 from support import typed
 from unit.objects import NOW, POOL_SPEC, resource
 
+ENDPOINT = "https://main.westeurope.batch.azure.com"
 SPEC = {
-    "endpoint": "https://main.westeurope.batch.azure.com",
+    "endpoint": ENDPOINT,
     "auth": {"sharedKey": {"secretRef": {"name": "s", "key": "k"}}},
 }
 
@@ -156,7 +157,7 @@ def test_the_table_of_waits(patience: str, waits: list[float]) -> None:
 def test_the_services_own_code_is_the_reason() -> None:
     assert classify_error(NotFoundError("x", status=404, code="PoolNotFound")).reason == "PoolNotFound"
     assert classify_error(ConnectionFailedError("refused")).reason == "ConnectionFailed"
-    reason, message = account_problem(ForbiddenError("x", status=403, code="AccountIsDisabled"), AUTH, SPEC["endpoint"])
+    reason, message = account_problem(ForbiddenError("x", status=403, code="AccountIsDisabled"), AUTH, ENDPOINT)
     assert reason == "AccountIsDisabled"
     assert "disabled" in message
 
@@ -181,7 +182,7 @@ def test_the_signed_text_does_not_hide_the_remedy() -> None:
         "refused", status=403, code="AuthenticationFailed", values={"Detail": detail}, request_id="r"
     )
     error.kind = AuthenticationKind.BAD_KEY
-    _, message = account_problem(error, AUTH, SPEC["endpoint"])
+    _, message = account_problem(error, AUTH, ENDPOINT)
     assert message.endswith(
         "(AuthenticationFailed: refused (Detail=The MAC signature is not the same.) [request-id r])"
     ), message
@@ -282,7 +283,7 @@ def of_kind(error: Any, kind: ConnectionKind | AuthenticationKind) -> BatchError
     ids=lambda value: value if isinstance(value, str) else None,
 )
 def test_each_trouble_has_its_own_reason_and_remedy(error: BatchError, reason: str, remedy: str) -> None:
-    found, message = account_problem(error, AUTH, SPEC["endpoint"])
+    found, message = account_problem(error, AUTH, ENDPOINT)
     assert found == reason
     assert remedy in message
 
