@@ -161,7 +161,9 @@ async def test_an_api_server_that_is_busy_is_not_azure_batch_that_throttles() ->
     with pytest.raises(ConnectionFailedError) as refused:
         await credential._make()
     assert not unanswered(refused.value)
-    assert account_problem(refused.value, AccountSpec.model_validate({"endpoint": ENDPOINT, "auth": auth}).auth) == (
+    assert account_problem(
+        refused.value, AccountSpec.model_validate({"endpoint": ENDPOINT, "auth": auth}).auth, ENDPOINT
+    ) == (
         "AuthorityUnreachable",
         (
             "the API server does not issue a token of ServiceAccount default/azure-batch now: too many requests. The operator "
