@@ -106,7 +106,7 @@ else
 endif
 
 .PHONY: fuzz
-fuzz: setup ## Make 20,000 random calls of all operations to the emulator; FUZZ="--seed 2" makes others
+fuzz: setup ## Make 20,000 random calls of all operations to the emulator; FUZZ="--seed 2 --requests 300" makes 300 others
 	@$(BIN)/python tests/fuzz $(FUZZ)
 
 .PHONY: mutants

@@ -1,6 +1,7 @@
 """``make histories``: random histories of the operator, judged by a checker that knows only the documentation.
 
-Exit code 1 if a promise was not kept. A seed always gives the same history.
+Exit code 1 if a promise was not kept, and 2 if a history that is to be shrunk does not break the rule. A seed always gives the
+same history.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,11 +49,9 @@ def main() -> int:
         help="on the real control plane, with processes; one history takes two to three minutes",
     )
     options = parser.parse_args()
-    if options.shrink:
-        first = History.from_json(options.file.read_text()) if options.file else generate(options.seed)
-        print(_smaller(first, options.shrink, options.contains).to_json())
-        return 0
     prepare()
+    if options.shrink:
+        return _shrunk(options)
     tally, began = Tally(), time.monotonic()
     named = {options.file.stem: History.from_json(options.file.read_text())} if options.file else {}
     seed = options.seed
@@ -104,17 +104,35 @@ def _enough(options: argparse.Namespace, seed: int, seconds: float) -> bool:
     return bool(seconds > options.seconds)
 
 
-def _smaller(history: History, rule: str, text: str) -> History:
-    def fails(tried: History) -> bool:
-        violations = judge(tried, play(tried)).violations
-        found = next((each for each in violations if each.rule == rule and text in each.text), None)
-        print(f"{len(tried.steps)} steps: {found or 'all kept'}", file=sys.stderr, flush=True)
-        return found is not None
+def _shrunk(options: argparse.Namespace) -> int:
+    """Print the smallest history that still breaks the rule; only that goes to stdout, so that it can be stored."""
+    name = options.file.stem if options.file else f"seed {options.seed}"
+    first = History.from_json(options.file.read_text()) if options.file else generate(options.seed)
+    print(f"{name}: playing {len(first.steps)} steps …", file=sys.stderr, flush=True)
+    violations = _played(first)[1]
+    found = _that_breaks(options, violations)
+    if found is None:
+        text = f" with {options.contains!r} in the text" if options.contains else ""
+        broken = ", ".join(sorted({violation.rule for violation in violations})) or "no rule"
+        print(f"{name} does not break {options.shrink}{text}; it breaks {broken}", file=sys.stderr)
+        return 2
+    print(f"{len(first.steps)} steps: {found}", file=sys.stderr, flush=True)
 
-    found = next(
-        (each for each in judge(history, play(history)).violations if each.rule == rule and text in each.text), None
+    def fails(tried: History) -> bool:
+        still = _that_breaks(options, _played(tried)[1])
+        print(f"{len(tried.steps)} steps: {still or 'all kept'}", file=sys.stderr, flush=True)
+        return still is not None
+
+    print(replace(shrink(first, fails), found=str(found)).to_json())
+    return 0
+
+
+def _that_breaks(options: argparse.Namespace, violations: Sequence[Violation]) -> Violation | None:
+    """The first violation of the rule that is to be shrunk."""
+    wanted = (
+        violation for violation in violations if violation.rule == options.shrink and options.contains in violation.text
     )
-    return replace(shrink(history, fails), found=str(found))
+    return next(wanted, None)
 
 
 def _show(record: Record) -> None:

@@ -38,7 +38,10 @@ def main() -> int:
     options = parser.parse_args()
     names, began = options.scenario or list(BY_NAME), time.monotonic()
     with ProcessPoolExecutor(options.jobs, initializer=prepare) as pool:
-        knowns = dict(zip(names, pool.map(baseline, names), strict=True))
+        knowns = {}
+        for name, known in zip(names, pool.map(baseline, names), strict=True):
+            knowns[name] = known
+            print(f"undisturbed: {len(knowns)} of {len(names)}, {name}", file=sys.stderr, flush=True)
         wrong = [f"{name}, undisturbed: {each}" for name, known in knowns.items() for each in known.problems]
         for each in wrong:
             print(each, flush=True)
