@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from artifacts import chart, gitops, hub, lifecycles, monitoring, pages
+from artifacts import chart, gitops, hub, lifecycles, monitoring, operations, pages
 from azure_batch_operator import generate
 from azure_batch_operator.generate import ROOT, Files
 from krew import manifest as krew
@@ -47,10 +47,12 @@ def files() -> Files:
         MANIFESTS / "components" / "runbooks": monitoring.runbooks(),
         ROOT / "kubectl" / "krew": {f"{krew.PLUGIN}.yaml": krew.template(ROOT)},
         ROOT / "docs" / "images": lifecycles.images(),
+        ROOT / "docs" / "decisions": {"README.md": pages.decisions(ROOT / "docs")},
         ROOT / "docs": {
             "helm-values.md": chart.values_page(),
             "configuration.md": pages.configuration(),
             "metrics.md": pages.metrics(),
+            "operations.md": operations.page(),
             "recipes.md": pages.with_manifests((ROOT / "docs" / "recipes.md").read_text(), ROOT),
         },
     }

@@ -1,4 +1,4 @@
-"""Written pages of the documentation: settings, metrics, and the manifests in the recipes."""
+"""Written pages of the documentation: settings, metrics, the list of decisions, and the manifests in the recipes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from prometheus_client.metrics_core import Metric
 from pydantic.alias_generators import to_camel
 
 from artifacts.monitoring import ALERTS
+from artifacts.navigation import title
 from azure_batch_operator import app
 from azure_batch_operator.fleet import Fleet
 from azure_batch_operator.settings import CONFIG_VARIABLE, Settings, flag_of, variable_of
@@ -120,6 +121,18 @@ def metrics() -> str:
 def _code_in_table(text: str) -> str:
     """Code for a cell: the site shows a backslash before a bar between backticks, and on GitHub a bar without one ends the cell."""
     return f"<code>{escape(text, quote=False).replace('|', '&#124;')}</code>" if "|" in text else f"`{text}`"
+
+
+def decisions(docs: Path) -> str:
+    """docs/decisions/README.md: the records by number and title."""
+    lines = [
+        "# Decisions\n", _NOTE,
+        "Each record explains one decision about the design: the problem, what was decided, and why.\n",
+    ]  # fmt: skip
+    for record in sorted((docs / "decisions").glob("[0-9]*.md")):
+        number, heading = title(record).split(". ", 1)
+        lines.append(f"{number}. [{heading}]({record.name})")
+    return "\n".join(lines) + "\n"
 
 
 _MANIFEST = re.compile(r"^<!-- (manifests/\S+) -->\n(?:```yaml\n.*?^```\n)?", re.MULTILINE | re.DOTALL)

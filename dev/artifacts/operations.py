@@ -1,20 +1,14 @@
-"""Writes docs/operations.md: per operation its client method, route and tests. Run it with ``--write`` after changes."""
+"""docs/operations.md: for each operation its client method, its route, its use in Kubernetes, and a test."""
 
 from __future__ import annotations
 
 import re
-import sys
 from functools import lru_cache
-from pathlib import Path
 
+from artifacts.user_places import PLACES
 from azure_batch_emulator.web.routes import ROUTES
+from azure_batch_operator.generate import ROOT
 
-# Also where this file is run as a program.
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from support.user_places import PLACES
-
-ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "operations.md"
 CONFORMANCE = ROOT / "tests" / "conformance"
 _WORD = re.compile(r"(?<!^)(?=[A-Z])")
 # Methods that tests reach through a helper of tests/support/batch_bodies.py.
@@ -53,8 +47,8 @@ def methods_tested() -> dict[str, list[str]]:
     return found
 
 
-def render() -> str:
-    """The page."""
+def page() -> str:
+    """docs/operations.md."""
     tests = methods_tested()
     lines = [
         "# The 77 operations",
@@ -63,7 +57,7 @@ def render() -> str:
         "asynchronous), the route in the emulator, where the operation is used in Kubernetes, and a test in `tests/conformance/`.",
         "`kubectl azure-batch operate` creates each BatchOperation on this page.",
         "[From az batch to kubectl](az-batch.md) lists the commands of `az batch`.",
-        "This page is generated: `python tests/support/operations_page.py --write`.",
+        "This page is written by `make crds`.",
         "",
         "| Operation | Client method | Route | Success | Use in Kubernetes | Test |",
         "|---|---|---|---|---|---|",
@@ -77,11 +71,3 @@ def render() -> str:
             f"| {route.operation} | `{method}` | {target} | {route.status} | {PLACES.get(route.operation, '')} | {example} |"
         )
     return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    if "--write" in sys.argv:
-        PAGE.parent.mkdir(exist_ok=True)
-        PAGE.write_text(render())
-    else:
-        sys.stdout.write(render())
