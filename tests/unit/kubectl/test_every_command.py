@@ -312,3 +312,16 @@ def test_ctrl_c_while_the_commands_are_loaded(monkeypatch: pytest.MonkeyPatch) -
 def test_every_exit_code_is_documented() -> None:
     page = (ROOT / "docs" / "kubectl.md").read_text().partition("## Exit codes")[2]
     assert [int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)] == sorted({*map(int, Exit)})
+
+
+def test_every_command_is_documented() -> None:
+    """A row of the first table leads to the section of a command, and the section of a group shows each of its commands."""
+    page = (ROOT / "docs" / "kubectl.md").read_text()
+    first, *parts = page.split("\n## ")
+    sections = {part.partition("\n")[0]: part for part in parts}
+    of_command = {name: text for title, text in sections.items() for name in title.split(", ")}
+    for name in COMMANDS:
+        group, _, verb = name.partition(" ")
+        assert re.search(rf"^\| .* \| .*`{group}`.*\]\(#", first, re.MULTILINE), f"the first table does not name {name}"
+        assert group in of_command, f"no section of {name}"
+        assert re.search(rf"\b{name}\b", of_command[group]), f"the section of {group} does not show {verb}"
