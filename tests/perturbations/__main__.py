@@ -34,7 +34,7 @@ def main() -> int:
         "--every", type=int, default=1, help="only every so many-th run; the count then tells what is left out"
     )
     parser.add_argument("--jobs", type=int, default=2, help="processes")
-    parser.add_argument("--list", action="store_true", help="only count the points")
+    parser.add_argument("--list", action="store_true", help="only count the points, and print their numbers")
     options = parser.parse_args()
     names, began = options.scenario or list(BY_NAME), time.monotonic()
     with ProcessPoolExecutor(options.jobs, initializer=prepare) as pool:
@@ -48,25 +48,25 @@ def main() -> int:
         every = [each for name in names for each in jobs_of(name, knowns[name], options.kind or KINDS)]
         index, of = map(int, options.part.split("/"))
         chosen = [each for each in every if options.point in {None, each.point.number}][index::of][:: options.every]
-        if options.point and all(each.point.number != options.point for each in every):
-            parser.error(f"there is no point {options.point}: {_numbers(every)}")
+        if options.point is not None and all(each.point.number != options.point for each in every):
+            parser.error(f"there is no point {options.point}: {'; '.join(_numbers(every))}")
         outcomes: list[Outcome] = []
         for outcome in pool.map(run, () if options.list else chosen, chunksize=4):
             outcomes.append(outcome)
             for problem in outcome.problems:
                 print(f"{outcome.job}: {problem}", flush=True)
     _show(every, outcomes, time.monotonic() - began)
+    if options.list:
+        print(*_numbers(every), sep="\n")
     return int(bool(wrong) or any(each.problems or not each.reached for each in outcomes))
 
 
-def _numbers(every: Sequence[Job]) -> str:
+def _numbers(every: Sequence[Job]) -> list[str]:
     """The numbers of points: they count from the beginning of the run, and its preparation has some of them."""
     by: dict[tuple[str, str], list[int]] = {}
     for job in every:
         by.setdefault((job.scenario, job.kind), []).append(job.point.number)
-    return "; ".join(
-        f"{scenario} {kind} has {min(numbers)} to {max(numbers)}" for (scenario, kind), numbers in by.items()
-    )
+    return [f"{scenario} {kind} has {min(numbers)} to {max(numbers)}" for (scenario, kind), numbers in by.items()]
 
 
 def _show(every: Sequence[Job], outcomes: Sequence[Outcome], seconds: float) -> None:

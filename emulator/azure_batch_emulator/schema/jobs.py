@@ -159,18 +159,7 @@ JOB_UPDATE = Struct(
     }
 )
 # A PUT takes a whole job; what cannot change is accepted and kept as it was (docs/azure-batch.md#changes).
-JOB_REPLACE = Struct(
-    {
-        "priority": optional(Integer(-1000, 1000), 0),
-        "allowTaskPreemption": optional(Boolean(), False),
-        "maxParallelTasks": optional(MaxParallelTasks(), -1),
-        "constraints": optional(JOB_CONSTRAINTS, {}),
-        "poolInfo": required(POOL_INFO),
-        "onAllTasksComplete": optional(Choice("noaction", "terminatejob"), "noaction"),
-        "metadata": METADATA,
-        "networkConfiguration": JOB_NETWORK,
-    }
-)
+JOB_REPLACE = Struct({name: kind for name, kind in _SPECIFICATION.items() if name in JOB_UPDATE.properties})
 JOB_READ_ONLY = frozenset(
     {
         "url",
