@@ -22,8 +22,14 @@ from azure_batch_operator.settings import Settings
 
 _NOTE = "Written by `make crds`; do not edit."
 _WIDTH = 110
-# What the chart sets by values of its own.
-SET_BY_CHART = frozenset({"namespaces", "identity_namespaces", "http_host", "http_port", "leader_election"})
+SET_BY_CHART = {
+    "namespaces": "`watchNamespaces`",
+    "identity_namespaces": "`workloadIdentity.namespaces`",
+    "http_host": "not changed",
+    "http_port": "not changed",
+    "leader_election": "`leaderElection.enabled`, or `replicaCount` of 2 or more",
+}
+"""Settings that are not in `config`, and what docs/configuration.md says of them."""
 
 
 def crd_templates() -> dict[str, str]:

@@ -15,6 +15,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.metrics_core import Metric
 from pydantic.alias_generators import to_camel
 
+from artifacts.chart import SET_BY_CHART
 from artifacts.monitoring import ALERTS
 from artifacts.navigation import title
 from azure_batch_operator import app
@@ -32,16 +33,17 @@ def configuration() -> str:
         "# Settings of the operator\n", _NOTE,
         "You can set each setting with a flag of `azure-batch-operator run`, with an environment variable, or in a YAML file. Pass",
         f"the path of the file in `--config` or `{CONFIG_VARIABLE}`. Flags take precedence over environment variables, and",
-        "environment variables over the file. If a setting is unknown or invalid, the operator does not start and names it. In the",
-        "Helm chart, set them under `config` with the names of the file.\n",
+        "environment variables over the file. If a setting is unknown or invalid, the operator does not start and names it. With",
+        "kustomize, set environment variables in a patch of the Deployment.\n",
         "To set a list, repeat the flag, separate the values with commas or use a JSON list in the environment variable, or use",
         "a list in the file. Times are in seconds.\n",
-        "| In the file | Flag | Environment variable | Default | Description |", "|---|---|---|---|---|",
+        "| In the file | In the chart | Flag | Environment variable | Default | Description |", "|---|---|---|---|---|---|",
     ]  # fmt: skip
     for name, field in Settings.model_fields.items():
         default = json.dumps(list(field.default) if isinstance(field.default, tuple) else field.default)
+        in_chart = SET_BY_CHART.get(name, f"`config.{to_camel(name)}`")
         lines.append(
-            f"| `{to_camel(name)}` | `{flag_of(name)}` | `{variable_of(name)}` | `{default}` | {field.description} |"
+            f"| `{to_camel(name)}` | {in_chart} | `{flag_of(name)}` | `{variable_of(name)}` | `{default}` | {field.description} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -113,7 +115,9 @@ def metrics() -> str:
         "Set `OTEL_EXPORTER_OTLP_ENDPOINT` (OTLP over HTTP, such as `http://collector:4318`) to export traces. Each pass over an",
         "object is a span, with one child span per call to Azure Batch that contains operation, status, code and request ID. Set",
         "headers, sampling and resource with OpenTelemetry's environment variables, in the chart under `extraEnv`. Without the",
-        "endpoint, nothing is traced. Outside the container image, install `azure-batch-operator[tracing]`.",
+        "endpoint, nothing is traced. Outside the container image, install `azure-batch-operator[tracing]`. If the operator has a",
+        "NetworkPolicy, allow the port of the collector, such as 4318: in the chart by `networkPolicy.extraEgress`, or",
+        "by a patch as for the [metadata service](identity.md#managed-identity-of-the-node).",
     ]
     return "\n".join(lines) + "\n"
 

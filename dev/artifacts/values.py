@@ -154,7 +154,10 @@ class NetworkPolicy(Values):
         "Ports for egress to Azure, Entra ID and the API server.", [443, 6443]
     )
     ingress_from: Items = doc("Peers that may scrape metrics (NetworkPolicyPeer). Defaults to all.", [])
-    extra_egress: Items = doc("Additional egress rules, for example for the emulator.", [])
+    extra_egress: Items = doc(
+        "Additional egress rules, for example for a proxy, a collector of traces or managed identities: docs/identity.md.",
+        [],
+    )
 
 
 class Service(Values):

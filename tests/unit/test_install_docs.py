@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -65,3 +66,20 @@ def test_kustomize_cannot_combine_rights_in_some_namespaces_with_a_right_in_all(
 def test_pages_say_what_to_do_before_a_watched_namespace_is_deleted(page: str) -> None:
     """Its Role is deleted with it: tests/e2e/test_watched_namespaces.py."""
     assert "kubectl delete azurebatch --all -n" in (ROOT / "docs" / page).read_text()
+
+
+def test_the_page_of_settings_says_where_the_chart_has_each() -> None:
+    """A setting that is no value of `config` is refused there."""
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+?) \|", page, re.MULTILINE))
+    schema = json.loads((ROOT / "helm" / "azure-batch-operator" / "values.schema.json").read_text())
+    allowed = schema["properties"]["config"]["properties"]
+    assert {name for name, place in rows.items() if place == f"`config.{name}`"} == set(allowed)
+    elsewhere = {name: place for name, place in rows.items() if name not in allowed}
+    assert elsewhere == {
+        "namespaces": "`watchNamespaces`",
+        "identityNamespaces": "`workloadIdentity.namespaces`",
+        "httpHost": "not changed",
+        "httpPort": "not changed",
+        "leaderElection": "`leaderElection.enabled`, or `replicaCount` of 2 or more",
+    }
