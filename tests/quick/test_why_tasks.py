@@ -172,7 +172,7 @@ TROUBLES = {
     "command without a shell": Trouble(
         without_a_shell,
         "failed (TasksFailed): task 'a' failed (exit code 1). The end of its stderr: ",
-        (f"What to do: {SHELL} the program gets '&&' as an argument; correct the cause",),
+        (f"What to do: {SHELL} the program gets '&&' as an argument; if the cause is outside of the tasks",),
     ),
     "node user missing": Trouble(
         user_missing,
