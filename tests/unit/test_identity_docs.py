@@ -25,11 +25,30 @@ def manifests() -> list[dict[str, Any]]:
 
 
 def accounts() -> list[dict[str, Any]]:
-    return [each for each in manifests() if "patches" not in each]
+    return [manifest for manifest in manifests() if manifest.get("kind") == "BatchAccount"]
+
+
+def test_kustomize_allows_the_metadata_service_as_the_chart_does() -> None:
+    [values] = [manifest for manifest in manifests() if "networkPolicy" in manifest]
+    [patch] = [patch for manifest in manifests() for patch in manifest.get("patches", []) if "target" in patch]
+    policy = yaml.safe_load((ROOT / "manifests/components/network-policy/networkpolicy.yaml").read_text())
+    assert patch["target"] == {"kind": policy["kind"], "name": policy["metadata"]["name"]}
+    assert isinstance(policy["spec"]["egress"], list)
+    rule = {
+        "to": [{"ipBlock": {"cidr": "169.254.169.254/32"}}],
+        "ports": [{"port": 80, "protocol": "TCP"}],
+    }
+    assert yaml.safe_load(patch["patch"]) == [{"op": "add", "path": "/spec/egress/-", "value": rule}]
+    assert values["networkPolicy"]["extraEgress"] == [rule]
+    assert (
+        "extraEgress" in yaml.safe_load((ROOT / "helm/azure-batch-operator/values.yaml").read_text())["networkPolicy"]
+    )
 
 
 def test_the_patches_for_kustomize_give_what_the_chart_gives() -> None:
-    [page] = [each for each in manifests() if "patches" in each]
+    [page] = [
+        manifest for manifest in manifests() if any("target" not in patch for patch in manifest.get("patches") or ())
+    ]
     account, deployment = [yaml.safe_load(each["patch"]) for each in page["patches"]]
     base = [
         each
