@@ -165,7 +165,7 @@ class App:
             lambda resource: controller.triggers.on_delete(resource.key, resource.uid, version=resource.version),
             self._stop.set,
         )
-        watching = self._start(group, "watch", watch.run(registry, settings.namespaces, self._stop))
+        watching = self._start(group, "watch", watch.run(registry, self._access, self._stop))
         try:
             # Kopf's end is not waited for: first it would wait 5 s for the sessions of accounts, which began after it.
             await asyncio.wait([watching, stopping], return_when=asyncio.FIRST_COMPLETED)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterator
-from itertools import chain, repeat
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, cast
 
 import kopf
@@ -17,6 +16,7 @@ import kopf
 from azure_batch_operator.api.base import GROUP, VERSION
 from azure_batch_operator.api.kinds import KINDS
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.kube.access import Access
 
 logger = logging.getLogger(__name__)
 
@@ -35,31 +35,44 @@ class _NoDiffBase(kopf.DiffBaseStorage):
 
 
 class _Patience:
-    """Seconds between the tries of one request, without an end.
+    """Seconds between the tries of one request, without an end while a watched namespace is denied.
 
     By default Kopf gives up after a minute of 403 or 5xx, and its end is that of the operator. A watched namespace that is deleted,
-    and its Role with it, would so stop all others. Here its watch waits until the Role is there again.
+    and its Role with it, would so stop all others: its watch waits until the Role is there again. Any other cause ends the process
+    as by default, since only a restart shows it, and takes in a new certificate authority of the API server.
     """
 
+    def __init__(self, waits: Callable[[], bool]) -> None:
+        self._waits = waits
+
     def __iter__(self) -> Iterator[float]:
-        return chain((1, 1, 2, 3, 5, 8, 13, 21), repeat(30))
+        yield from (1, 1, 2, 3, 5, 8, 13, 21)
+        while self._waits():
+            yield 30
 
 
 class _Quiet(logging.Filter):
-    """Drops Kopf's line for each try of a list or watch that is forbidden: `kube.access` says it once, with the remedy."""
+    """Drops Kopf's line for each try of a list or watch that is forbidden while `kube.access` has said it, with the remedy."""
+
+    def __init__(self, said: Callable[[], bool]) -> None:
+        super().__init__()
+        self._said = said
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
-        return not ("failed; will retry" in text and "APIForbiddenError" in text)
+        return not ("failed; will retry" in text and "APIForbiddenError" in text and self._said())
 
 
-_QUIET = _Quiet()
 KOPF_LOGGER = "kopf._cogs.clients.watching"
 """Of lists and watches."""
 
 
-def operator_settings() -> kopf.OperatorSettings:
-    """Settings of Kopf that differ from its defaults, each for a measured reason (docs/architecture.md#kopf)."""
+def operator_settings(waits: Callable[[], bool] = lambda: False) -> kopf.OperatorSettings:
+    """Settings of Kopf that differ from its defaults, each for a measured reason (docs/architecture.md#kopf).
+
+    Args:
+        waits: whether a refused request may be for a namespace that is denied, and so is tried for as long as that lasts.
+    """
     settings = kopf.OperatorSettings()
     # Not ours: Kopf takes off whatever finalizer bears this name where it has no handler that needs one.
     settings.persistence.finalizer = f"{GROUP}/never-used"
@@ -74,7 +87,7 @@ def operator_settings() -> kopf.OperatorSettings:
     settings.watching.connect_timeout = 30
     settings.watching.chunk_size = 500
     settings.networking.request_timeout = 60
-    settings.networking.error_backoffs = _Patience()
+    settings.networking.error_backoffs = _Patience(waits)
     settings.process.ultimate_exiting_timeout = None
     return settings
 
@@ -130,20 +143,28 @@ def register(
         stopping()
 
 
-async def run(registry: kopf.OperatorRegistry, namespaces: Collection[str], stop: asyncio.Event) -> None:
+async def run(registry: kopf.OperatorRegistry, access: Access, stop: asyncio.Event) -> None:
     """Watch until `stop` is set or a signal comes.
 
     Raises:
         Exception: whatever ends Kopf; the process must end with it.
     """
-    logging.getLogger(KOPF_LOGGER).addFilter(_QUIET)
-    await kopf.operator(
-        registry=registry,
-        settings=operator_settings(),
-        standalone=True,
-        # For peering, which is not used; by default Kopf asks for the user's name, and one without an entry in passwd has none.
-        identity=cast("Any", "azure-batch-operator"),
-        clusterwide=not namespaces,
-        namespaces=namespaces,
-        stop_flag=stop,
-    )
+
+    def is_denied() -> bool:
+        return bool(access.denied)
+
+    quiet, kopf_logger = _Quiet(is_denied), logging.getLogger(KOPF_LOGGER)
+    kopf_logger.addFilter(quiet)
+    try:
+        await kopf.operator(
+            registry=registry,
+            settings=operator_settings(is_denied),
+            standalone=True,
+            # For peering, which is not used; by default Kopf asks for the user's name, and one without an entry in passwd has none.
+            identity=cast("Any", "azure-batch-operator"),
+            clusterwide=not access.only,
+            namespaces=access.only,
+            stop_flag=stop,
+        )
+    finally:
+        kopf_logger.removeFilter(quiet)

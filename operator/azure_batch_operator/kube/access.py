@@ -29,15 +29,26 @@ class Access:
         only: the namespaces to watch; all if empty.
 
     Attributes:
-        returned: set when a namespace that was denied answers again, so its objects must be listed.
+        returned: set when a namespace that was denied may have returned, so its objects must be listed.
     """
 
     def __init__(self, only: Collection[str] = ()) -> None:
         self.only = tuple(only)
         self.returned = asyncio.Event()
-        self._denied: set[str] = set()
-        self._unanswered: set[str] = set()
+        self._denied: dict[str, int] = {}
+        """The namespaces that are denied → how often in a row the request for the namespace itself was permitted."""
+        self._listed: set[str] = set()
         DENIED.set(0)
+
+    @property
+    def denied(self) -> Collection[str]:
+        """The watched namespaces that cannot be read now."""
+        return self._denied.keys()
+
+    @property
+    def unseen(self) -> Collection[str]:
+        """The watched namespaces of which this process has never known the objects."""
+        return self._denied.keys() - self._listed
 
     def reads(self, namespace: str) -> bool:
         """Whether the operator knows the objects of a namespace."""
@@ -56,27 +67,31 @@ class Access:
                 namespace,
                 error,
             )
-        self._denied.add(namespace)
-        DENIED.set(len(self._denied))
+            self._denied[namespace] = 0
+            DENIED.set(len(self._denied))
         return True
 
     def unanswered(self, namespace: str, error: KubeError) -> bool:
         """As `refuses`, for the request for the namespace itself, which is repeated often."""
         if not self.refuses(namespace, error):
             return False
-        self._unanswered.add(namespace)
+        self._denied[namespace] = 0
         return True
 
     def answered(self, namespace: str) -> None:
-        """The request for the namespace itself is permitted."""
-        if namespace in self._unanswered:
-            self._unanswered.discard(namespace)
-            self.returned.set()
+        """The request for the namespace itself is permitted.
+
+        That its objects may be listed, too, is not certain: looks become rarer, as each lists the objects of all namespaces.
+        """
+        if namespace in self._denied:
+            self._denied[namespace] = times = self._denied[namespace] + 1
+            if times & (times - 1) == 0:
+                self.returned.set()
 
     def admit(self, namespace: str) -> None:
         """All objects of a watched namespace were listed."""
-        if namespace in self._denied:
-            self._denied.discard(namespace)
+        self._listed.add(namespace)
+        if self._denied.pop(namespace, None) is not None:
             DENIED.set(len(self._denied))
             logger.info("Namespace %s is reconciled: the operator has permission in it again", namespace)
 

@@ -60,6 +60,10 @@ class Namespaces:
         """Whether the operator sees the objects of a namespace."""
         return self.access.reads(name)
 
+    def denies(self, name: str) -> bool:
+        """Whether the operator watches a namespace, but has no permission to read it."""
+        return name in self.access.denied
+
     def get(self, name: str) -> Namespace | None:
         """A namespace; None if it was not looked at yet."""
         return self._known.get(name)

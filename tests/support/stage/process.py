@@ -10,7 +10,7 @@ import asyncio
 import contextvars
 import itertools
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +21,7 @@ import kopf
 from azure_batch_operator import app as app_module
 from azure_batch_operator.batch import transport as transport_module
 from azure_batch_operator.handlers import watch
+from azure_batch_operator.kube.access import Access
 from azure_batch_operator.kube.leases import Fence
 from azure_batch_operator.settings import Settings
 from support.stage.api import Gate, StageApi
@@ -133,10 +134,10 @@ def seams(loop: StageLoop, network: Network, watching: Watching) -> Iterator[Non
         process = _mark.get()
         return MemoryConnector(network, lambda: process is None or process.alive, limit=0)
 
-    async def run(registry: kopf.OperatorRegistry, namespaces: Collection[str], stop: asyncio.Event) -> None:
+    async def run(registry: kopf.OperatorRegistry, access: Access, stop: asyncio.Event) -> None:
         # All handlers are one and the same function.
         observe: Callable[..., Any] = next(iter(registry._watching.get_all_handlers())).fn
-        await watching.serve(observe, namespaces, stop)
+        await watching.serve(observe, access, stop)
 
     def end_at_once() -> None:
         process = _mark.get()

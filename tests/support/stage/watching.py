@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
+from azure_batch_operator.kube.access import Access
 from support.stage.apiserver import OURS, ApiServer, Event, copied
 from support.stage.faults import Hold
 
@@ -71,12 +72,12 @@ class Watching:
 
     # --- the operators' side ---
 
-    async def serve(self, observe: Observe, namespaces: Collection[str], stop: asyncio.Event) -> None:
-        """Tell one operator everything until it stops: first what there is, then what happens."""
-        streams = [_Stream(plural, namespaces) for plural in sorted(OURS)]
+    async def serve(self, observe: Observe, access: Access, stop: asyncio.Event) -> None:
+        """Tell one operator everything until it stops: first what there is, but for denied namespaces, then what happens."""
+        streams = [_Stream(plural, access.only) for plural in sorted(OURS)]
         for stream in streams:
             for body in self._server.all(stream.plural):
-                if not namespaces or body["metadata"]["namespace"] in namespaces:
+                if access.reads(body["metadata"]["namespace"]):
                     stream.listed.append(body)
         self._streams += streams
         try:
