@@ -62,11 +62,12 @@ class Triggers:
         if before is resource:
             return
         landing = self._memory.landing
-        if not self._begun:
-            landing.inherit(resource)
-        elif created and before is None:
+        if before is None and created and self._begun:
             landing.created(resource)
-        elif before is not None and before.uid != resource.uid:
+        elif before is None or not self._begun:
+            # Also of a namespace that could not be read when this process began: its creation was not seen.
+            landing.inherit(resource)
+        elif before.uid != resource.uid:
             landing.claim(before.uid)
         if before is not None and before.uid == resource.uid:
             ours = resource.key.kind is not Kind.JOB or not managed_elsewhere(resource)

@@ -413,3 +413,18 @@ def test_a_namespace_is_read_again_only_for_what_cannot_be_undone() -> None:
         assert scene.reads == 1
 
     run_jumping(life())
+
+
+async def test_what_is_first_listed_after_the_start_may_have_a_create_of_an_earlier_process_in_flight() -> None:
+    """As in a namespace that could not be read when this process began."""
+    scene = Scene()
+    scene.controller.triggers.begin()
+    landing = scene.controller._memory.landing
+    listed = resource(
+        Kind.POOL, SPEC, name="listed", uid="uid-listed", finalizer=True, status={"account": "default/main"}
+    )
+    scene.controller.triggers.on_upsert(listed)
+    assert landing.left(listed) > 0
+    watched = resource(Kind.POOL, SPEC, name="new", uid="uid-new", finalizer=True, status={"account": "default/main"})
+    scene.controller.triggers.on_created(watched)
+    assert landing.left(watched) <= 0
