@@ -77,3 +77,69 @@ async def test_a_role_that_is_taken_away_stops_nobody_else_and_nothing_counts_as
         fault.end()
     stage.patch("bp", "theirs", {"spec": {"targetDedicatedNodes": 1}}, "team")
     await stage.until(lambda: (stage.azure.get("/pools/theirs") or {})["targetDedicatedNodes"] == 1, 900)
+
+
+OPEN: dict[str, Any] = {"allowedNamespaces": {"all": True}}
+
+
+async def restart_denied(stage: Stage) -> list[Any]:
+    """A new process that has never seen an object of the namespace."""
+    await stage.kill()
+    faults = forbid(stage)
+    stage.start()
+    await stage.run_for(90)
+    return faults
+
+
+async def test_an_account_and_its_secret_stay_for_objects_that_cannot_be_read(stage: Stage) -> None:
+    """Nobody could sign in any more to delete what they have in Azure Batch."""
+    stage.apply({"kind": "Namespace", "metadata": {"name": "team"}})
+    stage.apply(*stage.account_objects(**OPEN))
+    theirs = a_pool("theirs")
+    theirs["spec"]["accountRef"] = {"name": "main", "namespace": "default"}
+    stage.apply(theirs)
+    await stage.until(lambda: stage.ready("bp", "theirs", "team"), 900)
+    await stage.until(lambda: stage.get("bacc", "main")["status"].get("keptSecret") == "main-key", 300)
+    faults = await restart_denied(stage)
+    stage.delete("secret", "main-key")
+    stage.delete("bacc", "main")
+    await stage.run_for(600)
+    message = stage.condition("bacc", "main")["message"]
+    assert "The operator has no permission to read objects of team, which may use it" in message
+    for fault in faults:
+        fault.end()
+    stage.delete("bp", "theirs", "team")
+    await stage.until(lambda: stage.gone("bp", "theirs", "team") and stage.gone("bacc", "main"), 900)
+    assert stage.azure.ids("/pools") == []
+
+
+async def test_an_account_in_a_denied_namespace_is_not_said_to_be_missing(stage: Stage) -> None:
+    """Who believes it forces the finalizer off, and leaves the pool behind."""
+    stage.apply({"kind": "Namespace", "metadata": {"name": "team"}})
+    stage.apply(*stage.account_objects(namespace="team", **OPEN))
+    reference = {"name": "main", "namespace": "team"}
+    stage.apply(pool("ours", accountRef=reference), pool("stays", accountRef=reference))
+    await stage.until(lambda: stage.ready("bp", "ours") and stage.ready("bp", "stays"), 900)
+    faults = await restart_denied(stage)
+    stage.delete("bp", "ours")
+    await stage.run_for(60)
+    message = stage.condition("bp", "ours")["message"]
+    assert "does not exist" not in message
+    assert "team/main is in a namespace in which the operator has no permission" in message
+    assert stage.ready("bp", "stays"), "what is known of others stands"
+    for fault in faults:
+        fault.end()
+    await stage.until(lambda: stage.gone("bp", "ours"), 900)
+    assert stage.azure.ids("/pools") == ["stays"]
+
+
+async def test_a_namespace_of_which_only_a_list_was_refused_is_reconciled_within_a_minute(stage: Stage) -> None:
+    """As while the rights of a Role are spread: the request for the namespace itself may be permitted before."""
+    await a_team(stage)
+    await stage.kill()
+    fault = stage.fail("list", namespace="team", status=403, message="is forbidden")
+    stage.start()
+    await stage.run_for(5)
+    fault.end()
+    assert DENIED._value.get() == 1
+    await stage.until(lambda: DENIED._value.get() == 0, 60)

@@ -16,6 +16,11 @@ def allows(allowed: AllowedNamespaces | None, name: str, labels: Mapping[str, st
     return allowed.selector is not None and matches(allowed.selector, labels)
 
 
+def may_allow(allowed: AllowedNamespaces, name: str) -> bool:
+    """Whether a namespace whose labels are not known may be let in."""
+    return allowed.selector is not None or allows(allowed, name, {})
+
+
 def matches(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
     """Whether labels fulfil every part of a selector; an empty one selects everything, as in Kubernetes."""
     if any(labels.get(name) != value for name, value in (selector.match_labels or {}).items()):

@@ -44,12 +44,14 @@ class AccountDecider:
         version = await self.accounts.refresh(account_plans.pinned(resource), terminating=terminating)
         health = self.accounts.health(key)
         users, offer = self.relations.users(key), self.accounts.offer(key)
-        secret = account_secret(resource)
-        wanted = (bool(users) and not resource.released) or self.relations.needs_secret(key, secret)
+        secret, unseen = account_secret(resource), self.relations.unseen_users(resource)
+        # What was kept for objects that cannot be read stays.
+        is_used = bool(users) or (bool(unseen) and secret is not None and resource.status.get("keptSecret") == secret)
+        wanted = (is_used and not resource.released) or self.relations.needs_secret(key, secret)
         kept = {str(name) for name in (resource.status.get("keptSecret"), self.keeper.secret(key)) if name} - {secret}
         others = [name for name in kept if not self.relations.needs_secret(key, name)]
         keeping = await self.keeper.look(key, secret, wanted=wanted, others=others, version=version)
-        plan = account_plans.plan(resource, health, users, self.now(), offer, keeping)
+        plan = account_plans.plan(resource, health, users, self.now(), offer, keeping, unseen)
         pause = _WRONG_SECRET_LOOKED_AT_EVERY if needs_a_person(health.reason) else _SECRET_LOOKED_AT_EVERY
         requeue_after = min(plan.requeue_after or pause, pause)
         self.queue.add_after(resource.key, requeue_after)

@@ -16,7 +16,7 @@ from azure_batch_operator.reconcile.defaults import with_defaults
 from azure_batch_operator.reconcile.job import retry
 from azure_batch_operator.reconcile.ownership import Owned
 from azure_batch_operator.reconcile.plan import AccountView
-from azure_batch_operator.reconcile.selectors import allows
+from azure_batch_operator.reconcile.selectors import allows, may_allow
 from azure_batch_operator.reconcile.standard_plans import ever_created, other_name
 from azure_batch_operator.sync.accounts import Accounts, Session
 from azure_batch_operator.sync.credentials import account_secret
@@ -117,6 +117,12 @@ class Relations:
             message = f"{which}: create it{other_name(resource, f'{path}.{field}')}"
             return AccountView(False, f"{kind.removeprefix('Batch')}NotFound", message, gone=True), None
         account = self._store.get(key)
+        if account is None and self._namespaces.denies(key.namespace):
+            message = (
+                f"BatchAccount {key.namespace}/{key.name} is in a namespace in which the operator has no permission: create the "
+                "operator's Role and RoleBinding in it"
+            )
+            return AccountView(False, "AccountNotReady", message), None
         if account is None:
             message = (
                 f"spec.accountRef names BatchAccount {key.namespace}/{key.name}, which does not exist: create it"
@@ -193,20 +199,32 @@ class Relations:
             account.key.namespace == but.namespace
             and account.key != but
             and account_secret(account) == secret
-            and self.users(account.key)
+            and (self.users(account.key) or self.unseen_users(account))
             for account in self._store.of_kind(Kind.ACCOUNT)
+        )
+
+    def unseen_users(self, account: Resource) -> list[str]:
+        """Namespaces that an account may allow and of which nothing is known, not even the labels: it may be used there."""
+        allowed = _allowed(account)
+        return sorted(
+            name
+            for name in self._namespaces.access.unseen
+            if name == account.key.namespace or (allowed is not None and may_allow(allowed, name))
         )
 
     def lets_in(self, resource: Resource, namespace: str) -> bool:
         """Whether an account or a pool allows a namespace."""
         if namespace == resource.key.namespace:
             return True
-        said = resource.spec.get("allowedNamespaces")
         known = self._namespaces.get(namespace)
-        labels = known.labels if known else {}
-        try:
-            allowed = None if said is None else AllowedNamespaces.model_validate(said)
-        except ValidationError:
-            # A spec that the CRD would have refused lets nobody in.
-            return False
-        return allows(allowed, namespace, labels)
+        return allows(_allowed(resource), namespace, known.labels if known else {})
+
+
+def _allowed(resource: Resource) -> AllowedNamespaces | None:
+    """Whom an account or a pool lets in."""
+    said = resource.spec.get("allowedNamespaces")
+    try:
+        return None if said is None else AllowedNamespaces.model_validate(said)
+    except ValidationError:
+        # A spec that the CRD would have refused lets nobody in.
+        return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter, itemgetter
 from typing import Any, Literal
@@ -123,6 +123,7 @@ def plan(
     now: float,
     offer: AccountMetadata = NO_METADATA,
     keeping: Keeping = NOT_KEPT,
+    unseen: Collection[str] = (),
 ) -> Plan:
     """Decide about one BatchAccount.
 
@@ -131,14 +132,16 @@ def plan(
         dependents: objects that name the account.
         offer: what the service says of it.
         keeping: what is done for its Secret.
+        unseen: namespaces that cannot be read, whose objects may use the account.
     """
     if resource.deleting:
-        if not resource.has_finalizer or resource.released or not dependents or _never_used(resource, dependents):
+        is_used = bool(dependents or unseen) and not _never_used(resource, dependents)
+        if not resource.has_finalizer or resource.released or not is_used:
             return Plan(finalizer="remove", unconfirmed=Unconfirmed.UNUSED)
         verdict = Verdict(
             "Deleting",
             "InUse",
-            f"waiting until no object uses the account. Used by {_users(dependents)}. {FORCE_HINT}",
+            f"waiting until no object uses the account. {_users(dependents, unseen)}. {FORCE_HINT}",
             ready=False,
             trend="Reconciling",
         )
@@ -249,9 +252,14 @@ def _verdict(health: Health) -> Verdict:
     return Verdict("Connected", "Connected", "the operator is signed in to the account", ready=True)
 
 
-def _users(dependents: Sequence[Resource]) -> str:
+def _users(dependents: Sequence[Resource], unseen: Collection[str]) -> str:
+    if not dependents:
+        return (
+            f"The operator has no permission to read objects of {listed(sorted(unseen))}, which may use it: create its Role and "
+            "RoleBinding there, or remove what does not exist any more from the setting namespaces"
+        )
     kinds = Counter(each.key.kind for each in dependents)
     numbers = listed(f"{number} {kind}{'s' if number > 1 else ''}" for kind, number in sorted(kinds.items()))
     named = sorted(f"{each.key.kind} {each.key.namespace}/{each.key.name}" for each in dependents)[:_MAX_USERS_NAMED]
     more = ", …" if len(dependents) > len(named) else ""
-    return f"{numbers}: {', '.join(named)}{more}"
+    return f"Used by {numbers}: {', '.join(named)}{more}"
