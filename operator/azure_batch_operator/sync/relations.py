@@ -217,7 +217,9 @@ class Relations:
         if namespace == resource.key.namespace:
             return True
         known = self._namespaces.get(namespace)
-        return allows(_allowed(resource), namespace, known.labels if known else {})
+        labels = known.labels if known else {}
+        allowed = _allowed(resource)
+        return allows(allowed, namespace, labels)
 
 
 def _allowed(resource: Resource) -> AllowedNamespaces | None:
