@@ -293,6 +293,32 @@ async def test_a_missing_file_is_an_error_before_the_block(server: Server, clien
             raise AssertionError("must not be entered")
 
 
+@pytest.mark.parametrize("group", ["task_files", "node_files"])
+async def test_the_end_of_a_file_is_missing_only_if_a_get_says_so(
+    server: Server, client: BatchClient, group: str
+) -> None:
+    """The response to a HEAD has no code, and may come from a proxy."""
+
+    def script_get(status: int, body: dict | bytes):
+        async def script(request: Received, connection: Connection) -> None:
+            if request.method == "HEAD":
+                await connection.answer(404)
+            else:
+                await connection.answer(status, body)
+
+        return script
+
+    tail = getattr(client, group).tail
+    server.script = script_get(404, {"code": "FileNotFound", "message": {"value": "no such file"}})
+    with pytest.raises(NotFoundError) as missing:
+        await tail("one", "two", "x")
+    assert missing.value.code == "FileNotFound"
+    server.script = script_get(200, b"there")
+    with pytest.raises(NotFoundError) as unknown:
+        await tail("one", "two", "x")
+    assert not unknown.value.code
+
+
 async def test_errors_of_the_block_pass_through_a_stream(server: Server, client: BatchClient) -> None:
     async def script(request: Received, connection: Connection) -> None:
         await connection.answer(200, b"abc")

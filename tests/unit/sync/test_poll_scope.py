@@ -208,6 +208,28 @@ async def test_output_that_can_never_be_read_does_not_keep_a_job_from_its_end() 
     assert results.failed[0].stderr_problem == "it could not be read (InternalError)"
 
 
+@pytest.mark.parametrize(("code", "shown"), [("FileNotFound", ""), (None, "first\nlast")])
+def test_output_of_a_start_task_is_missing_only_if_the_service_says_so(code: str | None, shown: str) -> None:
+    """What is found is kept as long as the node is in this state."""
+
+    async def run() -> None:
+        scene = scene_of_jobs()
+        scene.interest.add(Key(Kind.POOL, "n", "p"), "p")
+        scene.service.items["pools"] = [{"id": "p", "state": "active"}]
+        scene.service.items["counts"] = [{"poolId": "p", "dedicated": {"startTaskFailed": 1}}]
+        scene.service.items["nodes"] = [{"id": "tvm", "state": "starttaskfailed"}]
+        scene.service.failing["tail tvm/startup"] = NotFoundError("not found", status=404, code=code)
+        await scene.settled()
+        del scene.service.failing["tail tvm/startup"]
+        for _ in range(400):
+            await asyncio.sleep(1)
+            await scene.poll()
+        [trouble] = scene.mirror.notes["p"].troubled
+        assert trouble.stderr_tail == shown
+
+    run_jumping(run())
+
+
 @jumping
 async def test_one_account_wide_list_that_fails_does_not_hold_back_the_others() -> None:
     scene = scene_of_jobs()

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Unpack
 
 from azure_batch_operator.batch.caller import Caller, Listing
+from azure_batch_operator.batch.errors import BatchError
 from azure_batch_operator.batch.groups.base import Group
 from azure_batch_operator.batch.requests import CallOptions, PageOptions, TimeConditions
 from azure_batch_operator.batch.responses import FileProperties, Receipt
@@ -83,12 +84,7 @@ class TaskFiles(Group):
         self, job_id: str, task_id: str, path: str, *, limit: int = READ_LIMIT, **options: Unpack[CallOptions]
     ) -> bytes:
         """Read the last `limit` bytes of a file as it is at this moment; the whole file if there are not so many."""
-        described = await self.properties(job_id, task_id, path, **options)
-        if not described.content_length:
-            return b""
-        arguments = _task_file(job_id, task_id, path)
-        byte_range = _last_bytes(described.content_length, limit)
-        return await _read(self._caller, "Tasks_GetTaskFile", arguments, options, byte_range, limit)
+        return await _tail(self._caller, "Tasks_GetTaskFile", _task_file(job_id, task_id, path), options, limit)
 
     async def properties(
         self, job_id: str, task_id: str, path: str, **options: Unpack[TimeConditions]
@@ -151,12 +147,7 @@ class NodeFiles(Group):
         self, pool_id: str, node_id: str, path: str, *, limit: int = READ_LIMIT, **options: Unpack[CallOptions]
     ) -> bytes:
         """Read the last `limit` bytes of a file as it is at this moment; the whole file if there are not so many."""
-        described = await self.properties(pool_id, node_id, path, **options)
-        if not described.content_length:
-            return b""
-        arguments = _node_file(pool_id, node_id, path)
-        byte_range = _last_bytes(described.content_length, limit)
-        return await _read(self._caller, "Nodes_GetNodeFile", arguments, options, byte_range, limit)
+        return await _tail(self._caller, "Nodes_GetNodeFile", _node_file(pool_id, node_id, path), options, limit)
 
     async def properties(
         self, pool_id: str, node_id: str, path: str, **options: Unpack[TimeConditions]
@@ -170,6 +161,25 @@ class NodeFiles(Group):
         """Delete a file, or a directory; one with something in it only if `recursive`."""
         arguments = _node_file(pool_id, node_id, path)
         return await self._caller.receipt("Nodes_DeleteNodeFile", arguments, options, query={"recursive": recursive})
+
+
+_UNEXPLAINED = frozenset({404, 409})
+
+
+async def _tail(
+    caller: Caller, operation: str, arguments: Mapping[str, str], options: CallOptions, limit: int
+) -> bytes:
+    try:
+        described = await caller.properties(f"{operation}Properties", arguments, options)
+    except BatchError as error:
+        if error.code or error.status not in _UNEXPLAINED:
+            raise
+        # The response to a HEAD has no body, so it does not say what is missing, and it may come from a proxy: a GET says it.
+        await _read(caller, operation, arguments, options, None, 1)
+        raise
+    if not described.content_length:
+        return b""
+    return await _read(caller, operation, arguments, options, _last_bytes(described.content_length, limit), limit)
 
 
 def _task_file(job_id: str, task_id: str, path: str) -> dict[str, str]:

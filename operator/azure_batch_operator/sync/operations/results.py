@@ -28,11 +28,6 @@ from azure_batch_operator.sync.operations.runs import LOST, Lost
 _MAX_ITEMS = 10_000
 _INNER = frozenset({"filenotfound", "nodeusernotfound"})
 """Codes of a 404 about what is inside of a resource, lower case."""
-_FILES = {
-    404: "there is no file {path!r}, or the task or node does not exist",
-    409: "file {path!r} cannot be read: its node was removed or is not ready, or its retention time is over",
-}
-"""The error code for each status of a response about files. A response to HEAD has no body that could say it."""
 
 
 def failure(request: Request, text: str, *, lost: bool, request_id: str | None = None) -> Result:
@@ -63,10 +58,6 @@ def refused(request: Request, error: BatchError, *, lost: bool) -> Result | Batc
         return Lost(error) if verb.changes else error
     if request.on is On.FILES and error.code == "FileNotFound":
         text = f"there is no file {request.inputs.get('path')!r}; listFiles shows the files that exist: {error}"
-        return failure(request, text, lost=lost, request_id=error.request_id)
-    heads = error.operation.endswith("FileProperties")
-    if request.on is On.FILES and heads and not error.code and (cause := _FILES.get(error.status or 0)):
-        text = f"{cause.format(path=request.inputs.get('path'))}: {error}"
         return failure(request, text, lost=lost, request_id=error.request_id)
     if isinstance(error, PreconditionFailedError) and request.on is On.TASKS and not verb.any_version:
         # After a call without a response, that call may have changed the task, or somebody else: the task is read.

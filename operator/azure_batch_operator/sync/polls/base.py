@@ -48,8 +48,10 @@ class Poll:
         except BatchError as error:
             if error.status not in {404, 409}:
                 raise
+            if error.code:
+                return "", why_no_file(error)
         try:
-            # The response to a HEAD has no body that could say why.
+            # The length cannot be asked for, but the file may be there.
             return tail_of(await files.read(job_id, task_id, path, limit=TAIL_BYTES, **options()), lines), None
         except BatchError as error:
             if error.status not in {404, 409}:

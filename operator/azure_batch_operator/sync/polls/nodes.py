@@ -123,7 +123,8 @@ class NodePoll(Poll):
                 pool_id, node_id, "startup/stderr.txt", limit=TAIL_BYTES, **options()
             )
         except BatchError as error:
-            if error.status in {404, 409}:
+            # Without a code it may come from a proxy, and what is found here is kept as long as the node is in this state.
+            if error.code and error.status in {404, 409}:
                 return ""
             raise
         return tail_of(data, TAIL_LINES)
