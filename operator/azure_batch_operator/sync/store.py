@@ -122,20 +122,26 @@ class Store:
             version: of the object as it was deleted, if that is known.
         """
         known = self._objects.get(key)
+        if known is None and deleted and version is not None:
+            # The response to its creation may come later.
+            self._remember_gone(key, version)
         if known is None or (uid is not None and known.uid != uid):
             return None
         del self._objects[key]
         self._unlink(known)
         if deleted:
-            self._gone[key] = max(known.version, version or 0)
-            self._gone.move_to_end(key)
-            while len(self._gone) > _MAX_GONE:
-                self._gone.popitem(last=False)
+            self._remember_gone(key, max(known.version, version or 0))
         for uids in self._departures:
             uids.add(known.uid)
         for told in self._observers:
             told(known, None)
         return known
+
+    def _remember_gone(self, key: Key, version: int) -> None:
+        self._gone[key] = max(version, self._gone.get(key, -1))
+        self._gone.move_to_end(key)
+        while len(self._gone) > _MAX_GONE:
+            self._gone.popitem(last=False)
 
     def observe(self, told: Callable[[Resource | None, Resource | None], None]) -> None:
         """Tell somebody of each change: the object before and after it, None where there is none. What is here is told at once."""

@@ -105,6 +105,18 @@ def test_a_deleted_object_returns_only_with_a_namesake() -> None:
     assert store.get(former.key) is namesake
 
 
+def test_the_response_to_a_creation_does_not_bring_back_what_was_deleted_before_it_came() -> None:
+    """Of an object that is created and deleted in a moment, Kopf tells only the deletion."""
+    store = Store()
+    created = resource(Kind.JOB, JOB_SPEC, version=5)
+    assert store.remove(created.key, created.uid, deleted=True, version=6) is None
+    assert store.put(created) is created
+    assert store.get(created.key) is None
+    namesake = resource(Kind.JOB, JOB_SPEC, version=7, uid="uid-2")
+    store.put(namesake)
+    assert store.get(namesake.key) is namesake
+
+
 def test_an_object_that_an_old_list_lacks_is_added_again() -> None:
     store = Store()
     pool = resource(Kind.POOL, POOL_SPEC, version=5)
