@@ -373,6 +373,14 @@ def test_who_waits_for_more_nodes_than_there_will_be_does_not_wait_for_others(
     assert words in (said or "")
 
 
+@pytest.mark.parametrize("own", [{"multiInstanceSettings": {"numberOfInstances": 3}}, {"requiredSlots": 9}])
+def test_nobody_knows_what_tasks_of_others_need(own: dict[str, Any]) -> None:
+    view = TargetPoolView("cpu", remote=STEADY | {"targetDedicatedNodes": 2}, nodes={"running": 2})
+    spec = JOB_SPEC | {"tasks": [{"id": "own", "commandLine": "", **own}]}
+    assert "busy with other jobs" not in (waits(spec, view, TasksView(counts=counted(active=1))) or "")
+    assert "each task" not in (waits(spec, view, TasksView(counts=counted(active=2))) or "")
+
+
 MISSING = "pool 'cpu' does not exist in Azure Batch: "
 
 

@@ -37,8 +37,9 @@ def waiting_for(spec: JobTerms, job: Job, pool: TargetPoolView, tasks: TasksView
 def _evidence(spec: JobTerms, job: Job, pool: TargetPoolView, tasks: TasksView, *, blocked: bool) -> Evidence:
     # Only counts are known: a task that depends on nothing and has not ended could run at once.
     # Whether tasks that others have added depend on any is not known; jobs take dependencies whether or not the spec says so.
-    foreign = tasks.present > expand.total(spec) and job.uses_task_dependencies
-    ready: bool | None = None if foreign else True
+    # Nor is what they need.
+    foreign = tasks.present > expand.total(spec)
+    ready: bool | None = None if foreign and job.uses_task_dependencies else True
     if expand.needs_dependencies(spec):
         ready = tasks.completed < expand.independent(spec)
     return Evidence(
@@ -48,8 +49,8 @@ def _evidence(spec: JobTerms, job: Job, pool: TargetPoolView, tasks: TasksView, 
         way_out=WayOut(_pool_field(spec)),
         has_ready=ready,
         demands=_Demands(spec),
-        least_slots=least_slots(spec),
-        least_nodes=_least_nodes(spec),
+        least_slots=1 if foreign else least_slots(spec),
+        least_nodes=0 if foreign else _least_nodes(spec),
         exact=not tasks.completed,
     )
 
