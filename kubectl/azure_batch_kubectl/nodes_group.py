@@ -36,6 +36,11 @@ async def nodes_ls(cluster: Cluster, pool: str, node: str | None, form: Output |
     await nodes_command.show(cluster, objects.pool(pool), node, form=form)
 
 
+NODE_STATES = (
+    "idle", "running", "creating", "starting", "waitingforstarttask", "starttaskfailed", "unusable", "unknown", "rebooting",
+    "reimaging", "offline", "preempted", "leavingpool", "upgradingos", "deallocating", "deallocated",
+)  # fmt: skip
+"""Values of `--state`, not imported from `api.operation`, so that `--help` loads nothing else."""
 _ALL_OPTIONS = ("requeue", "terminate", "taskcompletion", "retaineddata")
 
 
@@ -51,6 +56,8 @@ def _nodes_chosen(command: Any) -> Any:
             "--state",
             "states",
             multiple=True,
+            type=click.Choice(NODE_STATES, case_sensitive=False),
+            metavar="STATE",
             help="Select all nodes in this state, such as unusable. May be repeated.",
         ),
         click.argument("names", nargs=-1, metavar="[NODE]..."),

@@ -48,6 +48,10 @@ def profiled(profile: dict[str, Any], **spec: Any) -> dict[str, Any]:
     return pool("p", **({"targetDedicatedNodes": None, "autoScaleProfile": profile} | spec))
 
 
+def reboot(*states: str) -> dict[str, Any]:
+    return thing("BatchOperation", "o", poolRef={"name": "p"}, rebootNode={"nodes": {"states": list(states)}})
+
+
 def in_zone(zone: str) -> dict[str, Any]:
     spec = {"poolRef": {"name": "p"}, "tasks": [{"id": "a", "commandLine": "true"}]}
     return thing("BatchJobSchedule", "s", cron={"expression": "0 2 * * *", "timeZone": zone}, jobSpecification=spec)
@@ -69,6 +73,7 @@ ACCEPTED = [
     job("j", taskFactory=SWEEP | {"mergeTask": {"commandLine": "m"}}),
     sweep({"start": 3, "end": 1, "step": -1}, {"values": ["a", 7]}),
     thing("BatchJob", "j", poolInfo={"poolId": "p"}, accountRef={"name": "a", "namespace": "other"}),
+    reboot("unusable", "startTaskFailed"),
     in_zone("Etc/GMT+5"),
     in_zone("America/Port-au-Prince"),
     task("t", "j", dependsOn={"taskIds": ["a"], "taskIdRanges": [{"start": 1, "end": 2}]}),
@@ -126,6 +131,7 @@ REFUSED = [
     (sweep({"start": 2, "end": 1}), "end cannot be reached"),
     (sweep({"values": []}), "values must not be empty"),
     (sweep(), "parameterSets"),
+    (reboot("idle", "broken"), "spec.rebootNode.nodes.states[1]"),
     (in_zone("Mars/Olympus"), "unknown time zone Mars/Olympus"),
     (in_zone("+02:00"), "must be a name such as Europe/Berlin"),
     (in_zone("Local"), "must be a name such as"),

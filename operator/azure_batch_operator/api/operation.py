@@ -46,6 +46,11 @@ NodeId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$", min_lengt
 Moment = Annotated[str, StringConstraints(max_length=64), Field(json_schema_extra={"format": "date-time"})]
 FilePath = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 UserName = Annotated[str, StringConstraints(min_length=1, max_length=20)]
+NODE_STATES = (
+    "idle", "running", "creating", "starting", "waitingforstarttask", "starttaskfailed", "unusable", "unknown", "rebooting",
+    "reimaging", "offline", "preempted", "leavingpool", "upgradingos", "deallocating", "deallocated",
+)  # fmt: skip
+"""States of nodes as the list of nodes has them: tests/unit/api/test_operation.py compares them with those of the REST API."""
 Most = Annotated[int, Field(ge=1, le=MAX_TARGETS)]
 _OPTION = one_of("requeue", "terminate", "taskcompletion", "retaineddata")
 _REQUEUE = "What happens to running tasks: requeued, terminated, or waited for. Defaults to requeue."
@@ -99,8 +104,8 @@ class NodeChoice(ApiModel):
     """Selects nodes of the pool. The selection is made once, when the operation starts."""
 
     names: list[NodeId] | None = optional("IDs of the nodes.", maxItems=MAX_TARGETS, minItems=1)
-    states: list[Annotated[str, StringConstraints(max_length=64)]] | None = optional(
-        "Selects all nodes in one of these states, such as idle or unusable.", maxItems=16, minItems=1
+    states: list[Annotated[str, one_of(*NODE_STATES)]] | None = optional(
+        "Selects all nodes in one of these states.", maxItems=len(NODE_STATES), minItems=1
     )
     selector: Annotated[str, Field(json_schema_extra={"enum": ["dedicated", "lowPriority", "all"]})] | None = optional(
         "Selects all dedicated nodes, all Spot nodes, or all nodes. Combined with states, both must match."

@@ -43,6 +43,15 @@ def test_nodes_are_named_or_chosen_by_state() -> None:
             nodes_command.operation("reboot", "cpu", names, states, None)
 
 
+def test_a_state_that_no_node_has_is_refused_before_anything_is_created(fake: FakeCluster, run: Run) -> None:
+    fake.add(thing("BatchPool", "cpu"))
+    done = run("nodes", "reboot", "cpu", "--state", "broken")
+    assert (done.exit_code, fake.created) == (2, [])
+    assert "'broken' is not one of 'idle', 'running'" in done.stderr
+    assert run("nodes", "reboot", "cpu", "--state", "startTaskFailed").exit_code == 0
+    assert fake.created[0]["spec"]["rebootNode"] == {"nodes": {"states": ["starttaskfailed"]}}
+
+
 @pytest.mark.parametrize("pool", ["cpu", "bp/cpu", "batchpools/cpu"])
 def test_the_name_of_what_was_created_is_printed(fake: FakeCluster, run: Run, pool: str) -> None:
     fake.add(thing("BatchPool", "cpu"))
