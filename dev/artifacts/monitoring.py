@@ -307,6 +307,12 @@ ALERTS = [
         "reconciled.",
     ),
     Alert(
+        "AzureBatchNamespaceDenied", "max by (namespace, job) (azurebatch_denied_namespaces) > 0", "15m", "warning",
+        "Watched namespaces are not reconciled",
+        "{{ $labels.job }} in {{ $labels.namespace }} has no permission in {{ $value }} watched namespaces and does not reconcile "
+        "them: its log names each with what to do.",
+    ),
+    Alert(
         "AzureBatchOperatorDown", "absent(azurebatch_operator_build_info)", "10m", "critical",
         "The operator does not run", "No metrics of the operator are scraped; deleted objects keep their finalizers.",
     ),

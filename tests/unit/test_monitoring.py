@@ -125,6 +125,13 @@ def test_alerts_about_objects_can_be_routed_by_namespace() -> None:
             assert "sum by (namespace" in alert.expression, alert.name
 
 
+def test_a_watched_namespace_without_rights_alerts() -> None:
+    """Nothing else shows it outside of the log: the operator stays ready. A standby replica reads nothing and reports 0."""
+    [alert] = [each for each in monitoring.ALERTS if each.name == "AzureBatchNamespaceDenied"]
+    assert alert.expression == "max by (namespace, job) (azurebatch_denied_namespaces) > 0"
+    assert alert.severity == "warning"
+
+
 def test_a_call_has_its_status_and_the_code_of_the_service_in_labels_of_their_own() -> None:
     assert served()["azurebatch_api_requests_total"] >= {"operation", "code", "reason"}
 
