@@ -13,7 +13,7 @@ from enum import Enum
 
 from azure_batch_operator.api.base import ADOPT, OWNER_METADATA, RECONCILE_POLICY
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile.ownership import Marked, Owned, Owner, marker_of, owner_of, owns
+from azure_batch_operator.reconcile.ownership import Marked, Owned, Owner, deletion, marker_of, owner_of, owns
 
 
 class Standing(Enum):
@@ -65,7 +65,7 @@ def answer(remote: Marked, resource: Resource, cluster: str, others: Others) -> 
         return OwnerAnswer(asks, remedy=f"delete it there, or adopt it with the annotation {ADOPT}=true")
     if owner is None:
         return OwnerAnswer(asked == text, remedy=f"or adopt it with the annotation {ADOPT}={text[:200]}")
-    if owner.object.cluster == cluster and (refusal := _held(owner, others)) is not None:
+    if owner.object.cluster == cluster and (refusal := _held(owner, resource, others)) is not None:
         return OwnerAnswer(False, remedy=refusal)
     if inherits(owner, resource, others):
         return OwnerAnswer(True, inherited=True)
@@ -103,13 +103,13 @@ def inherits(owner: Owner, resource: Resource, others: Others) -> bool:
     return owner.object.cluster in others.lost and owner.object[1:4] == (key.namespace, key.kind.value, key.name)
 
 
-def _held(owner: Owner, others: Others) -> str | None:
+def _held(owner: Owner, resource: Resource, others: Others) -> str | None:
     """Why something of this cluster cannot be taken; None if its owner is gone."""
     _, namespace, kind, name, _ = owner.object
     match others.look(owner.object):
         case Standing.LIVES:
             return (
-                f"or delete {kind} {namespace}/{name}, annotated with {RECONCILE_POLICY}=detach-on-delete if the resource must "
+                f"or {deletion(resource, owner.object)}, annotated with {RECONCILE_POLICY}=detach-on-delete if the resource must "
                 "be kept"
             )
         case Standing.UNSEEN:

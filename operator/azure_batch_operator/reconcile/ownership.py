@@ -220,13 +220,26 @@ def conflict_message(what: str, resource: Resource, remote: Marked, remedy: str)
         what: the kind of resource.
         remedy: what to do besides choosing another id.
     """
-    id, owner = _id(remote), owner_of(remote)
-    head = f"{what} {id!r} exists in the account and {described(remote)}"
-    if owner is None or not owner.counts_for(remote) or owner.object.namespace == resource.key.namespace:
+    head = f"{what} {_id(remote)!r} exists in the account and {described(remote)}"
+    if owner_elsewhere(resource, remote) is None:
         return f"{head}: {_another_id(resource, '')}, {remedy}"
     # Somebody who knows Kubernetes takes names to be those of the namespace.
     head += ". IDs are those of the account, which all namespaces that use it share"
     return f"{head}: {_another_id(resource, f'{resource.key.namespace}-')}, {remedy}"
+
+
+def owner_elsewhere(resource: Resource, remote: Marked) -> Owned | None:
+    """The object in another namespace that owns a resource: other people decide about it. None if there is none."""
+    owner = owner_of(remote)
+    if owner is None or not owner.counts_for(remote) or owner.object.namespace == resource.key.namespace:
+        return None
+    return owner.object
+
+
+def deletion(resource: Resource, owner: Owned) -> str:
+    """How to get rid of the object that owns a resource: `delete …`, or ask those who may."""
+    name = f"{owner.kind} {owner.namespace}/{owner.name}"
+    return f"delete {name}" if owner.namespace == resource.key.namespace else f"ask the owner of {name} to delete it"
 
 
 def _another_id(resource: Resource, prefix: str) -> str:

@@ -114,9 +114,22 @@ def test_who_may_take_what(owner: str | None, adopt: str | None, standing: Stand
 
 
 def test_the_conflict_names_a_live_owner_and_how_to_get_it_from_there() -> None:
+    _, message = reason(decide("true", remote(NEIGHBOR), others(LIVES)))
+    assert "belongs to BatchPool default/two (uid uid-0) of cluster cluster-1" in message
+    assert message.endswith(
+        ", or delete BatchPool default/two, annotated with azurebatch.io/reconcile-policy=detach-on-delete if the resource must "
+        "be kept"
+    )
+
+
+def test_the_conflict_does_not_tell_to_delete_an_object_of_another_namespace() -> None:
+    """Other people decide about it."""
     _, message = reason(decide("true", remote(ELSEWHERE), others(LIVES)))
     assert "belongs to BatchPool team-b/theirs (uid uid-0) of cluster cluster-1" in message
-    assert "delete BatchPool team-b/theirs, annotated with azurebatch.io/reconcile-policy=detach-on-delete" in message
+    assert message.endswith(
+        ", or ask the owner of BatchPool team-b/theirs to delete it, annotated with "
+        "azurebatch.io/reconcile-policy=detach-on-delete if the resource must be kept"
+    )
 
 
 def test_the_conflict_does_not_take_an_object_that_nobody_can_see_for_gone() -> None:

@@ -168,6 +168,21 @@ def test_a_foreign_task_is_never_touched() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("owner", "remedy"),
+    [
+        (None, ", or delete it there"),
+        ("cluster-1/default/BatchTask/two/uid-2/one", ", or delete it there"),
+        ("cluster-1/team-b/BatchTask/two/uid-2/one", ", or ask the owner of BatchTask team-b/two to delete it"),
+    ],
+)
+def test_a_task_of_another_namespace_is_not_proposed_for_deletion(owner: str | None, remedy: str) -> None:
+    decision = decide(task(), TaskView(remote(task(), more={"owner": owner})))
+    assert decision.status is not None
+    [message] = [each["message"] for each in decision.status["conditions"] if each["type"] == "Ready"]
+    assert message.endswith(remedy)
+
+
 def test_a_missing_job_is_named() -> None:
     decision = decide(task(), TaskView(), JobView(exists=False))
     assert reason(decision) == "JobNotFound"

@@ -17,6 +17,7 @@ from azure_batch_operator.reconcile import adoption
 from azure_batch_operator.reconcile import reconcile_policy as policy
 from azure_batch_operator.reconcile.annotations import handled, pending_request
 from azure_batch_operator.reconcile.observed import NO_OUTPUT
+from azure_batch_operator.reconcile.ownership import deletion, owner_elsewhere
 from azure_batch_operator.reconcile.plan import Absent, Event, Plan
 from azure_batch_operator.reconcile.standard_plans import foreign, other_name, waiting, without_account
 from azure_batch_operator.reconcile.status import has_ended
@@ -134,7 +135,9 @@ def _foreign(scope: TaskScope) -> Plan | None:
     """The task is somebody else's."""
     if isinstance(scope.remote, Absent) or adoption.ours(scope.remote, scope.resource, scope.cluster, scope.others):
         return None
-    return foreign(scope.resource, "task", scope.remote, "or delete it there", scope.now)
+    there = owner_elsewhere(scope.resource, scope.remote)
+    remedy = "or delete it there" if there is None else f"or {deletion(scope.resource, there)}"
+    return foreign(scope.resource, "task", scope.remote, remedy, scope.now)
 
 
 def _alive(scope: TaskScope) -> Plan | None:
