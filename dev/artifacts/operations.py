@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from functools import lru_cache
 
@@ -10,9 +11,9 @@ from azure_batch_emulator.web.routes import ROUTES
 from azure_batch_operator.generate import ROOT
 
 CONFORMANCE = ROOT / "tests" / "conformance"
+BODIES = ROOT / "tests" / "support" / "batch_bodies.py"
 _WORD = re.compile(r"(?<!^)(?=[A-Z])")
-# Methods that tests reach through a helper of tests/support/batch_bodies.py.
-_HELPERS = {
+HELPERS = {
     "create_pool": "make_pool",
     "create_job": "make_job",
     "create_task": "add_task",
@@ -20,11 +21,16 @@ _HELPERS = {
     "evaluate_pool_auto_scale": "evaluated",
     "list_jobs_from_schedule": "jobs",
 }
+"""Helper through which tests call a method; `calls_of` tells whether it does."""
 
 
 def client_method(operation: str) -> str:
     """The official client's method for an operation id: ``Pools_CreatePool`` is ``create_pool``."""
     return _WORD.sub("_", operation.partition("_")[2]).lower()
+
+
+def _uses_client(text: str) -> bool:
+    return "from azure.batch import" in text
 
 
 @lru_cache(maxsize=1)
@@ -33,7 +39,7 @@ def methods_tested() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for file in sorted(CONFORMANCE.glob("test_*.py")):
         text = file.read_text()
-        if "from azure.batch import" not in text:
+        if not _uses_client(text):
             continue
         for block in re.split(r"^(?=(?:async )?def test_)", text, flags=re.MULTILINE)[1:]:
             name = re.match(r"(?:async )?def (test_\w+)", block)
@@ -42,9 +48,24 @@ def methods_tested() -> dict[str, list[str]]:
             words = set(re.findall(r"\bclient\.(\w+)\b", block)) | set(re.findall(r"\b(\w+)\(", block))
             for route in ROUTES:
                 method = client_method(route.operation)
-                if method in words or _HELPERS.get(method) in words:
+                if method in words or HELPERS.get(method) in words:
                     found.setdefault(method, []).append(f"{file.stem}::{name[1]}")
     return found
+
+
+def calls_of(helper: str) -> list[set[str]]:
+    """Methods of the client that a helper calls, for each function of that name which tests of the client can use."""
+    files = [BODIES, *(file for file in CONFORMANCE.glob("test_*.py") if _uses_client(file.read_text()))]
+    nodes = (node for file in files for node in ast.walk(ast.parse(file.read_text())))
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef) and node.name == helper]
+    return [{name for node in ast.walk(function) if (name := _method(node))} for function in functions]
+
+
+def _method(node: ast.AST) -> str:
+    """Method of the client that a node calls; empty if it calls none."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
+        return node.func.attr if node.func.value.id == "client" else ""
+    return ""
 
 
 def page() -> str:

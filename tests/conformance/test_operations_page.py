@@ -9,7 +9,7 @@ import pytest
 from azure.batch import BatchClient
 from azure.batch.aio import BatchClient as AsyncBatchClient
 
-from artifacts.operations import client_method, methods_tested, page
+from artifacts.operations import HELPERS, calls_of, client_method, methods_tested, page
 from artifacts.user_places import PLACES
 from azure_batch_emulator.web.routes import ROUTES, Route
 from azure_batch_kubectl.cli import plugin
@@ -23,6 +23,13 @@ def test_every_operation_has_a_client_method_and_a_test(route: Route) -> None:
     assert hasattr(BatchClient, method)
     assert hasattr(AsyncBatchClient, method)
     assert methods_tested().get(method), f"no test calls {method}"
+
+
+@pytest.mark.parametrize(("method", "helper"), HELPERS.items())
+def test_a_helper_makes_the_call_that_it_counts_as(method: str, helper: str) -> None:
+    found = calls_of(helper)
+    assert found, f"there is no helper {helper}"
+    assert all(method in calls for calls in found), f"a helper {helper} does not call client.{method}"
 
 
 def test_no_cell_is_empty() -> None:
