@@ -70,7 +70,7 @@ def is_ending() -> bool:
     return task is None or task.cancelling() > 0
 
 
-def refusal(where: str, subject: object, error: Exception) -> BatchError:
+def refusal(where: str, subject: object, error: BaseException) -> BatchError:
     """An exception as an error of a call: one of the client stays as it is, any other is logged, counted and named.
 
     Args:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
+from azure_batch_operator.batch import BatchClient
+from azure_batch_operator.batch.requests import CallOptions
 from azure_batch_operator.reconcile.operation_order import Operate
+from azure_batch_operator.reconcile.operation_verbs import Answer, Body, Spot
 from azure_batch_operator.sync.operations import Operations
+from azure_batch_operator.sync.operations.sending import SEND
 from quick.test_operations import ended, nodes, outcomes
 from support.stage import Stage, job, operation, secret, thing
 
@@ -219,3 +224,71 @@ async def test_terminate_does_not_say_that_a_call_without_a_response_was_not_mad
     status = await ended(stage, within=300)
     assert outcomes(stage) == {node: "Unknown"}
     assert "it may have been done, and is not repeated" in status["results"][0]["message"]
+
+
+# --- exceptions of the operator after a call ---
+
+
+def fail_after(monkeypatch: pytest.MonkeyPatch, verb: str, targets: int, times: int) -> None:
+    """The operator raises an exception when it has the response to a call, for each of the first targets."""
+    send = SEND[verb]
+    failures = Counter[str]()
+
+    async def faulty(client: BatchClient, at: Spot, inputs: Body, options: CallOptions) -> Answer:
+        answer = await send(client, at, inputs, options)  # type: ignore[misc]
+        if (at.target not in failures and len(failures) == targets) or failures[at.target] == times:
+            return answer
+        failures[at.target] += 1
+        raise RuntimeError("a fault of the operator")
+
+    monkeypatch.setitem(SEND, verb, faulty)  # type: ignore[arg-type]
+
+
+USER = {"nodes": {"selector": "all"}, "name": "eve", "sshPublicKey": KEY}
+
+
+async def test_an_exception_after_one_call_repeats_no_other_call(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the other calls of the batch have returned counts, and who has created the user on the first node is unknown."""
+    await stage.ready_pool(targetDedicatedNodes=3)
+    fail_after(monkeypatch, "createNodeUser", targets=1, times=1)
+    stage.apply(operation("op", createNodeUser=USER))
+    status = await ended(stage)
+    assert sorted(outcomes(stage).values()) == ["Succeeded", "Succeeded", "Unknown"]
+    assert "NodeUserExists" in next(each["message"] for each in status["results"] if each["outcome"] == "Unknown")
+    assert stage.azure.calls("Nodes_CreateNodeUser") == 4
+    assert len(stage.tracebacks) == 1
+    stage.tracebacks.clear()
+
+
+async def test_terminate_does_not_say_that_a_call_before_an_exception_was_not_made(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stage.ready_pool(targetDedicatedNodes=1)
+    (node,) = nodes(stage)
+    fail_after(monkeypatch, "createNodeUser", targets=1, times=1)
+    stage.apply(operation("op", createNodeUser=USER))
+    await stage.until(lambda: stage.azure.calls("Nodes_CreateNodeUser") == 1)
+    stage.annotate("bop", "op", terminate="now")
+    status = await ended(stage, within=600)
+    assert outcomes(stage) == {node: "Unknown"}
+    assert "it may have been done, and is not repeated" in status["results"][0]["message"]
+    assert stage.azure.calls("Nodes_CreateNodeUser") == 1
+    assert len(stage.tracebacks) == 1
+    stage.tracebacks.clear()
+
+
+async def test_an_exception_after_each_call_does_not_repeat_the_call_for_ever(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is shown while the operation waits, and in the result."""
+    await stage.ready_pool(targetDedicatedNodes=1)
+    (node,) = nodes(stage)
+    stage.azure.post(f"/pools/cpu/nodes/{node}/users", {"name": "eve", "sshPublicKey": "ssh-rsa other"})
+    fail_after(monkeypatch, "updateNodeUser", targets=1, times=1000)
+    stage.apply(operation("op", updateNodeUser=USER))
+    await stage.until(lambda: stage.reason("bop", "op") == "InternalError", 120)
+    status = await ended(stage)
+    assert outcomes(stage) == {node: "Unknown"}
+    assert "the operator failed on this object (RuntimeError" in status["results"][0]["message"]
+    assert stage.azure.calls("Nodes_ReplaceNodeUser") == len(stage.tracebacks) < 10
+    stage.tracebacks.clear()

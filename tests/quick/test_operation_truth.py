@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -122,6 +123,29 @@ async def test_an_end_that_was_requested_survives_a_restart(stage: Stage, wait: 
     status = await ended(stage)
     assert status["counts"]["skipped"] == 2
     assert (stage.reason("bop", "op"), stage.azure.calls("Nodes_RebootNode")) == ("OperationTerminated", 1)
+
+
+# --- a node that seems to be back before it was away ---
+
+
+@pytest.mark.parametrize(("verb", "call"), [("rebootNode", "Nodes_RebootNode"), ("reimageNode", "Nodes_ReimageNode")])
+async def test_a_node_that_still_shows_its_former_state_is_not_back(stage: Stage, verb: str, call: str) -> None:
+    """Azure Batch has accepted the call, and the first reads after it still show the node idle."""
+    await stage.ready_pool(targetDedicatedNodes=1)
+    (node,) = nodes(stage)
+    path = f"/pools/cpu/nodes/{node}"
+    before = stage.azure.get(path)
+    assert before is not None
+    assert before["state"] == "idle"
+    called = lambda: stage.azure.calls(call) > 0  # noqa: E731
+    stale = stage.azure.change(path, lambda _: json.dumps(before).encode(), when=called, count=2)
+    stage.apply(operation("op", **{verb: {"nodes": {"names": [node]}}}))
+    await ended(stage)
+    after = stage.azure.get(path)
+    assert after is not None
+    assert (after["state"], after["lastBootTime"] != before["lastBootTime"]) == ("idle", True)
+    assert stale.hits == 2
+    assert (outcomes(stage), stage.azure.calls(call)) == ({node: "Succeeded"}, 1)
 
 
 # --- a task that was made again ---

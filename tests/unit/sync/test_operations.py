@@ -12,7 +12,9 @@ from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import NotFoundError, Receipt
 from azure_batch_operator.reconcile.adoption import NO_OTHERS
 from azure_batch_operator.reconcile.operation_order import NOTHING, Operate, Place, Reach, Request
+from azure_batch_operator.sync.landing import LANDING_SECONDS
 from azure_batch_operator.sync.operations import Operations
+from support.jumping_loop import run_jumping
 
 KEY = Key(Kind.OPERATION, "default", "op")
 
@@ -119,22 +121,21 @@ async def test_nothing_is_kept_of_an_operation_that_is_gone() -> None:
         assert not operations._runs
 
 
-async def test_a_fault_of_the_operator_after_a_call_does_not_repeat_it() -> None:
-    """Nobody knows how far the call got: the pool is read, which does not show it yet."""
-    client = Client()
-    client.fault = RuntimeError("a fault of the operator")
-    order = Operate(request(), attempt={"p": "resizing "})
-    async with operating(client) as (operations, acted, waited):
-        operations.obey(KEY, "one", order)
-        await until_told(acted, waited)
-        assert (client.stopped, operations.progress(KEY, "one").untried) == (1, frozenset())
-        operations.hurry(KEY)
-        client.reads = 0
-        operations.obey(KEY, "one", order)
-        async with asyncio.timeout(30):
-            while not client.reads:
-                await asyncio.sleep(0)
-        for _ in range(20):
-            await asyncio.sleep(0)
-        assert operations.progress(KEY, "one").busy
-        assert client.stopped == 1
+def test_a_fault_of_the_operator_after_a_call_does_not_repeat_it() -> None:
+    """Nobody knows how far the call got: the pool is read, and the call repeated only when the first one cannot take effect."""
+
+    async def run() -> None:
+        client = Client()
+        client.fault = RuntimeError("a fault of the operator")
+        async with operating(client) as (operations, _, _):
+            operations.obey(KEY, "one", Operate(request(), attempt={"p": "resizing "}))
+            await asyncio.sleep(LANDING_SECONDS - 1)
+            assert (client.stopped, operations.progress(KEY, "one").busy) == (1, True)
+            assert client.reads > 2
+            assert operations._runs[KEY].untried == frozenset()
+            client.fault = None
+            await asyncio.sleep(2 * LANDING_SECONDS)
+            assert client.stopped == 2
+            assert operations.progress(KEY, "one").results["p"].outcome == "Succeeded"
+
+    run_jumping(run())

@@ -22,6 +22,7 @@ from azure_batch_operator.batch import (
 )
 from azure_batch_operator.batch.caller import Listing
 from azure_batch_operator.batch.requests import CallOptions
+from azure_batch_operator.guard import is_ending, refusal
 from azure_batch_operator.kube.api import KubeApi
 from azure_batch_operator.reconcile.operation_order import (
     FAILED,
@@ -144,39 +145,40 @@ class Attempts:
         if run.stopped:
             return None
         inputs = {**request.how.defaults(found), **request.inputs}
-        landed = asyncio.get_running_loop().time() + LANDING_SECONDS
-        for target in ready:
-            # Until there is a response: a fault of ours after the call must not repeat it.
-            tries[target].doubt = landed
         place, etag = request.place, found.get("eTag")
         where = Spot(place.pool, place.job, place.schedule, place.task, place.node, etag=etag)
-        answers: dict[str, Result | BatchError | Lost] = {}
+        problems = list[BatchError]()
+
+        async def make(at: Spot, targets: Sequence[str]) -> None:
+            try:
+                answer = await self._call(key, run, request, inputs, at, tries[targets[0]].doubted)
+                for target in targets:
+                    if isinstance(answer, BatchError):
+                        problems.append(answer)
+                        tries[target].changed = request.how.any_version and isinstance(answer, PreconditionFailedError)
+                    else:
+                        run.answered(request, target, answer)
+            except (Exception, asyncio.CancelledError) as error:
+                if isinstance(error, asyncio.CancelledError) and is_ending():
+                    raise
+                # A fault of the operator says nothing about the call, so the call counts as one without a response.
+                fault = refusal("operations", key, error)
+                for target in targets:
+                    if target not in run.results:
+                        run.answered(request, target, Lost(fault))
+
+        async def one(target: str) -> None:
+            seen = etag_of(tries[target].before) if request.on is On.TASKS else etag
+            async with self._places:
+                # It may have been told to stop while this call waited for its place.
+                if not run.stopped:
+                    await make(replace(where, target=target, etag=seen or None), (target,))
+
         if request.how.group:
-            at = replace(where, targets=tuple(ready))
-            doubted = tries[ready[0]].doubted
-            answers = dict.fromkeys(ready, await self._call(key, run, request, inputs, at, doubted))
+            await make(replace(where, targets=tuple(ready)), ready)
         else:
-
-            async def one(target: str) -> None:
-                seen = etag_of(tries[target].before) if request.on is On.TASKS else etag
-                at = replace(where, target=target, etag=seen or None)
-                async with self._places:
-                    if run.stopped:
-                        # It was told to stop while this call waited for its place.
-                        tries[target].doubt = None
-                        return
-                    answers[target] = await self._call(key, run, request, inputs, at, tries[target].doubted)
-
             await together(one(target) for target in ready)
-        problem = None
-        for target, answer in answers.items():
-            tries[target].doubt = None
-            if isinstance(answer, BatchError):
-                problem = answer
-                tries[target].changed = request.how.any_version and isinstance(answer, PreconditionFailedError)
-            else:
-                run.answered(request, target, answer)
-        return problem
+        return problems[-1] if problems else None
 
     async def _call(
         self, key: Key, run: Run, request: Request, inputs: Mapping[str, Any], at: Spot, doubted: bool
