@@ -30,7 +30,6 @@ from azure_batch_operator.batch.operation_wire import (
     TaskRun,
     UploadedLogs,
 )
-from azure_batch_operator.batch.pool_wire import PoolError
 from azure_batch_operator.batch.wire import ResourceState, W, build
 
 Body = Mapping[str, Any]
@@ -257,11 +256,11 @@ def _formula(pool: Body) -> Body:
 
 
 def _not_evaluated(answer: Answer) -> str | None:
-    error = build(Evaluation, answer).error
-    return None if error in (None, _NO_ERROR) else f"{error.code or ''}: {error.message or ''}"
-
-
-_NO_ERROR = PoolError()
+    if (error := build(Evaluation, answer).error) is None:
+        return None
+    # The service leaves empty members out, so an error of which nothing can be read is an error all the same.
+    said = [text for text in (error.code, error.message) if text]
+    return ": ".join(said) or "Azure Batch returned an error without a code and a message"
 
 
 def _usage(item: PoolUsage) -> Items:

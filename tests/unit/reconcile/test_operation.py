@@ -227,6 +227,22 @@ def test_an_option_that_waits_for_tasks_hides_whether_a_call_was_taken() -> None
     assert not reboot.tells({"nodeRebootOption": "TaskCompletion"})
 
 
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        ({"code": "C"}, "C"),
+        ({"message": "wrong"}, "wrong"),
+        ({"values": [{"name": "a", "value": "b"}]}, "Azure Batch returned an error without a code and a message"),
+        ({"Code": "C"}, "Azure Batch returned an error without a code and a message"),
+        # What is left of an error whose members all have other types.
+        ({}, "Azure Batch returned an error without a code and a message"),
+    ],
+)
+def test_a_formula_with_an_error_that_cannot_be_read_is_not_evaluated(error: dict[str, Any], expected: str) -> None:
+    assert VERBS["evaluateAutoScale"].problem({"results": "", "error": error}) == expected
+    assert VERBS["evaluateAutoScale"].problem({"results": "$a=1"}) is None
+
+
 def test_values_of_answers() -> None:
     shown = dict(
         VERBS["evaluateAutoScale"].values({"results": "$TargetDedicatedNodes=3;$NodeDeallocationOption=requeue;$a=1"})
