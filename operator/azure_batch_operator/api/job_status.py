@@ -6,7 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, WithJsonSchema
 
-from azure_batch_operator.api.base import AdoptableStatus, ApiModel, ShortText, schema
+from azure_batch_operator.api.base import AdoptableStatus, ApiModel, ShortText, schema, without_nulls
+from azure_batch_operator.api.job import JobSpec
+from azure_batch_operator.shapes import Reader, conform
 
 
 class StateCounts(ApiModel):
@@ -49,13 +51,26 @@ class NodeFailure(ApiModel):
     message: ShortText | None = Field(default=None, description="Error message from Azure Batch.")
 
 
+def _settings(value: Any) -> dict[str, Any]:
+    """Part of the spec of a job, of which the CRD checks nothing: members of another type are left out, as of a spec.
+
+    Raises:
+        TypeError: it is no object.
+    """
+    if not isinstance(value, dict):
+        raise TypeError("not an object")
+    return conform(JobSpec, without_nulls(value), strict=True)[0]
+
+
 class RetryStatus(ApiModel):
     """What the job took from the job that spec.retryOf names."""
 
     uid: str = Field(description="UID of that BatchJob.")
     tasks: int = Field(description="Number of its tasks that run again.")
     settings: Annotated[
-        dict[str, Any], WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})
+        dict[str, Any],
+        WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True}),
+        Reader(_settings),
     ] = Field(
         description="Settings from the spec of that job that this spec leaves unset. They remain when that job is deleted."
     )

@@ -47,6 +47,22 @@ def reason(job: Resource, former: Resource | None) -> str | None:
     return error.reason if error else None
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"onAllTasksComplete": 7}, {"suspendPolicy": 7}, {"suspendPolicy": None}, {"backoff": []}, {"failurePolicy": ""},
+        {"backoff": {"maxRequeues": "2"}}, {"logs": [], "poolRef": "cpu", "taskFactory": []}, {"newer": [1]},
+    ],
+)  # fmt: skip
+def test_stored_settings_that_cannot_be_read_are_left_out(settings: dict[str, Any]) -> None:
+    """The CRD checks nothing of them, and a job must be planned, and be stopped, whatever is there."""
+    status = {"retryOf": {"uid": "own-1", "tasks": 1, "settings": {"priority": 3, **settings}}}
+    spec = JobTerms.of(retry.with_settings(again(status=status, suspend=True)))
+    assert spec.whole["priority"] == 3
+    assert (spec.suspend, spec.suspend_policy.lower(), spec.stays_open) == (True, "requeue", False)
+    assert (spec.backoff.max_requeues, spec.failure_policy.action, spec.pool_ref) == (None, "Continue", None)
+
+
 PINNED = {"retryOf": {"uid": "own-1", "tasks": 1, "settings": {}}}
 
 
