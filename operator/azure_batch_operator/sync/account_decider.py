@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.kube.namespaces import Namespaces
@@ -51,7 +51,7 @@ class AccountDecider:
         kept = {str(name) for name in (resource.status.get("keptSecret"), self.keeper.secret(key)) if name} - {secret}
         others = [name for name in kept if not self.relations.needs_secret(key, name)]
         keeping = await self.keeper.look(key, secret, wanted=wanted, others=others, version=version)
-        plan = account_plans.plan(resource, health, users, self.now(), offer, keeping, unseen)
+        plan = account_plans.plan(resource, health, users, self.now(), offer, replace(keeping, unseen=unseen))
         pause = _WRONG_SECRET_LOOKED_AT_EVERY if needs_a_person(health.reason) else _SECRET_LOOKED_AT_EVERY
         requeue_after = min(plan.requeue_after or pause, pause)
         self.queue.add_after(resource.key, requeue_after)

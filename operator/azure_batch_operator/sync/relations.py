@@ -99,36 +99,10 @@ class Relations:
         """What an object needs to know of its account, and the session if there is one."""
         key = self.account_key(resource)
         if key is None:
-            path, spec = resource.job_spec
-            field, kind = next((named for named in _REFERENCES if named[0] in spec), ("poolRef", Kind.POOL))
-            name = (spec.get(field) or {}).get("name", "")
-            parent = self._store.get(Key(kind, resource.key.namespace, name))
-            if field == "retryOf":
-                # Two of them may name each other, so nobody follows them here.
-                message = (
-                    f"{path}.retryOf names BatchJob {name!r}, whose BatchAccount is not known: check its conditions"
-                )
-                if parent is not None:
-                    return AccountView(False, "AccountNotReady", message, gone=True), None
-            elif parent is not None:
-                view, _ = self.account(parent)
-                return replace(view, message=f"{kind} {name!r}: {view.message}"), None
-            which = f"{path}.{field} names {kind} {name!r}, which does not exist in this namespace"
-            message = f"{which}: create it{other_name(resource, f'{path}.{field}')}"
-            return AccountView(False, f"{kind.removeprefix('Batch')}NotFound", message, gone=True), None
+            return self._unnamed(resource), None
         account = self._store.get(key)
-        if account is None and self._namespaces.denies(key.namespace):
-            message = (
-                f"BatchAccount {key.namespace}/{key.name} is in a namespace in which the operator has no permission: create the "
-                "operator's Role and RoleBinding in it"
-            )
-            return AccountView(False, "AccountNotReady", message), None
         if account is None:
-            message = (
-                f"spec.accountRef names BatchAccount {key.namespace}/{key.name}, which does not exist: create it"
-                f"{other_name(resource, 'spec.accountRef')}"
-            )
-            return AccountView(False, "AccountNotFound", message, gone=True), None
+            return self._absent(resource, key), None
         if not self.lets_in(account, resource.key.namespace):
             selects = (account.spec.get("allowedNamespaces") or {}).get("selector")
             message = (
@@ -158,6 +132,38 @@ class Relations:
             )
             return AccountView(False, "AccountMoved", message), None
         return AccountView(True, url=session.url, name=f"{key.namespace}/{key.name}"), session
+
+    def _unnamed(self, resource: Resource) -> AccountView:
+        """Why it is not known which account an object uses."""
+        path, spec = resource.job_spec
+        field, kind = next((named for named in _REFERENCES if named[0] in spec), ("poolRef", Kind.POOL))
+        name = (spec.get(field) or {}).get("name", "")
+        parent = self._store.get(Key(kind, resource.key.namespace, name))
+        if field == "retryOf":
+            # Two of them may name each other, so nobody follows them here.
+            message = f"{path}.retryOf names BatchJob {name!r}, whose BatchAccount is not known: check its conditions"
+            if parent is not None:
+                return AccountView(False, "AccountNotReady", message, gone=True)
+        elif parent is not None:
+            view, _ = self.account(parent)
+            return replace(view, message=f"{kind} {name!r}: {view.message}")
+        which = f"{path}.{field} names {kind} {name!r}, which does not exist in this namespace"
+        message = f"{which}: create it{other_name(resource, f'{path}.{field}')}"
+        return AccountView(False, f"{kind.removeprefix('Batch')}NotFound", message, gone=True)
+
+    def _absent(self, resource: Resource, key: Key) -> AccountView:
+        """Why an object has no account, although it names one."""
+        if self._namespaces.denies(key.namespace):
+            message = (
+                f"BatchAccount {key.namespace}/{key.name} is in a namespace in which the operator has no permission: create the "
+                "operator's Role and RoleBinding in it"
+            )
+            return AccountView(False, "AccountNotReady", message)
+        message = (
+            f"spec.accountRef names BatchAccount {key.namespace}/{key.name}, which does not exist: create it"
+            f"{other_name(resource, 'spec.accountRef')}"
+        )
+        return AccountView(False, "AccountNotFound", message, gone=True)
 
     def with_defaults(self, resource: Resource) -> Resource:
         """An object with the defaults of its account."""

@@ -35,7 +35,7 @@ def test_lists_that_are_refused_again_and_again_become_rarer() -> None:
     access.refuses("team", FORBIDDEN)
     assert looks(access, 100) == [1, 2, 4, 8, 16, 32, 64]
     access.unanswered("team", FORBIDDEN)
-    assert looks(access, 3) == [1, 2], "a Role that is created anew is noticed at once"
+    assert looks(access, 3) == [1, 2], "a Role that is created again is noticed at once"
 
 
 def test_only_objects_of_a_namespace_that_was_never_listed_are_unseen() -> None:

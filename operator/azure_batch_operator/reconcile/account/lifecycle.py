@@ -68,15 +68,17 @@ NO_METADATA = AccountMetadata()
 
 @dataclass(frozen=True)
 class Keeping:
-    """What is done for the Secret that an account signs in with.
+    """What an account and the Secret that it signs in with are kept for.
 
     Attributes:
-        secret: its name, if the operator's finalizer is on it.
+        secret: name of the Secret, if the operator's finalizer is on it.
         refused: whether it should be and the operator may not put it on.
+        unseen: namespaces that cannot be read, whose objects may use the account.
     """
 
     secret: str | None = None
     refused: bool = False
+    unseen: Collection[str] = ()
 
 
 NOT_KEPT = Keeping()
@@ -123,7 +125,6 @@ def plan(
     now: float,
     offer: AccountMetadata = NO_METADATA,
     keeping: Keeping = NOT_KEPT,
-    unseen: Collection[str] = (),
 ) -> Plan:
     """Decide about one BatchAccount.
 
@@ -131,17 +132,16 @@ def plan(
         health: of the calls, or of what keeps calls from being made (a missing Secret).
         dependents: objects that name the account.
         offer: what the service says of it.
-        keeping: what is done for its Secret.
-        unseen: namespaces that cannot be read, whose objects may use the account.
+        keeping: what it and its Secret are kept for.
     """
     if resource.deleting:
-        is_used = bool(dependents or unseen) and not _never_used(resource, dependents)
+        is_used = bool(dependents or keeping.unseen) and not _never_used(resource, dependents)
         if not resource.has_finalizer or resource.released or not is_used:
             return Plan(finalizer="remove", unconfirmed=Unconfirmed.UNUSED)
         verdict = Verdict(
             "Deleting",
             "InUse",
-            f"waiting until no object uses the account. {_users(dependents, unseen)}. {FORCE_HINT}",
+            f"waiting until no object uses the account. {_users(dependents, keeping.unseen)}. {FORCE_HINT}",
             ready=False,
             trend="Reconciling",
         )
