@@ -133,6 +133,7 @@ class AuthenticationKind(StrEnum):
     # Kubernetes issued no token, so neither Entra nor the service was asked; the message says what to do.
     TOKEN_REQUEST_FORBIDDEN = "token-request-forbidden"  # noqa: S105
     TOKEN_REQUEST_FAILED = "token-request-failed"  # noqa: S105
+    NAMESPACE_TERMINATING = "namespace-terminating"
     NO_SERVICE_ACCOUNT = "no-service-account"
     UNKNOWN = "unknown"
 

@@ -42,6 +42,8 @@ EVERYWHERE = "*"
 SHARED_NAME = "azure-batch"
 """The only name of ServiceAccounts that the operator may request tokens for (manifests/components/workload-identity)."""
 _FORBIDDEN = 403
+_TERMINATING = "because it is being terminated"
+"""What the API server says of each creation in a namespace that is being deleted, also of one for which there are rights."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,12 @@ def _no_token(namespace: str, name: str, error: KubeError) -> AuthenticationErro
     if isinstance(error, NotFound):
         kind = AuthenticationKind.NO_SERVICE_ACCOUNT
         text = f"ServiceAccount {who} does not exist: create it, or correct serviceAccountRef in spec.auth"
+    elif error.status == _FORBIDDEN and _TERMINATING in str(error):
+        kind = AuthenticationKind.NAMESPACE_TERMINATING
+        text = (
+            f"namespace {namespace} is being deleted, so Kubernetes issues no token of ServiceAccount {who}: delete the pools and "
+            "jobs in Azure Batch, then annotate the objects with azurebatch.io/force-finalize=true"
+        )
     elif error.status != _FORBIDDEN:
         kind = AuthenticationKind.TOKEN_REQUEST_FAILED
         text = f"the API server issues no token of ServiceAccount {who}: correct what it says"

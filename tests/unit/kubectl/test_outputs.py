@@ -173,12 +173,16 @@ NOTHING = {
 }
 
 
+OF_THE_CLUSTER = {"top", "cost"}
+"""Commands that list objects of the cluster; the others list what an empty Azure Batch has."""
+
+
 @pytest.mark.parametrize("verb", NOTHING)
 def test_nothing_is_an_empty_list_for_a_program_and_a_sentence_for_a_person(
     run: Run, fake: FakeCluster, empty: None, verb: str
 ) -> None:
     words, _ = LISTS[verb]
-    if verb in {"top", "cost"}:
+    if verb in OF_THE_CLUSTER:
         fake.objects.clear()
     data = run(*words, "-o", "json")
     assert (json.loads(data.stdout)["items"], data.stderr) == ([], "")

@@ -299,8 +299,10 @@ def signing_in(folder: Path, user: Body, tokens: list[set[str]]) -> tuple[Server
         async with served(server, folder, user) as cluster:
             for taken in tokens:
                 server.tokens = taken
-                # Calls at once share one new token.
-                await asyncio.gather(*(_all(cluster) for _ in range(3)))
+                # Calls at once share one new token. All end before the server does, so that it accepts no connection at its end.
+                ends = await asyncio.gather(*(_all(cluster) for _ in range(3)), return_exceptions=True)
+                for error in (end for end in ends if isinstance(end, BaseException)):
+                    raise error
 
     asyncio.run(run())
     runs = folder / "runs"

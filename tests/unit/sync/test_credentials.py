@@ -124,6 +124,16 @@ FORBIDDEN = KubeError("serviceaccounts is forbidden", 403)
         ),
         (
             "azure-batch",
+            KubeError("unable to create new content in namespace default because it is being terminated", 403),
+            "NamespaceTerminating",
+            (
+                "namespace default is being deleted, so Kubernetes issues no token of ServiceAccount default/azure-batch: delete "
+                "the pools and jobs in Azure Batch, then annotate the objects with azurebatch.io/force-finalize=true (unable to "
+                "create new content in namespace default because it is being terminated)"
+            ),
+        ),
+        (
+            "azure-batch",
             NotFound("not found", 404),
             "ServiceAccountNotFound",
             (
@@ -141,7 +151,7 @@ FORBIDDEN = KubeError("serviceaccounts is forbidden", 403)
             ),
         ),
     ],
-    ids=["no-right", "another-name", "missing", "invalid"],
+    ids=["no-right", "another-name", "terminating", "missing", "invalid"],
 )
 async def test_a_token_that_kubernetes_does_not_issue(name: str, error: KubeError, reason: str, message: str) -> None:
     """Azure Batch was not asked, so nothing is said of it."""

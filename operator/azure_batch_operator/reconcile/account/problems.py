@@ -71,6 +71,7 @@ _TOKEN_REQUESTS = {
     "token-request-forbidden": "TokenRequestForbidden",
     "token-request-failed": "TokenRequestFailed",
     "no-service-account": "ServiceAccountNotFound",
+    "namespace-terminating": "NamespaceTerminating",
 }
 """Kubernetes issued no token; the error says which ServiceAccount it is, and what to do."""
 _CODES = {
