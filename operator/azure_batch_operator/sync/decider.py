@@ -128,7 +128,9 @@ class Decider:
         except ResolutionError as error:
             waits = waiting(resource, error.reason, str(error), self._now(), warning=error.reason not in WAITS)
             shown = beside(plan.status, waits.status)
-            told = replace(waits, status=shown, requeue_after=waits.requeue_after or LOOKED_AT_EVERY)
+            # A deadline of the object may come before the next look.
+            look = min(waits.requeue_after or LOOKED_AT_EVERY, plan.requeue_after or LOOKED_AT_EVERY)
+            told = replace(waits, status=shown, requeue_after=look)
             # What the spec asked for before is brought in no more.
             told = replace(told, feeds_only=plan.feeds_only, incarnation=plan.incarnation)
             if policy is Policy.SKIP:

@@ -18,7 +18,14 @@ from azure_batch_operator.reconcile.job.finished import time_to_live
 from azure_batch_operator.reconcile.job.scope import JobScope
 from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.plan import Absence, Absent, Call, Event, Plan, Table
-from azure_batch_operator.reconcile.standard_plans import GRACE_SECONDS, grace_left, once_absent, waiting, with_event
+from azure_batch_operator.reconcile.standard_plans import (
+    GRACE_SECONDS,
+    ever_created,
+    grace_left,
+    once_absent,
+    waiting,
+    with_event,
+)
 from azure_batch_operator.reconcile.status import (
     ENDED_PHASES,
     Verdict,
@@ -36,7 +43,7 @@ FOREIGN_LOOKED_AT_EVERY = 30.0
 def before_creation(scope: JobScope) -> Plan | None:
     """Suspended, ended or too late before anything was created: nothing is done in Azure Batch."""
     resource, spec, remote, now = scope.resource, scope.spec, scope.remote, scope.now
-    if not isinstance(remote, Absent) or (remote is Absent.UNKNOWN and resource.has_finalizer):
+    if not isinstance(remote, Absent) or (remote is Absent.UNKNOWN and _may_exist(scope)):
         return None
     if pending_request(resource, TERMINATE):
         verdict = job_end.failure(job_end.ASKED, f"{job_end.ASKED.message} before it was created")
@@ -62,6 +69,14 @@ def before_creation(scope: JobScope) -> Plan | None:
         gone = Absence(Table.JOBS, resource.remote_id)
         plan = replace(plan, status=job_status.without_remote(shown), confirm=(gone,))
     return with_event(resource, plan, verdict)
+
+
+def _may_exist(scope: JobScope) -> bool:
+    """Whether there may be a job that no poll has seen: its object has the finalizer before the first call.
+
+    Without an account no poll comes. A finalizer from the manifest is no sign of a call; the account in the status is.
+    """
+    return scope.resource.has_finalizer and (not scope.account.gone or ever_created(scope.resource))
 
 
 def lost(scope: JobScope) -> Plan | None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from azure_batch_operator.api.job import OPERATOR
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import reconcile_policy as policy
+from azure_batch_operator.reconcile.job import end as job_end
 from azure_batch_operator.reconcile.job.converge import converge, stop_unseen
 from azure_batch_operator.reconcile.job.creation import before_creation, create, lost
 from azure_batch_operator.reconcile.job.finished import clean_up, finish, finished, gone, held, keeps_object, own_tasks
@@ -54,7 +55,7 @@ def managed_elsewhere(resource: Resource) -> bool:
 def plan(scope: JobScope) -> Plan:
     """Decide about one BatchJob: the first step that has something to say does."""
     decided = first_plan(STEPS, scope)
-    return _with_pool(scope, _with_retry(scope, decided))
+    return _until_deadline(scope, _with_pool(scope, _with_retry(scope, decided)))
 
 
 def _left_to_others(scope: JobScope) -> Plan | None:
@@ -132,6 +133,21 @@ def _with_retry(scope: JobScope, plan: Plan) -> Plan:
     if plan.status is None or noted is None:
         return plan
     return replace(plan, status={**plan.status, "retryOf": noted})
+
+
+def _until_deadline(scope: JobScope, plan: Plan) -> Plan:
+    """A plan of a job that is not there yet, requeued when its pending deadline is over, whatever it waits for until then.
+
+    What it waits for may never come, and nothing else would wake it (tests/quick/test_pending_deadline.py).
+    """
+    resource, account = scope.resource, scope.account
+    if resource.deleting or managed_elsewhere(resource) or has_ended(resource) or not isinstance(scope.remote, Absent):
+        return plan
+    left = job_end.pending_deadline(resource, scope.spec, scope.now)
+    if left is None or left <= 0 or not (account.usable or account.gone):
+        # An account that is not ready wakes its jobs when it is.
+        return plan
+    return replace(plan, requeue_after=left if plan.requeue_after is None else min(left, plan.requeue_after))
 
 
 def _with_pool(scope: JobScope, plan: Plan) -> Plan:

@@ -1,0 +1,52 @@
+"""A BatchJob that waits for what never comes fails at its pending deadline, not when something else happens to wake it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from support.stage import Stage, job, sleeping, thing
+
+SECONDS = 28
+_ACCOUNT = {"name": "main"}
+_TOKEN = [{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "nowhere", "key": "token"}}}]
+_LIST = [{"configMapKeyRef": {"name": "nowhere", "key": "tasks"}}]
+_LIMIT: dict[str, Any] = {"pendingDeadlineSeconds": SECONDS}
+_WAITING = {
+    "pool": ("PoolNotFound", job("own", poolRef={"name": "nowhere"}, tasks=sleeping(1, 30), **_LIMIT)),
+    "pool-of-account": (
+        "PoolNotFound",
+        job("own", accountRef=_ACCOUNT, poolRef={"name": "nowhere"}, tasks=sleeping(1, 30), **_LIMIT),
+    ),
+    "account": (
+        "AccountNotFound",
+        thing(
+            "BatchJob", "own", accountRef={"name": "nowhere"}, poolInfo={"poolId": "p"}, tasks=sleeping(1, 30), **_LIMIT
+        ),
+    ),
+    "secret": (
+        "SecretNotFound",
+        job("own", tasks=[{"id": "t", "commandLine": "true", "environmentSettings": _TOKEN}], **_LIMIT),
+    ),
+    "secret-of-job": ("SecretNotFound", job("own", commonEnvironmentSettings=_TOKEN, tasks=sleeping(1, 30), **_LIMIT)),
+    "config-map": ("ConfigMapNotFound", job("own", tasksFrom=_LIST, **_LIMIT)),
+    "former-job": ("RetryJobNotFound", thing("BatchJob", "own", retryOf={"name": "nowhere"}, **_LIMIT)),
+}
+
+
+@pytest.mark.parametrize("finalizer", [False, True])
+@pytest.mark.parametrize("case", _WAITING)
+async def test_a_job_fails_at_its_pending_deadline_whatever_it_waits_for(
+    stage: Stage, case: str, finalizer: bool
+) -> None:
+    reason, waiting = _WAITING[case]
+    await stage.ready_pool()
+    if finalizer:
+        waiting = {**waiting, "metadata": {**waiting["metadata"], "finalizers": ["azurebatch.io/finalizer"]}}
+    stage.apply(waiting)
+    await stage.run_for(SECONDS - 5)
+    assert stage.reason("bj", "own") == reason
+    await stage.until(lambda: stage.phase("bj", "own") == "Failed", 7)
+    assert stage.reason("bj", "own") == "PendingDeadlineExceeded"
+    assert stage.azure.get("/jobs/own") is None
