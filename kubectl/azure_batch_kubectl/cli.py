@@ -280,8 +280,8 @@ async def diff(cluster: Cluster, targets: tuple[str, ...], files: tuple[Any, ...
     Without targets and files it takes all of the namespace that have not ended. Exits with 1 if something differs, and with 2 after
     an error. Needs the right to read the Secret of the account.
     """
-    if await diff_command.run(cluster, targets, files):
-        raise click.exceptions.Exit(Exit.DIFFERENT)
+    if code := await diff_command.run(cluster, targets, files):
+        raise click.exceptions.Exit(code)
 
 
 @plugin.command("import")

@@ -17,7 +17,7 @@ from azure_batch_kubectl.account import signed_in
 from azure_batch_kubectl.actions import ended
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.comparing import KINDS
-from azure_batch_kubectl.failure import FailureError
+from azure_batch_kubectl.failure import Exit, FailureError
 from azure_batch_kubectl.objects import Object, status
 from azure_batch_operator.api.base import GROUP, WRITTEN
 from azure_batch_operator.api.kinds import KINDS as ALL_KINDS
@@ -60,6 +60,10 @@ def _members(document: Any, where: str) -> list[dict[str, Any]]:
     return [document]
 
 
+class NotComparedError(FailureError):
+    """An object cannot be compared because its reference leads nowhere; the others can."""
+
+
 @dataclass
 class _Reader:
     """Reads what a comparison needs, each account and pool once."""
@@ -83,7 +87,7 @@ class _Reader:
         """The BatchPool that an object names: of the manifests, else of the cluster.
 
         Raises:
-            FailureError: there is none.
+            NotComparedError: there is none.
         """
         name, namespace = objects.pool_of(thing), objects.namespace(thing)
         if name is None or thing["kind"] == Kind.POOL:
@@ -92,7 +96,7 @@ class _Reader:
             if (each["kind"], objects.namespace(each), objects.name(each)) == (Kind.POOL, namespace, name):
                 return each
         if (pool := await self.object_(Kind.POOL, namespace, name)) is None:
-            raise FailureError(f"{_who(thing)} names BatchPool {name}, which is not there: correct poolRef")
+            raise NotComparedError(f"{_who(thing)} names BatchPool {name}, which is not there: correct poolRef")
         return pool
 
     async def client(self, account: tuple[str, str]) -> BatchClient:
@@ -152,7 +156,7 @@ async def _lines(reader: _Reader, thing: Object) -> list[str]:
     known = await reader.object_(kind, objects.namespace(thing), objects.name(thing))
     place = objects.account_of(thing, pool, known)
     if place is None:
-        raise FailureError(f"{who} names no account: set spec.accountRef")
+        raise NotComparedError(f"{who} names no account: set spec.accountRef")
     account = await reader.object_(Kind.ACCOUNT, *place)
     spec = with_account_defaults(thing, account)
     id_ = str(status(known or {}).get("id") or objects.remote_id(thing))
@@ -186,22 +190,34 @@ async def _chosen(cluster: Cluster, words: Sequence[str]) -> AsyncIterator[Objec
                 yield each
 
 
-async def run(cluster: Cluster, words: Sequence[str], files: Sequence[IO[bytes]]) -> bool:
-    """The command; whether something differs.
+async def run(cluster: Cluster, words: Sequence[str], files: Sequence[IO[bytes]]) -> Exit:
+    """The command; its exit code. Of all objects of a namespace, one whose reference leads nowhere does not hide the others.
 
     Raises:
-        FailureError: something cannot be compared.
+        FailureError: something that was asked for cannot be compared.
     """
     given = manifests(files, cluster.namespace)
     things = given if files and not words else [*given, *[each async for each in _chosen(cluster, words)]]
-    differs = False
+    # Whoever names an object, or gives a manifest, asks about that one.
+    asked = bool(words or files)
+    differs = incomplete = False
     async with AsyncExitStack() as stack:
         reader = _Reader(cluster, stack, given)
         for thing in things:
             if why := not_compared(thing):
                 click.echo(f"note: {_who(thing)} is left out: {why}", err=True)
                 continue
-            for line in await _lines(reader, thing):
+            try:
+                lines = await _lines(reader, thing)
+            except NotComparedError as error:
+                if asked:
+                    raise
+                click.echo(f"error: {_who(thing)} is not compared: {error}", err=True)
+                incomplete = True
+                continue
+            for line in lines:
                 differs = True
                 click.echo(click.style(line, fg=_COLORS.get(line[:1])))
-    return differs
+    if incomplete:
+        return Exit.USAGE
+    return Exit.DIFFERENT if differs else Exit.SUCCESS
