@@ -185,8 +185,8 @@ EXPECTED = [
     Expected(
         """kubectl patch bj/render --type=merge -p '{"spec":{"priority":100}}'""", "patched", of("jobs/render", priority=100)
     ),
-    Expected("kubectl azure-batch suspend render", "render suspended", of("jobs/render", state="disabled")),
-    Expected("kubectl azure-batch resume render", "render resumed", of("jobs/render", state="active")),
+    Expected("kubectl azure-batch suspend render", "render will be suspended", of("jobs/render", state="disabled")),
+    Expected("kubectl azure-batch resume render", "render will be resumed", of("jobs/render", state="active")),
     Expected("kubectl azure-batch operate jobPreparationStatus bj/render", r"render +Succeeded +tvm"),
     Expected("kubectl azure-batch terminate sweep", "sweep "),
     Expected("kubectl azure-batch wait sweep --for ended", "sweep (complete|failed)", of("jobs/sweep", state="completed")),
@@ -243,8 +243,8 @@ EXPECTED = [
         "patched",
         lambda stage: stage.batch("GET", "jobschedules/nightly")["schedule"]["recurrenceInterval"] == "PT12H",
     ),
-    Expected("kubectl azure-batch suspend bjs/nightly", "nightly suspended", of("jobschedules/nightly", state="disabled")),
-    Expected("kubectl azure-batch resume bjs/nightly", "nightly resumed", of("jobschedules/nightly", state="active")),
+    Expected("kubectl azure-batch suspend bjs/nightly", "nightly will be suspended", of("jobschedules/nightly", state="disabled")),
+    Expected("kubectl azure-batch resume bjs/nightly", "nightly will be resumed", of("jobschedules/nightly", state="active")),
     Expected(
         "kubectl azure-batch operate terminateSchedule bjs/nightly",
         "nightly +Succeeded",

@@ -95,10 +95,10 @@ def test_actions_and_wait(stage: Stage, run: Run) -> None:
     waited = run("wait", "flaky", "--timeout", "60s")
     assert waited.stdout.startswith("batchjob.azurebatch.io/flaky complete (Succeeded)"), waited.stderr
     stage.apply(job("long", tasks=[{"id": "t", "commandLine": "/bin/sh -c 'sleep 600'"}]))
-    assert run("suspend", "long").stdout == "batchjob.azurebatch.io/long suspended\n"
+    assert run("suspend", "long").stdout == "batchjob.azurebatch.io/long will be suspended\n"
     stage.until(lambda: stage.status("bj", "long").get("phase") == "Suspended", "the job is suspended")
     assert "unchanged" in run("suspend", "long").stdout
-    assert run("resume", "long").stdout == "batchjob.azurebatch.io/long resumed\n"
+    assert run("resume", "long").stdout == "batchjob.azurebatch.io/long will be resumed\n"
     assert run("terminate", "bj/long").exit_code == 0
     failed = run("wait", "long", "--timeout", "60s")
     assert failed.exit_code == 3
