@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
@@ -118,3 +120,23 @@ def test_files_follow_the_rule_that_the_task_followed(simulated: EmulatorThread)
         listed = json.loads(simulated.call("GET", f"{path}/files")[2])["value"]
         sizes = {item["name"]: int(item["properties"]["contentLength"]) for item in listed if not item["isDirectory"]}
         assert sizes == {"stdout.txt": len(out), "stderr.txt": len(err)}
+
+
+def test_files_are_as_old_as_the_end_of_their_task_or_else_its_start(simulated: EmulatorThread) -> None:
+    add(simulated, 2, "sleep 100000")
+    assert simulated.call("POST", "/jobs/job/tasks", {"id": "ended", "commandLine": "sleep 2"})[0] == 201
+
+    def task(name: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(simulated.call("GET", f"/jobs/job/tasks/{name}")[2])
+        return found
+
+    wait_until(lambda: task("ended")["state"] == "completed", "one has ended")
+    wait_until(lambda: task("t000000")["state"] == "running", "another runs")
+    for name, when in (("ended", "endTime"), ("t000000", "startTime")):
+        time = task(name)["executionInfo"][when]
+        listed = json.loads(simulated.call("GET", f"/jobs/job/tasks/{name}/files")[2])["value"]
+        modified = [item["properties"]["lastModified"] for item in listed if not item["isDirectory"]]
+        assert modified == [time, time]
+        _, headers, _ = simulated.call("GET", f"/jobs/job/tasks/{name}/files/stdout.txt")
+        second = datetime.fromisoformat(time).replace(microsecond=0)
+        assert parsedate_to_datetime(headers["last-modified"]) == second

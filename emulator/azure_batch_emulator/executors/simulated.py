@@ -63,6 +63,15 @@ class SimulationRule:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class SimulatedCommand:
+    """Whose files are asked for: what finds the rule of the task, and when the task last wrote, in ticks."""
+
+    run_id: str
+    command_line: str
+    written: int
+
+
 # Few: a command line may be a megabyte long.
 @lru_cache(32)
 def _by_itself(command_line: str) -> SimulationRule:
@@ -89,8 +98,8 @@ class SimulatedExecutor:
         self._clock = clock
         self._random = random.Random(seed)  # noqa: S311 - a simulation
         self.rules: list[SimulationRule] = []
-        # By account, what finds the run id and command line of the task whose directory it is given.
-        self.commands: dict[str, Callable[[str], tuple[str, str] | None]] = {}
+        # By account, what finds the command of the task whose directory it is given.
+        self.commands: dict[str, Callable[[str], SimulatedCommand | None]] = {}
         self.files = _DerivedFiles(self)
         self._beginning = _Group(clock, self._begin)
 
@@ -249,35 +258,38 @@ class _DerivedFiles:
 
     executor: SimulatedExecutor
 
-    def _content(self, place: NodePlace, base: str, name: str) -> bytes:
+    def _all(self, place: NodePlace, base: str) -> dict[str, tuple[FileInfo, bytes]]:
+        """Info and content of the files of a task, by name; none if no task has that directory."""
         find = self.executor.commands.get(place.account)
         command = find(base) if find is not None else None
         if command is None:
-            return b""
-        rule = self.executor.rule_for(*command)
-        return (rule.stdout if name == "stdout.txt" else rule.stderr).encode()
+            return {}
+        rule = self.executor.rule_for(command.run_id, command.command_line)
+        contents = {"stderr.txt": rule.stderr.encode(), "stdout.txt": rule.stdout.encode()}
+        return {
+            name: (FileInfo(name, False, len(content), command.written, content_type="text/plain"), content)
+            for name, content in contents.items()
+        }
 
     def list(
         self, place: NodePlace, base: str, *, recursive: bool, after: tuple[int, str] | None = None
     ) -> list[FileInfo]:
         del recursive
-        if not base:
+        files = [info for info, _ in self._all(place, base).values()]
+        if not files:
             return []
-        names = ("stderr.txt", "stdout.txt")
-        files = [
-            FileInfo(name, False, len(self._content(place, base, name)), content_type="text/plain") for name in names
-        ]
         return [info for info in (*files, FileInfo("wd", True)) if after is None or (0, info.name) > after]
 
     def open(self, place: NodePlace, base: str, path: str) -> FileContent:
-        if path not in ("stdout.txt", "stderr.txt") or not base:
-            raise FileNotFoundError(path)
-        content = self._content(place, base, path)
+        try:
+            info, content = self._all(place, base)[path]
+        except KeyError:
+            raise FileNotFoundError(path) from None
 
         async def read(start: int, length: int) -> AsyncIterator[bytes]:
             yield content[start : start + length]
 
-        return FileContent(FileInfo(path, False, len(content), content_type="text/plain"), read)
+        return FileContent(info, read)
 
     def delete(self, place: NodePlace, base: str, path: str, *, recursive: bool) -> None:
         del recursive
