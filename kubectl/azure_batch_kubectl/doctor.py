@@ -24,6 +24,7 @@ OLDEST = (1, 30)
 SKEW = 60.0
 """Seconds between two clocks that are worth a word; Azure Batch refuses keys beyond 15 minutes."""
 APPLY = "apply the custom resource definitions of this version: kubectl apply -k crds (docs/upgrade.md)"
+_STAYS = "docs/troubleshooting.md, A namespace stays Terminating"
 _SHOWN = 3
 
 
@@ -99,6 +100,7 @@ class Seen:
         secrets: keys of the Secrets that they name, by name; None for one that there is not.
         reaches: what the operators may do where they watch; None if the user may not ask for that.
         namespace: of the user.
+        phase: of that namespace; None for what the user may not read.
     """
 
     kubernetes: tuple[int, int]
@@ -112,6 +114,7 @@ class Seen:
     secrets: Mapping[str, frozenset[str] | None] = field(default_factory=dict)
     reaches: Sequence[Reach] | None = ()
     namespace: str = ""
+    phase: str | None = None
 
 
 def findings(seen: Seen) -> list[Finding]:
@@ -123,6 +126,7 @@ def findings(seen: Seen) -> list[Finding]:
         *_reaches(seen.reaches),
         *_unwatched(seen),
         *_rights(seen),
+        *_tokens(seen),
         *(finding for account in seen.accounts or () for finding in _account(account, seen.secrets)),
         *_no_accounts(seen),
     ]
@@ -259,7 +263,7 @@ def _reaches(reaches: Sequence[Reach] | None) -> Iterator[Finding]:
             )
         elif reach.lacking and reach.phase == "Terminating":
             text = f"{where} is being deleted, and {reach.who} has no rights in it, so its objects stay"
-            remedy = "give it rights until they are deleted (docs/troubleshooting.md, A namespace stays Terminating)"
+            remedy = f"give it rights until they are deleted ({_STAYS})"
             yield Finding(Verdict.FAULT, text, remedy)
         elif reach.lacking:
             text = f"{reach.who} may not {_some(reach.lacking, 'rights')} in {where}"
@@ -313,6 +317,24 @@ def _account(account: Object, secrets: Mapping[str, frozenset[str] | None]) -> I
     if until := (status(account).get("throttling") or {}).get("until"):
         text = f"{who} is throttled until {until}"
         yield Finding(Verdict.NOTE, text, "lower spec.rateLimit, or find out who else calls the account")
+
+
+def _tokens(seen: Seen) -> Iterator[Finding]:
+    """Accounts that cannot sign in any more, because Kubernetes issues no token in a namespace that is being deleted.
+
+    The account itself is being deleted, too, so its condition says what it waits for, not this.
+    """
+    if seen.phase != "Terminating":
+        return
+    for account in seen.accounts or ():
+        identity = (objects.spec(account).get("auth") or {}).get("workloadIdentity") or {}
+        if reference := identity.get("serviceAccountRef"):
+            text = (
+                f"namespace {seen.namespace} is being deleted, so BatchAccount {objects.name(account)} gets no new token of "
+                f"ServiceAccount {reference['name']}"
+            )
+            remedy = f"delete its pools and jobs in Azure Batch, then remove the objects ({_STAYS})"
+            yield Finding(Verdict.FAULT, text, remedy)
 
 
 def _secret(account: Object, who: str, secrets: Mapping[str, frozenset[str] | None]) -> Iterator[Finding]:

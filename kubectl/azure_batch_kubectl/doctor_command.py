@@ -155,6 +155,7 @@ async def seen(cluster: Cluster) -> Seen:
         await _secrets(cluster, accounts or []),
         await _if_allowed(lambda: _reaches(cluster, deployments or [])),
         cluster.namespace,
+        await _if_allowed(lambda: _phase(cluster, cluster.namespace)),
     )
 
 

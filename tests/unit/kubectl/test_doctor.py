@@ -229,6 +229,25 @@ def test_a_namespace_that_no_operator_watches_is_named(watched: list[str], says:
     assert told(replace(GOOD, reaches=reaches, namespace="here")) == says
 
 
+def of_namespace(phase: str | None, auth: dict[str, Any]) -> list[str]:
+    account = thing("BatchAccount", "main", ("Ready", "True", "Connected", "fine")) | {"spec": {"auth": auth}}
+    return told(replace(GOOD, accounts=[account], namespace="team-d", phase=phase))
+
+
+def test_an_account_that_gets_no_more_tokens_in_a_namespace_that_is_being_deleted() -> None:
+    auth = {"workloadIdentity": {"clientId": "c", "tenantId": "t", "serviceAccountRef": {"name": "azure-batch"}}}
+    assert of_namespace("Terminating", auth) == [
+        (
+            "fault: namespace team-d is being deleted, so BatchAccount main gets no new token of ServiceAccount azure-batch: "
+            "delete its pools and jobs in Azure Batch, then remove the objects "
+            "(docs/troubleshooting.md, A namespace stays Terminating)"
+        )
+    ]
+    assert of_namespace("Active", auth) == of_namespace(None, auth) == []
+    assert of_namespace("Terminating", {"managedIdentity": {}}) == []
+    assert of_namespace("Terminating", {"workloadIdentity": {"clientId": "c", "tenantId": "t"}}) == []
+
+
 def test_rights_that_the_user_may_not_ask_about_are_no_fault() -> None:
     assert told(replace(GOOD, reaches=None)) == [
         "note: you may not create SubjectAccessReviews, so the operator's rights are not checked"
