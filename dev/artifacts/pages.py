@@ -65,6 +65,43 @@ def exposed(family: Metric) -> str:
     return f"{family.name}_total" if family.type == "counter" else family.name
 
 
+_ALERTS = (
+    "\n## Alerts\n",
+    "Alerts about objects have the namespace of the objects as a label, so you can route them to the team. This requires",
+    "`honorLabels: true`, which the monitors of the chart and of the component set. If you scrape without the Prometheus",
+    "Operator, set it yourself. Otherwise, the label is the namespace of the operator. The relabeling selects the port of the",
+    "operator, and adds the labels by which the alerts about the operator itself are grouped. `job` comes from `job_name`:\n",
+    "```yaml",
+    "scrape_configs:",
+    "- job_name: azure-batch-operator",
+    "  honor_labels: true",
+    "  kubernetes_sd_configs: [{role: pod, namespaces: {names: [azure-batch-operator]}}]",
+    "  relabel_configs:",
+    "  - source_labels:",
+    "    - __meta_kubernetes_pod_label_app_kubernetes_io_name",
+    "    - __meta_kubernetes_pod_container_port_name",
+    "    regex: azure-batch-operator;http",
+    "    action: keep",
+    "  - {source_labels: [__meta_kubernetes_namespace], target_label: namespace}",
+    "  - {source_labels: [__meta_kubernetes_pod_name], target_label: pod}",
+    "```\n",
+    "`runbook_url` links to the row of the reason in [Reasons](reasons.md), or to the row below. It is set only if you",
+    "configure the URL of your copy of this documentation: in the chart with `prometheusRule.docsUrl`; with kustomize, add",
+    "`components/runbooks` after `components/monitoring`, and a ConfigMap with the URL to your overlay, either generated, as",
+    "[Install](install.md#with-kustomize) shows, or as a file under `resources`. kustomize only reads the URL from it and does",
+    "not apply it:\n",
+    "```yaml",
+    "apiVersion: v1",
+    "kind: ConfigMap",
+    "metadata:",
+    "  name: azure-batch-operator-docs",
+    '  annotations: {config.kubernetes.io/local-config: "true"}  # not applied',
+    "data: {url: https://docs.example.com/azure-batch-operator}",
+    "```\n",
+)
+"""What the page says before the table of alerts, by lines."""
+
+
 def metrics() -> str:
     """docs/metrics.md."""
     lines = [
@@ -83,29 +120,7 @@ def metrics() -> str:
         "| Metric | Type | Labels | Description |", "|---|---|---|---|",
     ]  # fmt: skip
     lines += [f"| `{exposed(each)}` | {each.type} | {_labels(each)} | {each.documentation} |" for each in families()]
-    lines += [
-        "\n## Alerts\n",
-        "Alerts about objects have the namespace of the objects as a label, so you can route them to the team. This requires",
-        "`honorLabels: true`, which the monitors of the chart and of the component set. If you scrape without the Prometheus",
-        "Operator, set it yourself. Otherwise the label is the namespace of the operator:\n",
-        "```yaml",
-        "scrape_configs:",
-        "- job_name: azure-batch-operator",
-        "  honor_labels: true",
-        "  kubernetes_sd_configs: [{role: pod, namespaces: {names: [azure-batch-operator]}}]",
-        "```\n",
-        "`runbook_url` links to the row of the reason in [Reasons](reasons.md), or to the row below. It is set only if you",
-        "configure the URL of your copy of this documentation: in the chart with `prometheusRule.docsUrl`; with kustomize, add",
-        "`components/runbooks` after `components/monitoring`, and this ConfigMap to the resources of your overlay:\n",
-        "```yaml",
-        "apiVersion: v1",
-        "kind: ConfigMap",
-        "metadata:",
-        "  name: azure-batch-operator-docs",
-        '  annotations: {config.kubernetes.io/local-config: "true"}  # not applied',
-        "data: {url: https://docs.example.com/azure-batch-operator}",
-        "```\n",
-    ]
+    lines += _ALERTS
     lines += ["| Alert | Severity | Condition | Meaning |", "|---|---|---|---|"]
     for alert in ALERTS:
         when = f"{_code_in_table(alert.expression)} for {alert.lasting}"
