@@ -527,6 +527,16 @@ def test_a_job_without_tasks_says_how_it_gets_some_and_how_it_ends(more: dict[st
     )
 
 
+def test_a_job_whose_tasks_are_on_their_way_does_not_ask_for_tasks() -> None:
+    one = job({"poolRef": {"name": "cpu"}}, finalizer=True)
+    shown = decide(one, remote(one), TasksView(counts=counted(), others_pending=True))
+    ready = next(each for each in (shown.status or {})["conditions"] if each["type"] == "Ready")
+    assert (ready["status"], ready["reason"]) == ("True", "Active")
+    assert ready["message"] == (
+        "no task is in Azure Batch yet: the BatchTasks of the job are being added, or their status says what they wait for"
+    )
+
+
 @pytest.mark.parametrize("seen", [None, "2026-01-01T00:05:00Z"])
 def test_the_tasks_of_a_job_that_has_ended_started_before_its_end(seen: str | None) -> None:
     """A short job starts and ends between two polls; the clock of the operator may also be ahead of the service's."""

@@ -58,6 +58,10 @@ _NO_TASKS = (
     f"in jobRef. To end it without tasks, set the annotation {TERMINATE}, or delete it"
 )
 
+_TASKS_COMING = (
+    "no task is in Azure Batch yet: the BatchTasks of the job are being added, or their status says what they wait for"
+)
+
 
 def verdict(live: LiveJob, *, complete: bool, waits: str | None) -> Verdict:
     """The verdict on a job that has not ended."""
@@ -76,7 +80,8 @@ def verdict(live: LiveJob, *, complete: bool, waits: str | None) -> Verdict:
         message = f"{tasks.submitted or 0} of {counted(own, 'task')} added"
         return Verdict("Submitting", "Submitting", message, ready=False, trend="Reconciling")
     if not own and (tasks.counts or NO_COUNTS) == NO_COUNTS:
-        return Verdict("Running", "Active", _NO_TASKS, ready=True)
+        message = _TASKS_COMING if tasks.others_pending else _NO_TASKS
+        return Verdict("Running", "Active", message, ready=True)
     if tasks.completed and not (tasks.active or tasks.running) and not terminates(spec, job):
         message = (
             "all tasks of the job have ended, and it stays open for more: to end it, set spec.onAllTasksComplete to "
