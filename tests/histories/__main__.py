@@ -37,11 +37,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="the first seed")
     parser.add_argument("--count", type=int, help="how many seeds")
     parser.add_argument("--seconds", type=float, default=60.0, help="begin no further history after so long")
-    parser.add_argument("--file", type=Path, help="play a stored history instead")
+    parser.add_argument("--file", type=named_file, help="play a stored history instead")
     parser.add_argument(
         "--shrink", metavar="RULE", help="make the history of the seed smaller as long as it breaks RULE"
     )
     parser.add_argument("--contains", default="", help="with --shrink: and as long as the violation's text has this")
+    parser.add_argument("--into", type=Path, help="with --shrink: write the history to this file instead of stdout")
     parser.add_argument("--show", action="store_true", help="print what happened")
     parser.add_argument(
         "--real",
@@ -51,9 +52,9 @@ def main() -> int:
     options = parser.parse_args()
     prepare()
     if options.shrink:
-        return _shrunk(options)
+        return shrunk(options)
     tally, began = Tally(), time.monotonic()
-    named = {options.file.stem: History.from_json(options.file.read_text())} if options.file else {}
+    named = dict([options.file]) if options.file else {}
     seed = options.seed
     while True:
         if named:
@@ -68,13 +69,24 @@ def main() -> int:
             _show(record)
         for each in violations:
             print(f"{name}: {each}", flush=True)
+    counted = f"{tally.histories} {'history' if tally.histories == 1 else 'histories'}"
     seconds, processor = time.monotonic() - began, time.process_time()
     print(
-        f"{tally.histories} histories in {seconds:.0f} s ({tally.histories / seconds * 60:.1f} a minute), "
+        f"{counted} in {seconds:.0f} s ({tally.histories / seconds * 60:.1f} a minute), "
         f"{processor:.0f} s of processor time"
     )
     print(*tally.lines(), sep="\n")
     return int(bool(tally.violations))
+
+
+def named_file(path: str) -> tuple[str, History]:
+    """Name and content of a stored history."""
+    try:
+        return Path(path).stem, History.from_json(Path(path).read_text())
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise argparse.ArgumentTypeError(f"{path} is not a history: {error!r}") from None
 
 
 def _played(history: History) -> tuple[Record, tuple[Violation, ...]]:
@@ -104,10 +116,9 @@ def _enough(options: argparse.Namespace, seed: int, seconds: float) -> bool:
     return bool(seconds > options.seconds)
 
 
-def _shrunk(options: argparse.Namespace) -> int:
-    """Print the smallest history that still breaks the rule; only that goes to stdout, so that it can be stored."""
-    name = options.file.stem if options.file else f"seed {options.seed}"
-    first = History.from_json(options.file.read_text()) if options.file else generate(options.seed)
+def shrunk(options: argparse.Namespace) -> int:
+    """Print or store the smallest history that still breaks the rule; nothing if there is none, and nothing else to stdout."""
+    name, first = options.file or (f"seed {options.seed}", generate(options.seed))
     print(f"{name}: playing {len(first.steps)} steps …", file=sys.stderr, flush=True)
     violations = _played(first)[1]
     found = _that_breaks(options, violations)
@@ -123,7 +134,11 @@ def _shrunk(options: argparse.Namespace) -> int:
         print(f"{len(tried.steps)} steps: {still or 'all kept'}", file=sys.stderr, flush=True)
         return still is not None
 
-    print(replace(shrink(first, fails), found=str(found)).to_json())
+    text = replace(shrink(first, fails), found=str(found)).to_json()
+    if options.into:
+        options.into.write_text(text + "\n")
+    else:
+        print(text)
     return 0
 
 

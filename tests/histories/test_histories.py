@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import copy
 import dataclasses
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from histories.__main__ import named_file, shrunk
 from histories.checker import judge
 from histories.generate import generate
 from histories.history import History, Step, stored
@@ -478,5 +481,22 @@ def test_the_command_prints_its_figures(tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONHASHSEED": "0"}
     command = [sys.executable, str(HERE), "--file", str(file)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
-    assert "1 histories in" in done.stdout, done.stderr
+    assert "1 history in" in done.stdout, done.stderr
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("content", [None, "not JSON", "{}", "[]"])
+def test_a_file_that_is_no_history_is_named(tmp_path: Path, content: str | None) -> None:
+    file = tmp_path / "wrong.json"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(argparse.ArgumentTypeError, match=re.escape(str(file))):
+        named_file(str(file))
+
+
+def test_nothing_is_stored_of_a_history_that_breaks_no_rule(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    into = tmp_path / "shrunk.json"
+    options = argparse.Namespace(file=("small", SMALL), shrink="orphan", contains="", into=into)
+    assert shrunk(options) == 2
+    assert "small does not break orphan" in capsys.readouterr().err
+    assert not into.exists()
