@@ -69,7 +69,7 @@ def manifest(root: Path, checksum: str | None = None) -> dict[str, Any]:
         "spec": {
             "version": version(root),
             "homepage": urls["Homepage"],
-            "shortDescription": "Look at and act on Azure Batch jobs and pools",
+            "shortDescription": "Inspect and manage Azure Batch jobs and pools",
             "description": _DESCRIPTION,
             "caveats": _CAVEATS,
             "platforms": [platform],

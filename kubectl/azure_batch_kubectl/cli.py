@@ -64,7 +64,7 @@ class _Plugin(click.Group):
 @click.group(cls=_Plugin, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="azure-batch-operator")
 def plugin() -> None:
-    """Look at and act on objects of azure-batch-operator, with the rights of your kubeconfig."""
+    """Inspect and manage objects of azure-batch-operator, with the permissions of your kubeconfig."""
 
 
 @plugin.command()
@@ -73,7 +73,7 @@ def plugin() -> None:
 async def why(cluster: Cluster, target: tuple[str, ...]) -> None:
     """Say why an object waits or has failed, and what to do.
 
-    KIND is any kind of the group, also in short: bj, bt, bp, bjs, bop, bacc. "kind name" is taken as well.
+    KIND is a kind of azurebatch.io or its short name: bj, bt, bp, bjs, bop, bacc. KIND NAME works, too.
     """
     await why_command.run(cluster, target)
 
@@ -156,7 +156,7 @@ async def top(cluster: Cluster, everywhere: bool, every: bool, watch: bool, form
 async def logs(cluster: Cluster, target: str, **options: Any) -> None:
     """Show the output of a task, or of all tasks of a job that have started.
 
-    Needs the right to read the Secret of the account; without it, the operator reads the end of a single task's output.
+    Needs permission to read the Secret of the account. Without it, the operator reads the end of a single task's output.
     """
     wish = logs_command.Wish(
         follow=options["follow"],
@@ -199,8 +199,8 @@ async def logs(cluster: Cluster, target: str, **options: Any) -> None:
 async def submit(cluster: Cluster | None, script: str, arguments: tuple[str, ...], **options: Any) -> None:
     """Run a script once, or once for each value, as a BatchJob.
 
-    The script gets the values as its arguments, or the arguments after --, where {0}, {1}, … stand for values, and with .csv also
-    {column}.
+    The script gets the values as its arguments, or the arguments after --, in which {0}, {1}, … are replaced by the values, and
+    {column} by that of a .csv file.
     """
     settings: dict[str, Any] = {"poolRef": {"name": await submit_command.pool_of(cluster, options["pool"])}}
     settings |= {"backoff": {"taskRetries": options["retries"]}} if options["retries"] is not None else {}
@@ -213,9 +213,9 @@ async def submit(cluster: Cluster | None, script: str, arguments: tuple[str, ...
 @form_option
 @on_cluster
 async def cost(cluster: Cluster, form: Output | None) -> None:
-    """Estimate what pools cost in an hour, and which share of it each job uses.
+    """Estimate the cost of pools per hour, and the share of each job.
 
-    Takes the prices of spec.pricesFrom, as the operator does; a share is that of the task slots that a job occupies now.
+    Uses the prices in spec.pricesFrom, as the operator does. The share of a job is its share of the occupied task slots.
     """
     await cost_command.run(cluster, form)
 
@@ -223,9 +223,9 @@ async def cost(cluster: Cluster, form: Output | None) -> None:
 @plugin.command()
 @on_cluster
 async def doctor(cluster: Cluster) -> None:
-    """Check the installation: kinds and their versions, the operator, your rights, accounts, Secrets and clocks.
+    """Check the installation: CRDs, the operator, your permissions, accounts, Secrets and clocks.
 
-    Says what to do about each fault, and then exits with 1. It reads with your rights, and says what you may not read.
+    Says how to fix each fault. Exits with 1 if there is one. It uses your permissions, and says what you may not read.
     """
     await doctor_command.run(cluster)
 
@@ -236,9 +236,9 @@ async def doctor(cluster: Cluster) -> None:
 @click.option("--tasks", is_flag=True, help="Print the tasks of a BatchJob instead of the job.")
 @on_cluster
 async def export(cluster: Cluster, target: tuple[str, ...], az: bool, tasks: bool) -> None:
-    """Print the JSON that az batch … create --json-file takes, of a pool, a job, a job schedule or a task.
+    """Print a pool, job, job schedule or task as the JSON that az batch … create --json-file accepts.
 
-    What only the operator knows, such as values in Secrets, is left out with a note.
+    Values that only the operator knows, such as those in Secrets, are left out with a note.
     """
     del az
     await export_command.run(cluster, target, tasks=tasks)
@@ -261,8 +261,8 @@ async def export(cluster: Cluster, target: tuple[str, ...], az: bool, tasks: boo
 async def operate(cluster: Cluster, verb: str, target: str, settings: tuple[str, ...], **options: Any) -> None:
     """Make one call to Azure Batch, or the same call for many nodes or tasks, and show the answer.
 
-    VERB and its inputs are those of a BatchOperation, which this creates and which stays for a day: kubectl explain bop.spec. It
-    exits with 3 if the operation fails, and with 4 after the timeout: then the operation goes on until you terminate it.
+    Creates a BatchOperation, which is kept for a day. "kubectl explain bop.spec" lists the verbs and their inputs. Exits with 3 if
+    the operation fails, and with 4 after the timeout: the operation then continues until you terminate it.
     """
     timeout = waiting_time(options["timeout"], wait=not options["no_wait"], remedy="leave out --timeout or --no-wait")
     await operate_command.run(cluster, verb, target, settings, timeout=timeout, form=options["form"])
@@ -275,10 +275,10 @@ async def operate(cluster: Cluster, verb: str, target: str, settings: tuple[str,
 )
 @functools.partial(on_cluster, error=Exit.USAGE)
 async def diff(cluster: Cluster, targets: tuple[str, ...], files: tuple[Any, ...]) -> None:
-    """Compare BatchPools, BatchJobs and BatchJobSchedules, or manifests of them, with what Azure Batch has now.
+    """Compare BatchPools, BatchJobs and BatchJobSchedules, or manifests of them, with Azure Batch.
 
-    Without targets and files it takes all of the namespace that have not ended. Exits with 1 if something differs, and with 2 after
-    an error. Needs the right to read the Secret of the account.
+    Without targets and files, it compares all objects of the namespace that have not ended. Exits with 1 if something differs, and
+    with 2 after an error. Needs permission to read the Secret of the account.
     """
     if code := await diff_command.run(cluster, targets, files):
         raise click.exceptions.Exit(code)
@@ -292,10 +292,10 @@ async def diff(cluster: Cluster, targets: tuple[str, ...], files: tuple[Any, ...
 @functools.partial(form_option, forms=DATA)
 @on_cluster
 async def import_(cluster: Cluster, targets: tuple[str, ...], account: str | None, form: Output | None) -> None:
-    """Print manifests that adopt the pools, job schedules and open jobs of an account that nobody owns.
+    """Print manifests that adopt pools, job schedules and open jobs of an account that have no owner.
 
-    Without targets it takes all; a target is a kind and an ID in Azure Batch, such as bp/render. Nothing is changed until you
-    apply the manifests. Needs the right to read the Secret of the account.
+    A target is a kind and an ID in Azure Batch, such as bp/render. Without targets, it prints all. Nothing is changed until you
+    apply the manifests. Needs permission to read the Secret of the account.
     """
     await import_command.run(cluster, targets, account, form)
 

@@ -23,7 +23,7 @@ else:
 def files() -> None:
     """List, print and copy files of tasks (JOB/TASK) and nodes (bp/POOL/NODE).
 
-    Needs the right to read the Secret of the account. Without it, the operator lists and reads files, by a BatchOperation.
+    Needs permission to read the Secret of the account. Without it, the operator lists and reads files by a BatchOperation.
     """
 
 
@@ -32,7 +32,7 @@ def files() -> None:
 @form_option
 @on_cluster
 async def files_ls(cluster: Cluster, target: str, form: Output | None) -> None:
-    """List files, of a node without a path only those of the first level."""
+    """List files. For a node without a path, only the first level."""
     await files_command.list_files(cluster, target, form=form)
 
 
@@ -49,5 +49,5 @@ async def files_cat(cluster: Cluster, target: str) -> None:
 @click.argument("local", metavar="LOCAL")
 @on_cluster
 async def files_cp(cluster: Cluster, target: str, local: str) -> None:
-    """Copy a file, or a directory with all that is in it, to this machine; LOCAL is a file or a directory."""
+    """Copy a file, or a directory with its content, to this machine. LOCAL is a file or a directory."""
     await files_command.copy(cluster, target, local)

@@ -32,7 +32,7 @@ def nodes() -> None:
 @form_option
 @on_cluster
 async def nodes_ls(cluster: Cluster, pool: str, node: str | None, form: Output | None) -> None:
-    """List the nodes of a pool, or one of them, with more details with -o; needs the right to read the Secret of the account."""
+    """List the nodes of a pool, or show one of them; -o shows more. Needs permission to read the Secret of the account."""
     await nodes_command.show(cluster, objects.pool(pool), node, form=form)
 
 
@@ -50,7 +50,7 @@ def _nodes_chosen(command: Any) -> Any:
         click.option(
             "--wait",
             is_flag=True,
-            help="Wait until the operation has ended. Exits with 3 if it fails, and with 4 after the timeout: then it goes on.",
+            help="Wait until the operation has ended. Exits with 3 if it fails, and with 4 after the timeout: then it continues.",
         ),
         click.option(
             "--state",
@@ -103,7 +103,7 @@ _node_verb("uncordon", "Start tasks again on nodes that were drained.")
 @timeout_option
 @on_cluster
 async def nodes_ssh(cluster: Cluster, pool: str, node: str, words: tuple[str, ...], **options: Any) -> None:
-    """Log in to a node with ssh; the operator asks for its address, by a BatchOperation.
+    """Log in to a node with ssh. The operator requests its address by a BatchOperation.
 
     The node needs a user: one of the pool's userAccounts, or one of a BatchOperation with createNodeUser.
     """

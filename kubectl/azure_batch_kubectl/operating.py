@@ -197,7 +197,7 @@ async def done(cluster: Cluster, name: str, timeout: float = 0.0) -> str:
     Raises:
         FailureError: with exit code 3 if it fails, 4 after the timeout.
     """
-    after = f"it goes on; kubectl azure-batch terminate bop/{name} stops it, and kubectl azure-batch why bop/{name} says why"
+    after = f"it continues; kubectl azure-batch terminate bop/{name} stops it, and kubectl azure-batch why bop/{name} says why"
     judgment = await wait_for(cluster, Kind.OPERATION, name, Goal.COMPLETE, timeout, after)
     if not judgment.reached:
         raise FailureError(str(explain(await cluster.get(Kind.OPERATION, name), Around())), Exit.FAILED)

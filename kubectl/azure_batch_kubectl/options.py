@@ -84,7 +84,7 @@ class OutputType(click.Choice[str]):
 
 def form_option(function: Any, forms: tuple[Form, ...] = (*DATA, Form.WIDE)) -> Any:
     """Add `-o`."""
-    table = ", or a table with more columns" if Form.WIDE in forms else ""
-    text = f"Print objects, names, or what a template as that of kubectl selects{table}."
+    table = " wide adds columns to the table." if Form.WIDE in forms else ""
+    text = f"Output format, as in kubectl get.{table}"
     metavar = "|".join([*(form.value for form in forms), "jsonpath=TEMPLATE"])
     return click.option("-o", "--output", "form", type=OutputType(forms), metavar=metavar, help=text)(function)

@@ -159,7 +159,7 @@ async def create_operation(cluster: Cluster, body: Mapping[str, Any]) -> str:
             raise
         if isinstance(error, Exception):
             return name
-        _warn(f"BatchOperation {name} was created and goes on: kubectl azure-batch terminate bop/{name} stops it")
+        _warn(f"BatchOperation {name} was created and continues: kubectl azure-batch terminate bop/{name} stops it")
         raise
 
 

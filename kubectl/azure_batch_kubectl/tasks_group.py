@@ -23,7 +23,7 @@ else:
 def tasks() -> None:
     """List the tasks of a job as they are in Azure Batch.
 
-    Needs the right to read the Secret of the account.
+    Needs permission to read the Secret of the account.
     """
 
 
@@ -40,5 +40,5 @@ def tasks() -> None:
 @form_option
 @on_cluster
 async def tasks_ls(cluster: Cluster, target: str, states: tuple[str, ...], failed: bool, form: Output | None) -> None:
-    """List the tasks of a job, page by page, or one of them, with more details with -o."""
+    """List the tasks of a job, page by page, or show one of them; -o shows more."""
     await tasks_command.show(cluster, target, states, failed=failed, form=form)

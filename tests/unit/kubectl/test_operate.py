@@ -197,8 +197,8 @@ def test_an_operation_that_cannot_start_says_why_and_ends_in_time(
     assert done.stderr.splitlines()[-2:] == [
         "waits (SecretNotFound): Secret 'logs' does not exist",
         (
-            "error: BatchOperation made-0 is not complete after 0.05 s: it goes on; kubectl azure-batch terminate bop/made-0 stops "
-            "it, and kubectl azure-batch why bop/made-0 says why"
+            "error: BatchOperation made-0 is not complete after 0.05 s: it continues; kubectl azure-batch terminate bop/made-0 "
+            "stops it, and kubectl azure-batch why bop/made-0 says why"
         ),
     ]
 

@@ -248,7 +248,7 @@ def test_an_operation_that_ctrl_c_leaves_behind_is_named(capsys: pytest.CaptureF
     assert isinstance(operate(cluster), asyncio.CancelledError)
     (name,) = cluster.names
     assert capsys.readouterr().err == (
-        f"warning: BatchOperation {name} was created and goes on: kubectl azure-batch terminate bop/{name} stops it\n"
+        f"warning: BatchOperation {name} was created and continues: kubectl azure-batch terminate bop/{name} stops it\n"
     )
 
 
