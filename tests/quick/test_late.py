@@ -93,6 +93,75 @@ async def test_the_first_try_of_a_create_lands_after_the_object_was_deleted(
     assert stage.azure.get(create.path) is None
 
 
+MANAGER = {"id": "manager", "commandLine": "/bin/sh -c 'sleep 36000'"}
+"""Runs as soon as its job is there, and nothing else ends it."""
+UNFINISHED = [
+    ("Jobs_CreateJob", "bj", "/jobs/late", job("late", jobManagerTask=MANAGER, onAllTasksComplete="noaction")),
+    (
+        "JobSchedules_CreateJobSchedule",
+        "bjs",
+        "/jobschedules/late",
+        schedule("late", schedule=EVERY_DAY, jobSpecification={"poolRef": {"name": "cpu"}, "jobManagerTask": MANAGER}),
+    ),
+]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize(("operation", "kind", "path", "body"), UNFINISHED, ids=["job", "schedule"])
+async def test_what_lands_after_its_object_was_terminated_does_not_run(
+    stage: Stage, operation: str, kind: str, path: str, body: dict[str, Any], restarted: bool
+) -> None:
+    """Nobody looks at an object that has ended, so what appeared then would run until somebody deleted the object."""
+    await stage.ready_pool()
+    hold = stage.azure.hold(operation, count=1)
+    stage.apply(body)
+    await stage.until(lambda: hold.arrived)
+    stage.azure.fault(operation, status=503, code="ServerBusy")
+    await stage.run_for(30)
+    if restarted:
+        await stage.kill()
+        stage.start()
+    stage.annotate(kind, "late", terminate="now")
+    await stage.run_for(15)
+    assert stage.phase(kind, "late") == "Terminating"
+    assert "may still take effect" in stage.condition(kind, "late")["message"]
+    hold.release()
+    stage.azure.heal()
+    await stage.until(lambda: (stage.azure.get(path) or {}).get("state") == "completed", 120)
+    await stage.until(lambda: stage.phase(kind, "late") in {"Failed", "Completed"}, 120)
+
+
+@pytest.mark.parametrize(("operation", "kind", "path", "body"), UNFINISHED, ids=["job", "schedule"])
+async def test_an_object_that_was_terminated_ends_when_nothing_can_land_any_more(
+    stage: Stage, operation: str, kind: str, path: str, body: dict[str, Any]
+) -> None:
+    await stage.ready_pool()
+    hold = stage.azure.hold(operation, count=1, cut=True)
+    stage.apply(body)
+    await stage.until(lambda: hold.arrived)
+    stage.azure.fault(operation, status=503, code="ServerBusy")
+    await stage.run_for(5)
+    stage.annotate(kind, "late", terminate="now")
+    await stage.until(lambda: stage.phase(kind, "late") in {"Failed", "Completed"}, 70)
+    assert stage.azure.get(path) is None
+    assert stage.condition(kind, "late")["message"].endswith("before it was created")
+    hold.release()
+
+
+async def test_a_job_that_lands_after_its_pending_deadline_is_followed(stage: Stage) -> None:
+    await stage.ready_pool()
+    hold = stage.azure.hold("Jobs_CreateJob", count=1)
+    stage.apply(job("late", tasks=sleeping(1, 36000), pendingDeadlineSeconds=40))
+    await stage.until(lambda: hold.arrived)
+    stage.azure.fault("Jobs_CreateJob", status=503, code="ServerBusy")
+    await stage.run_for(50)
+    hold.release()
+    stage.azure.heal()
+    await stage.until(lambda: (stage.azure.get("/jobs/late") or {}).get("state") == "completed", 120)
+    await stage.until(lambda: stage.phase("bj", "late") == "Failed", 120)
+    assert stage.reason("bj", "late") == "PendingDeadlineExceeded"
+
+
 async def test_twenty_tasks_land_after_their_objects_were_deleted(stage: Stage) -> None:
     await stage.ready_pool()
     stage.apply(job("own", onAllTasksComplete="noaction"))

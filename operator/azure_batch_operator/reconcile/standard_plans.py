@@ -224,6 +224,25 @@ def once_absent(resource: Resource, plan: Plan, verdict: Verdict, *absences: Abs
     return plan if said else replace(plan, confirm=absences)
 
 
+def once_late(resource: Resource, plan: Plan, late: float | None, gone: Absence, why: str, now: float) -> Plan:
+    """A plan that ends an object which has nothing in Azure Batch: carried out when no create of it can take effect any more.
+
+    Of an object that has ended nothing is polled, so what appeared then would run unseen (tests/quick/test_late.py).
+
+    Args:
+        late: as in the scope of the object.
+        gone: what must not be there.
+        why: the message of the end.
+    """
+    if late is None:
+        return plan
+    if late <= 0:
+        return replace(plan, confirm=(gone,))
+    text = f"{why}: waiting up to a minute for calls that were sent before and may still take effect"
+    verdict = Verdict("Terminating", "Terminating", text, ready=False, trend="Reconciling")
+    return with_event(resource, Plan(status=carry_over(resource, verdict, now), requeue_after=late), verdict)
+
+
 def with_event(resource: Resource, plan: Plan, verdict: Verdict) -> Plan:
     """Add an Event if the reason of `Ready` is a new one."""
     before = resource.condition("Ready")

@@ -123,6 +123,7 @@ class Controller:
         self._context = views.Context(
             store, cluster.id, self._inputs.prices, self._inputs.taken, self._inputs.missing, self._inputs.tasks.sourced,
             others=others, held=self._memory.is_held, lets_in=relations.lets_in, unclaimed=self._memory.landing.is_unclaimed,
+            late=self._memory.landing.late,
         )  # fmt: skip
         parts = Parts(self.wake, cluster.writer, self._inputs, self._memory, self._forget)
         self.triggers = Triggers(store, relations, parts)

@@ -84,6 +84,14 @@ class Landing:
             left = max(left, self._began + LANDING_SECONDS - now)
         return left
 
+    def late(self, resource: Resource) -> float | None:
+        """As `left`, for an object that is to have no resource; None if no create of an unknown outcome was sent for it.
+
+        Zero or less says that one may have taken effect since the last list.
+        """
+        uid = resource.uid
+        return self.left(resource) if uid in self._inherited or self._in_doubt.get(uid) else None
+
     def doubtful(self, uid: str) -> Collection[Absence]:
         """Resources that may have appeared late."""
         return self._in_doubt.get(uid, {})

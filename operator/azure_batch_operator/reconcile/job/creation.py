@@ -23,6 +23,7 @@ from azure_batch_operator.reconcile.standard_plans import (
     ever_created,
     grace_left,
     once_absent,
+    once_late,
     waiting,
     with_event,
 )
@@ -58,6 +59,7 @@ def before_creation(scope: JobScope) -> Plan | None:
         verdict = job_end.NOTHING_TO_DO
     else:
         return None
+    gone = Absence(Table.JOBS, resource.remote_id)
     shown = carry_over(resource, verdict, now)
     if marks := handled(resource, TERMINATE):
         shown["handled"] = marks
@@ -66,9 +68,9 @@ def before_creation(scope: JobScope) -> Plan | None:
     plan = Plan(status=shown, requeue_after=requeue_after)
     if remote is Absent.NOT_FOUND and resource.status.get("state"):
         # Deleted outside the operator: the status no longer shows the state of a job that is gone.
-        gone = Absence(Table.JOBS, resource.remote_id)
         plan = replace(plan, status=job_status.without_remote(shown), confirm=(gone,))
-    return with_event(resource, plan, verdict)
+    plan = with_event(resource, plan, verdict)
+    return once_late(resource, plan, scope.late, gone, verdict.message, now) if ended else plan
 
 
 def _may_exist(scope: JobScope) -> bool:

@@ -120,6 +120,8 @@ class JobScope:
         retry: what the status is to store of the job whose tasks it runs again; None if that is not known, or there is none.
         held_by: name of the BatchJob that still takes tasks from this one (`reconcile.job.retry`).
         end: a job that is gone, as it was completed, and its tasks; None if it is there, or was not seen to be completed.
+        late: seconds for which a create without a response may still take effect, zero or less if it may have since the last poll;
+            None if there was no such create.
     """
 
     resource: Resource
@@ -136,6 +138,7 @@ class JobScope:
     retry: Mapping[str, Any] | None = None
     held_by: str | None = None
     end: tuple[Mapping[str, Any], TasksView] | None = None
+    late: float | None = None
 
     @cached_property
     def spec(self) -> JobTerms:

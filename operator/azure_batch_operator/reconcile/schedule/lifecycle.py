@@ -19,6 +19,7 @@ from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.job import suspension as job_hold
 from azure_batch_operator.reconcile.job.creation import FOREIGN_LOOKED_AT_EVERY
 from azure_batch_operator.reconcile.plan import (
+    Absence,
     Absent,
     AccountView,
     Call,
@@ -34,6 +35,7 @@ from azure_batch_operator.reconcile.schedule.spec import ScheduleSpec
 from azure_batch_operator.reconcile.secret_versions import MISSING_LOOKED_AT_EVERY, NO_VALUES, ValueVersions
 from azure_batch_operator.reconcile.standard_plans import (
     finalizer_on,
+    once_late,
     waiting,
     with_event,
 )
@@ -90,6 +92,7 @@ class ScheduleScope:
         now: seconds since the epoch.
         others: what is known of other owners.
         values: what the jobs take from Secrets and ConfigMaps.
+        late: as for `JobScope`.
     """
 
     resource: Resource
@@ -101,6 +104,7 @@ class ScheduleScope:
     now: float
     others: Others = NO_OTHERS
     values: ValueVersions = NO_VALUES
+    late: float | None = None
 
     @cached_property
     def spec(self) -> ScheduleSpec:
@@ -190,7 +194,7 @@ def _create(scope: ScheduleScope) -> Plan:
     if resource.status.get("phase") == "Completed":
         verdict = Verdict("Completed", "Completed", "the schedule has ended and was deleted in Azure Batch", ready=True)
         return Plan(status=carry_over(resource, verdict, now))
-    if (stopped := _before_creation(resource, scope.spec, now)) is not None:
+    if (stopped := _before_creation(scope)) is not None:
         return stopped
     if pool.problem:
         waits = waiting(resource, *pool.problem, now)
@@ -209,8 +213,9 @@ def _create(scope: ScheduleScope) -> Plan:
     return with_event(resource, Plan("add", tuple(calls), status=shown), verdict)
 
 
-def _before_creation(resource: Resource, spec: ScheduleSpec, now: float) -> Plan | None:
+def _before_creation(scope: ScheduleScope) -> Plan | None:
     """Suspended or ended before it was created: nothing is done in Azure Batch, where a schedule makes its first job at once."""
+    resource, spec, now = scope.resource, scope.spec, scope.now
     more: dict[str, tuple[bool, str, str]]
     if resource.annotations.get(TERMINATE):
         message = f"the schedule was terminated by the annotation {TERMINATE} before it was created"
@@ -221,7 +226,10 @@ def _before_creation(resource: Resource, spec: ScheduleSpec, now: float) -> Plan
     else:
         return None
     verdict = Verdict(phase, phase, message, ready=True, more=more)
-    return with_event(resource, Plan(status=carry_over(resource, verdict, now)), verdict)
+    plan = with_event(resource, Plan(status=carry_over(resource, verdict, now)), verdict)
+    if phase != "Completed":
+        return plan
+    return once_late(resource, plan, scope.late, Absence(Table.SCHEDULES, resource.remote_id), message, now)
 
 
 def _converge(scope: ScheduleScope, remote: Mapping[str, Any], schedule: JobSchedule) -> Plan:

@@ -32,6 +32,7 @@ class Context:
         held: whether a call of an object was refused and waits for its next try.
         lets_in: whether an object allows another namespace, by its `spec.allowedNamespaces`.
         unclaimed: whether an object was created with the finalizer, and nothing was done for it yet.
+        late: seconds for which a create of an unknown outcome may still take effect (`sync.landing`).
         unfit: what the CRD does not allow in specs, with uid and generation of the object.
     """
 
@@ -46,6 +47,7 @@ class Context:
     held: Callable[[Resource, Call], bool] = lambda *_: False
     lets_in: Callable[[Resource, str], bool] = lambda *_: False
     unclaimed: Callable[[Resource], bool] = lambda _: False
+    late: Callable[[Resource], float | None] = lambda _: None
     unfit: dict[Key, tuple[str, int, list[str]]] = field(default_factory=dict)
 
 

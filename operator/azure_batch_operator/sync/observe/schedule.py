@@ -36,7 +36,9 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     jobs = plans.JobsView(children, session.mirror.schedule_jobs.get(id.lower()))
     remote = session.mirror.schedules.get(id)
     values = _values(context, resource, session, remote)
-    scope = plans.ScheduleScope(resource, account, pool, remote, jobs, context.cluster, now, context.others, values)
+    scope = plans.ScheduleScope(
+        resource, account, pool, remote, jobs, context.cluster, now, context.others, values, context.late(resource)
+    )
     known = None
     if not isinstance(remote, Absent) and adoption.ours(remote, resource, context.cluster, context.others):
         known = Remembered(id, values.held)
