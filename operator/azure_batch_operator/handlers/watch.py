@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from typing import Any, cast
 
 import kopf
@@ -34,6 +34,10 @@ class _NoDiffBase(kopf.DiffBaseStorage):
         return None
 
 
+_TRIES = (1, 1, 2, 3, 5, 8, 13, 21)
+"""Seconds; Kopf's default."""
+
+
 class _Patience:
     """Seconds between the tries of one request, without an end while a watched namespace is denied.
 
@@ -46,21 +50,25 @@ class _Patience:
         self._waits = waits
 
     def __iter__(self) -> Iterator[float]:
-        yield from (1, 1, 2, 3, 5, 8, 13, 21)
+        yield from _TRIES
         while self._waits():
-            yield 30
+            while self._waits():
+                yield 30
+            # Rights that are granted again reach one API server after the other.
+            yield from _TRIES
 
 
 class _Quiet(logging.Filter):
-    """Drops Kopf's line for each try of a list or watch that is forbidden while `kube.access` has said it, with the remedy."""
+    """Drops Kopf's line for each try of a list or watch in a denied namespace: `kube.access` has said it, with the remedy."""
 
-    def __init__(self, said: Callable[[], bool]) -> None:
+    def __init__(self, denied: Callable[[], Collection[str]]) -> None:
         super().__init__()
-        self._said = said
+        self._denied = denied
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
-        return not ("failed; will retry" in text and "APIForbiddenError" in text and self._said())
+        forbidden = "failed; will retry" in text and "APIForbiddenError" in text
+        return not (forbidden and any(f"/namespaces/{name}/" in text for name in self._denied()))
 
 
 KOPF_LOGGER = "kopf._cogs.clients.watching"
@@ -150,15 +158,12 @@ async def run(registry: kopf.OperatorRegistry, access: Access, stop: asyncio.Eve
         Exception: whatever ends Kopf; the process must end with it.
     """
 
-    def is_denied() -> bool:
-        return bool(access.denied)
-
-    quiet, kopf_logger = _Quiet(is_denied), logging.getLogger(KOPF_LOGGER)
+    quiet, kopf_logger = _Quiet(lambda: access.denied), logging.getLogger(KOPF_LOGGER)
     kopf_logger.addFilter(quiet)
     try:
         await kopf.operator(
             registry=registry,
-            settings=operator_settings(is_denied),
+            settings=operator_settings(lambda: access.is_waited_for),
             standalone=True,
             # For peering, which is not used; by default Kopf asks for the user's name, and one without an entry in passwd has none.
             identity=cast("Any", "azure-batch-operator"),

@@ -30,11 +30,13 @@ class Access:
 
     Attributes:
         returned: set when a namespace that was denied may have returned, so its objects must be listed.
+        answers: whether the API server has answered the last requests for namespaces, be it with 403.
     """
 
     def __init__(self, only: Collection[str] = ()) -> None:
         self.only = tuple(only)
         self.returned = asyncio.Event()
+        self.answers = True
         self._denied: dict[str, int] = {}
         """The namespaces that are denied → how often in a row the request for the namespace itself was permitted."""
         self._listed: set[str] = set()
@@ -44,6 +46,11 @@ class Access:
     def denied(self) -> Collection[str]:
         """The watched namespaces that cannot be read now."""
         return self._denied.keys()
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether a watch may fail because its namespace is denied. An API server that answers nobody is another cause."""
+        return self.answers and bool(self._denied)
 
     @property
     def unseen(self) -> Collection[str]:

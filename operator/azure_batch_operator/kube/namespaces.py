@@ -107,7 +107,12 @@ class Namespaces:
         Raises:
             KubeError: if the API server does not say; what was known stays.
         """
-        fresh = await self._watched() if self.access.only else await self._all()
+        try:
+            fresh = await self._watched() if self.access.only else await self._all()
+        except KubeError:
+            self.access.answers = False
+            raise
+        self.access.answers = True
         before, self._known = self._known, fresh
         for name, namespace in fresh.items():
             if name in before and before[name] != namespace:
@@ -124,16 +129,20 @@ class Namespaces:
 
     async def _watched(self) -> dict[str, Namespace]:
         found: dict[str, Namespace] = {}
+        problem: KubeError | None = None
         for name in self.access.only:
             try:
                 found[name] = await self._one(name)
             except KubeError as error:
                 if not self.access.unanswered(name, error):
-                    raise
-                if name in self._known:
+                    # Which of the others are denied is found out all the same.
+                    problem = error
+                elif name in self._known:
                     found[name] = self._known[name]
             else:
                 self.access.answered(name)
+        if problem is not None:
+            raise problem
         return found
 
     async def _one(self, name: str) -> Namespace:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from azure_batch_operator.kube.access import Access
-from azure_batch_operator.kube.api import Busy
+from azure_batch_operator.kube.api import Busy, KubeError
 from azure_batch_operator.kube.namespaces import Namespaces
 
 POLICY = "azurebatch.io/reconcile-policy"
@@ -70,3 +70,49 @@ async def test_a_read_that_failed_serves_nobody() -> None:
         await namespaces.fresh("a")
     api.failing, api.policy = False, "skip"
     assert await policy(namespaces.fresh("a")) == "skip"
+
+
+class Answers:
+    """What the API server answers for each namespace; 200 unless a test says another status."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, int] = {}
+
+    async def request(self, method: str, path: str, **_: Any) -> dict[str, Any]:
+        name = path.rpartition("/")[2]
+        match self.of.get(name, 200):
+            case 200:
+                return {"metadata": {"name": name}}
+            case 403:
+                raise KubeError("namespaces is forbidden", 403)
+            case status:
+                raise Busy("API server unreachable: ClientConnectorCertificateError", status)
+
+
+async def test_a_denied_namespace_is_waited_for_only_while_the_api_server_answers() -> None:
+    """With an outdated certificate authority every request fails, and only a restart heals it, whether or not one is denied."""
+    answers, access = Answers(), Access(["a", "team"])
+    namespaces = Namespaces(answers, access, lambda _: None)  # type: ignore[arg-type]
+    await namespaces.refresh()
+    assert not access.is_waited_for
+    answers.of = {"team": 403}
+    await namespaces.refresh()
+    assert access.is_waited_for
+    answers.of = {"team": 0, "a": 0}
+    with pytest.raises(Busy):
+        await namespaces.refresh()
+    assert set(access.denied) == {"team"}
+    assert not access.is_waited_for
+    answers.of = {"team": 403}
+    await namespaces.refresh()
+    assert access.is_waited_for
+
+
+async def test_a_namespace_is_seen_to_be_denied_although_another_one_cannot_be_read() -> None:
+    """Its watch is given up a minute after it was refused, and the operator ends with it."""
+    answers, access = Answers(), Access(["a", "team", "b"])
+    namespaces = Namespaces(answers, access, lambda _: None)  # type: ignore[arg-type]
+    answers.of = {"a": 500, "team": 403}
+    with pytest.raises(Busy):
+        await namespaces.refresh()
+    assert set(access.denied) == {"team"}
