@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from azure_batch_operator.kube.access import DENIED
-from support.stage import Options, Stage, pool
+from support.stage import Options, Stage, pool, sleeping, thing
 
 pytestmark = pytest.mark.parametrize("stage", [Options(settings={"namespaces": ("default", "team")})], indirect=True)
 
@@ -131,6 +131,34 @@ async def test_an_account_in_a_denied_namespace_is_not_said_to_be_missing(stage:
         fault.end()
     await stage.until(lambda: stage.gone("bp", "ours"), 900)
     assert stage.azure.ids("/pools") == ["stays"]
+
+
+async def test_a_pool_in_a_denied_namespace_is_not_said_to_allow_nobody(stage: Stage) -> None:
+    """Who believes it moves the job to another pool; its tasks continue as soon as the namespace can be read."""
+    stage.apply({"kind": "Namespace", "metadata": {"name": "team"}})
+    stage.apply(*stage.account_objects(**OPEN))
+    theirs = a_pool("theirs")
+    theirs["spec"] |= {"accountRef": {"name": "main", "namespace": "default"}, **OPEN}
+    stage.apply(theirs)
+    await stage.until(lambda: stage.ready("bp", "theirs", "team"), 900)
+    place = {"accountRef": {"name": "main"}, "poolInfo": {"poolId": "theirs"}}
+    open_job = thing("BatchJob", "open", onAllTasksComplete="noaction", tasks=sleeping(2, 36000), **place)
+    stage.apply(open_job)
+    await stage.until(lambda: stage.phase("bj", "open") == "Running", 900)
+    faults = await restart_denied(stage)
+    stage.patch("bj", "open", {"spec": {"tasks": sleeping(3, 36000)}})
+    stage.apply(thing("BatchJob", "new", tasks=sleeping(1), **place))
+    await stage.run_for(120)
+    for name in ("open", "new"):
+        message = stage.condition("bj", name)["message"]
+        assert "does not allow" not in message
+        assert "BatchPool team/theirs" in message
+        assert "which the operator cannot read" in message
+    assert stage.azure.ids("/jobs/open/tasks") == ["t0", "t1"]
+    for fault in faults:
+        fault.end()
+    await stage.until(lambda: stage.azure.ids("/jobs/open/tasks") == ["t0", "t1", "t2"], 300)
+    await stage.until(lambda: stage.azure.get("/jobs/new"), 300)
 
 
 async def test_a_namespace_of_which_only_a_list_was_refused_is_reconciled_within_a_minute(stage: Stage) -> None:

@@ -9,6 +9,7 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch.pool_wire import Pool
 from azure_batch_operator.reconcile import adoption, ownership
+from azure_batch_operator.reconcile.adoption import Standing
 from azure_batch_operator.reconcile.plan import Absent, Remote
 from azure_batch_operator.reconcile.pool.recreate import id_in_use, in_use
 from azure_batch_operator.reconcile.standard_plans import other_name
@@ -73,9 +74,15 @@ def foreign_pool(context: Context, namespace: str, id: str, pool: Mapping[str, A
     known = context.store.get(Key(Kind.POOL, owner.object.namespace, owner.object.name))
     if known is not None and known.uid == owner.object.uid and context.lets_in(known, namespace):
         return None
-    text = (
-        f"pool {id!r} {whose.removeprefix('it ')}, whose spec.allowedNamespaces does not allow namespace {namespace!r}"
-    )
+    text = f"pool {id!r} {whose.removeprefix('it ')}"
+    if known is None and context.others.look(owner.object) is Standing.UNSEEN:
+        # Nothing is concluded from what cannot be read, and least of all that a namespace was let in.
+        return (
+            f"{text}, which the operator cannot read, so it is not known whether it allows namespace {namespace!r}: create the "
+            f"operator's Role and RoleBinding in namespace {owner.object.namespace!r}, have the operator watch it, or name "
+            "another pool"
+        )
+    text += f", whose spec.allowedNamespaces does not allow namespace {namespace!r}"
     return f"{text}: add the namespace there, or name another pool"
 
 
