@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from azure_batch_operator.kube.access import Access
 from azure_batch_operator.kube.api import KubeError
 
@@ -47,3 +49,34 @@ def test_only_objects_of_a_namespace_that_was_never_listed_are_unseen() -> None:
     access.refuses("team", FORBIDDEN)
     assert set(access.denied) == {"team"}
     assert not access.unseen
+
+
+@pytest.mark.parametrize(
+    ("watched", "namespace"), [((), None), ((), "team"), (("default",), "team"), (("default",), None)]
+)
+def test_only_a_watched_namespace_is_set_aside(watched: tuple[str, ...], namespace: str | None) -> None:
+    """Without watchNamespaces, a 403 concerns everything, so it ends the start."""
+    access = Access(watched)
+    assert not access.refuses(namespace, FORBIDDEN)
+    assert not access.denied
+
+
+def test_only_a_403_sets_a_namespace_aside() -> None:
+    access = Access(["team"])
+    assert not access.refuses("team", KubeError("restarting", 503))
+    assert access.reads("team")
+
+
+def test_the_operator_is_not_ready_only_if_it_can_read_no_namespace_at_all() -> None:
+    access = Access(["default", "team", "team"])
+    assert access.problem() is None
+    access.refuses("team", FORBIDDEN)
+    assert access.problem() is None
+    access.refuses("default", FORBIDDEN)
+    problem = access.problem()
+    assert problem is not None
+    assert "default" in problem
+    assert "team" in problem
+    access.admit("team")
+    assert access.problem() is None
+    assert Access().problem() is None

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
+
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.kube.access import Access
+from azure_batch_operator.kube.api import KubeError
 from azure_batch_operator.sync.resync import resync
 from azure_batch_operator.sync.store import Store
 from unit.objects import JOB_SPEC, POOL_SPEC, TASK_SPEC, resource
@@ -141,6 +144,53 @@ async def test_an_object_that_is_created_while_lists_are_read_is_not_gone() -> N
 
     api: Any = Api()
     await resync(api, store, Access(), lambda _: None, gone.append, lambda _: None)
+    assert gone == []
+
+
+@pytest.mark.parametrize("refused", [Kind.ACCOUNT, Kind.POOL, Kind.OPERATION])
+async def test_only_what_could_be_listed_is_declared_gone(refused: Kind) -> None:
+    """A namespace whose Role is gone in the middle of the lists: what they still showed of it proves nothing of the rest."""
+    store, gone = Store(), list[Resource]()
+    objects = [
+        resource(kind, POOL_SPEC, name="p", namespace=namespace, uid=f"{kind}-{namespace}")
+        for kind in (Kind.POOL, Kind.OPERATION)
+        for namespace in ("default", "team")
+    ]
+    for each in objects:
+        store.put(each)
+
+    class Api:
+        """Lists nothing, and refuses the namespace from one kind on."""
+
+        async def list(self, kind: Kind, namespace: str | None) -> AsyncIterator[Any]:
+            if namespace == "team" and list(Kind).index(kind) >= list(Kind).index(refused):
+                raise KubeError("is forbidden", 403)
+            return
+            yield
+
+    api: Any = Api()
+    access = Access(["default", "team"])
+    await resync(api, store, access, lambda _: None, gone.append, lambda _: None)
+    assert {each.key.namespace for each in gone} == {"default"}
+    assert len(gone) == 2
+    assert set(access.denied) == {"team"}
+
+
+async def test_without_watched_namespaces_a_refused_list_is_an_error() -> None:
+    store = Store()
+    store.put(resource(Kind.POOL, POOL_SPEC))
+    gone = list[Resource]()
+
+    class Api:
+        """As without the ClusterRole."""
+
+        async def list(self, *_: Any) -> AsyncIterator[Any]:
+            raise KubeError("is forbidden", 403)
+            yield
+
+    api: Any = Api()
+    with pytest.raises(KubeError):
+        await resync(api, store, Access(), lambda _: None, gone.append, lambda _: None)
     assert gone == []
 
 
