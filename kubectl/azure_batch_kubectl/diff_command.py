@@ -159,6 +159,9 @@ async def _lines(reader: _Reader, thing: Object) -> list[str]:
         raise NotComparedError(f"{who} names no account: set spec.accountRef")
     account = await reader.object_(Kind.ACCOUNT, *place)
     spec = with_account_defaults(thing, account)
+    if account is None:
+        name = "/".join(place)
+        raise NotComparedError(f"{who} names BatchAccount {name}, which is not there: create it, or correct accountRef")
     id_ = str(status(known or {}).get("id") or objects.remote_id(thing))
     pool_id = str(status(pool).get("id") or objects.remote_id(pool)) if pool is not None else None
     remote = await _get(await reader.client(place), kind, id_)

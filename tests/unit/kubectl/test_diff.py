@@ -347,3 +347,21 @@ def test_an_object_that_names_a_missing_pool_does_not_hide_the_others(
     named = run("diff", "bj/astray", "bj/render")
     assert (named.stdout, named.exit_code) == ("", 2)
     assert why in named.stderr
+
+
+def test_an_object_that_names_a_missing_account_does_not_hide_the_others(
+    fake: FakeCluster, run: Run, signed_in: Callable[[Batch], list[Any]]
+) -> None:
+    signed_in(Batch(cpu=pool_there(), render=job_there(priority=1)))
+    fake.add(batch_account())
+    fake.add(with_spec("BatchPool", "astray", {**POOL, "accountRef": {"name": "none"}}))
+    fake.add(with_spec("BatchPool", "cpu", POOL))
+    fake.add(with_spec("BatchJob", "render", JOB))
+    why = "BatchPool team/astray names BatchAccount team/none, which is not there: create it, or correct accountRef"
+    done = run("diff")
+    assert "-priority: 1\n+priority: 5\n" in done.stdout
+    assert done.stderr.splitlines() == [f"error: BatchPool team/astray is not compared: {why}"]
+    assert done.exit_code == 2
+    named = run("diff", "bp/astray", "bj/render")
+    assert (named.stdout, named.exit_code) == ("", 2)
+    assert why in named.stderr
