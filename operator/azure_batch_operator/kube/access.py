@@ -30,7 +30,7 @@ class Access:
 
     Attributes:
         returned: set when a namespace that was denied may have returned, so its objects must be listed.
-        answers: whether the API server has answered the last requests for namespaces, be it with 403.
+        answers: whether the API server has answered the last requests for namespaces, also with 403.
     """
 
     def __init__(self, only: Collection[str] = ()) -> None:
