@@ -130,9 +130,12 @@ class Resource:
 
     def condition(self, type_: str) -> Mapping[str, Any] | None:
         """A condition of the status, if it is there."""
-        return next(
-            (condition for condition in self.status.get("conditions", ()) if condition.get("type") == type_), None
-        )
+        return next((condition for condition in self.listed_conditions if condition.get("type") == type_), None)
+
+    @property
+    def listed_conditions(self) -> list[Mapping[str, Any]]:
+        """The conditions of the status."""
+        return list(self.status.get("conditions") or ())
 
 
 _BLANK = {"status": "Unknown", "reason": "", "message": "", "lastTransitionTime": "1970-01-01T00:00:00Z"}

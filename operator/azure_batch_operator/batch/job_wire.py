@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from azure_batch_operator.batch.pool_wire import MetadataItem
-from azure_batch_operator.batch.wire import Moment, NameValue, Prose, Wire
+from azure_batch_operator.batch.wire import Duration, Moment, NameValue, Prose, Whole, Wire
 
 
 class JobPool(Wire, frozen=True, gc=False):
@@ -40,6 +40,13 @@ class JobExecution(Wire, frozen=True, gc=False):
         return None if self.scheduling_error == _NO_ERROR else self.scheduling_error
 
 
+class JobConstraints(Wire, frozen=True, gc=False):
+    """Limits of a job."""
+
+    max_wall_clock_time: Duration | None = None
+    max_task_retry_count: Whole | None = None
+
+
 class Job(Wire, frozen=True, gc=False):
     """What is decided from of a job; what is compared with the spec is read from the whole body (`reconcile.job.changes`)."""
 
@@ -54,6 +61,7 @@ class Job(Wire, frozen=True, gc=False):
     uses_task_dependencies: bool = False
     pool_info: JobPool | None = None
     metadata: tuple[MetadataItem, ...] = ()
+    constraints: JobConstraints | None = None
     execution_info: JobExecution | None = None
 
     @property

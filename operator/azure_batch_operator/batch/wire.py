@@ -235,6 +235,15 @@ def build(struct: type[W], value: Mapping[str, Any]) -> W:
     return struct(**found)
 
 
+def convert(struct: type[W], value: Mapping[str, Any]) -> W:
+    """As `build`, in a tenth of its time; for structs without free bodies, of which it would make copies."""
+    try:
+        return msgspec.convert(value, struct)
+    except (msgspec.ValidationError, UnicodeError):
+        # A null, an enum, whose type nobody has checked, or a name that is no Unicode.
+        return build(struct, value)
+
+
 @cache
 def _members(struct: type[Wire]) -> tuple[tuple[str, str, Callable[[Any], Any] | None], ...]:
     hints = get_type_hints(struct)

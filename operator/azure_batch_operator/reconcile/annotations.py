@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from azure_batch_operator.api.base import RECONCILE_NOW, RECREATE, RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile.before import said_by, status_before
 from azure_batch_operator.reconcile.plan import Plan
 
-_FIELDS: Mapping[str, str] = {
+_FIELDS: Mapping[str, Literal["reconcileNow", "recreate", "retryFailed", "terminate"]] = {
     RECONCILE_NOW: "reconcileNow",
     RECREATE: "recreate",
     RETRY_FAILED: "retryFailed",
@@ -28,8 +29,26 @@ _LONGEST = 256
 def pending_request(resource: Resource, annotation: str) -> str | None:
     """The value of a one-shot annotation that was not acted upon yet."""
     value = resource.annotations.get(annotation, "")[:_LONGEST]
-    done = (resource.status.get("handled") or {}).get(_FIELDS[annotation])
-    return value if value and value != done else None
+    return value if value and value != _acted_upon(resource, annotation) else None
+
+
+def _acted_upon(resource: Resource, annotation: str) -> str | None:
+    """The value of a one-shot annotation that was acted upon last."""
+    before = status_before(resource).handled
+    match _FIELDS[annotation]:
+        case "reconcileNow":
+            return before.reconcile_now
+        case "recreate":
+            return before.recreate
+        case "retryFailed":
+            return before.retry_failed
+        case "terminate":
+            return before.terminate
+
+
+def _marks(status: Mapping[str, Any]) -> dict[str, Any]:
+    """`handled` of a status, to be repeated: also what another version has noted there."""
+    return dict(status.get("handled") or {})
 
 
 _STOPS = frozenset({"disable_job", "terminate_job", "terminate_task", "disable_schedule", "terminate_schedule"})
@@ -52,7 +71,7 @@ def stop_only(resource: Resource, plan: Plan) -> Plan | None:
 
 def handled(resource: Resource, *annotations: str) -> dict[str, Any] | None:
     """`status.handled` once these are acted upon; None if there is nothing to say."""
-    done = dict(resource.status.get("handled") or {})
+    done = _marks(resource.status)
     for annotation in annotations:
         if value := resource.annotations.get(annotation, "")[:_LONGEST]:
             done[_FIELDS[annotation]] = value
@@ -66,15 +85,14 @@ def retried_until(resource: Resource) -> str | None:
 
     A later failure is that of a run which this value has caused already, whether its call was answered or not.
     """
-    mark = str((resource.status.get("handled") or {}).get(_RETRYING) or "")
-    until, separator, value = mark.partition(" ")
+    until, separator, value = (status_before(resource).handled.retrying or "").partition(" ")
     return until if separator and value == pending_request(resource, RETRY_FAILED) else None
 
 
 def retrying(resource: Resource, until: str) -> dict[str, Any]:
     """`status.handled` while failed tasks are reactivated: stored before the first call, so that a restart repeats none."""
     mark = f"{until} {pending_request(resource, RETRY_FAILED)}"
-    return {**(resource.status.get("handled") or {}), _RETRYING: mark}
+    return _marks(resource.status) | {_RETRYING: mark}
 
 
 def is_later(stamp: str, than: str) -> bool:
@@ -87,9 +105,8 @@ def not_done(resource: Resource, status: Mapping[str, Any]) -> dict[str, Any]:
 
     That `azurebatch.io/reconcile-now` was heard stays, since nothing is left to do for it.
     """
-    before, name = dict(resource.status.get("handled") or {}), _FIELDS[RECONCILE_NOW]
-    heard = (status.get("handled") or {}).get(name)
-    marks = before | ({name: heard} if heard is not None else {})
+    heard = said_by(status).handled.reconcile_now
+    marks = _marks(resource.status) | ({_FIELDS[RECONCILE_NOW]: heard} if heard is not None else {})
     rest = {member: value for member, value in status.items() if member != "handled"}
     return rest | ({"handled": marks} if marks else {})
 
@@ -105,5 +122,5 @@ def acknowledge(resource: Resource, plan: Plan) -> Plan:
         return plan
     shown = resource.status if plan.status is None else plan.status
     value = resource.annotations[RECONCILE_NOW][:_LONGEST]
-    marks = {**(shown.get("handled") or {}), _FIELDS[RECONCILE_NOW]: value}
+    marks = _marks(shown) | {_FIELDS[RECONCILE_NOW]: value}
     return replace(plan, status={**shown, "handled": marks})

@@ -10,8 +10,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from msgspec import structs
+
 from azure_batch_operator.api.base import GROUP
 from azure_batch_operator.api.task_body import Task
+from azure_batch_operator.batch.job_wire import JobConstraints
+from azure_batch_operator.batch.wire import TaskConstraints
 
 _DURATION = re.compile(
     r"P(?:(?P<y>\d+)Y)?(?:(?P<mo>\d+)M)?(?:(?P<w>\d+)W)?(?:(?P<d>\d+)D)?"
@@ -21,6 +25,8 @@ SECOND = 10_000_000
 """Units of 100 ns in a second."""
 UNLIMITED = "P10675199DT2H48M5.4775807S"
 """What the service returns for a time limit that was not set (docs/azure-batch.md#defaults)."""
+_RETENTION = "P7D"
+"""How long the service keeps the files of a task that says nothing of it."""
 
 
 def ticks(duration: str) -> int:
@@ -85,24 +91,24 @@ def _schedule(value: Mapping[str, Any]) -> dict[str, Any]:
     return times | lengths
 
 
-def task_constraints(wanted: Mapping[str, Any] | None, job: Mapping[str, Any]) -> dict[str, Any]:
+def task_constraints(wanted: TaskConstraints, job: JobConstraints | None) -> TaskConstraints:
     """The constraints that a task shall have: without a wish for retries those of its job count, as when a task is added.
 
     Args:
         wanted: of the spec.
-        job: constraints of the job; empty if they are not known.
+        job: constraints of the job; None if they are not known.
     """
-    retries = {"maxTaskRetryCount": job["maxTaskRetryCount"]} if "maxTaskRetryCount" in job else {}
-    return retries | dict(wanted or {})
+    if wanted.max_task_retry_count is not None or job is None:
+        return wanted
+    return structs.replace(wanted, max_task_retry_count=job.max_task_retry_count)
 
 
-def same_task_constraints(given: Mapping[str, Any], there: Mapping[str, Any]) -> bool:
+def same_task_constraints(given: TaskConstraints, there: TaskConstraints) -> bool:
     """Whether a task's constraints are as wanted; retries that are not known count as they are."""
     return (
-        duration_limit(given.get("maxWallClockTime")) == duration_limit(there.get("maxWallClockTime"))
-        and ticks(given.get("retentionTime", "P7D")) == ticks(there.get("retentionTime", "P7D"))
-        and int(given.get("maxTaskRetryCount", there.get("maxTaskRetryCount", 0)))
-        == int(there.get("maxTaskRetryCount", 0))
+        duration_limit(given.max_wall_clock_time) == duration_limit(there.max_wall_clock_time)
+        and ticks(given.retention_time or _RETENTION) == ticks(there.retention_time or _RETENTION)
+        and given.max_task_retry_count in {None, there.max_task_retry_count or 0}
     )
 
 

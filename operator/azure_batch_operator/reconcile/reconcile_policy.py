@@ -17,7 +17,7 @@ from azure_batch_operator.batch.wire import ResourceState, build
 from azure_batch_operator.reconcile import adoption, ownership
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.annotations import is_stopping, not_done
-from azure_batch_operator.reconcile.conditions import condition_of, conditions_of
+from azure_batch_operator.reconcile.before import NO_CONDITION, Before, condition_of, said_by, status_before
 from azure_batch_operator.reconcile.plan import (
     Absence,
     Absent,
@@ -148,23 +148,25 @@ def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:
         plan = replace(plan, status=plan.operate.otherwise)
     shown = resource if plan.status is None else replace(resource, status=plan.status)
     if held:
-        if resource.status.get("phase") in _ENDED:
+        if status_before(resource).phase in _ENDED:
             return _ended_and_held(resource, shown, plan, held, now)
         text = f"{_NOT_MADE} {', '.join(held)}"
         exists = plan.submit is None and not any(call.creates for call in plan.calls)
-        ready = exists and (_is_true(resource, "Ready") or (_is_true(shown, "Ready") and not resource.is_cron))
+        was_ready, is_ready = condition_of(resource, "Ready").is_true, said_by(shown.status).holds("Ready")
+        ready = exists and (was_ready or (is_ready and not resource.is_cron))
         # Requests by annotations are carried out when the policy is removed.
         left = _left_alone(resource, shown, HELD, text, now, ready=ready)
         return Plan(status=not_done(resource, left), events=_news(resource, held))
     rest = replace(plan, finalizer=None, retry=None, first=None)
-    if not shown.status.get("conditions") or _is_settled(shown):
+    said = said_by(shown.status)
+    if not said.conditions or _is_settled(said):
         return rest
-    told = condition_of(shown, "Ready" if shown.condition("Ready") else SKIPPED)
+    told = said.condition("Ready") or said.condition(SKIPPED) or NO_CONDITION
     text = f"{_ONLY_OBSERVED} {told.message.removeprefix(_ONLY_OBSERVED).strip()}"
-    phase = str(shown.status.get("phase"))
+    phase = str(said.phase)
     events = tuple(each for each in plan.events if each.reason != told.reason)
-    exists = _is_true(resource, "Ready") if resource.is_cron else bool(shown.status.get("state"))
-    left = _left_alone(resource, shown, phase, text, now, ready=exists and _is_true(shown, "Ready"))
+    exists = condition_of(resource, "Ready").is_true if resource.is_cron else bool(said.state)
+    left = _left_alone(resource, shown, phase, text, now, ready=exists and said.holds("Ready"))
     return replace(rest, status=left, events=events)
 
 
@@ -192,22 +194,18 @@ def _ended_and_held(resource: Resource, shown: Resource, plan: Plan, held: Seque
     """Keep the result in the status. Add the condition `Skipped` only if the object would run again, not for cleanup."""
     if plan.status is None:
         return Plan()
-    if _is_settled(shown):
+    if _is_settled(said_by(shown.status)):
         return Plan(status=not_done(resource, plan.status), events=plan.events)
     text = f"{_NOT_MADE} {', '.join(held)}"
     verdict = Verdict("", _SKIPPED, text, ready=None, more={SKIPPED: (True, _SKIPPED, text)})
     said = [each for each in conditions(resource, verdict, now) if each["type"] == SKIPPED]
-    others = [each for each in resource.status.get("conditions") or () if each.get("type") != SKIPPED]
+    others = [each for each in resource.listed_conditions if each["type"] != SKIPPED]
     return Plan(status={**resource.status, "conditions": [*others, *said]}, events=_news(resource, held))
 
 
-def _is_settled(resource: Resource) -> bool:
-    """Whether the object has ended or is stalled."""
-    return any(_is_true(resource, each) for each in ("Complete", "Failed", "Stalled"))
-
-
-def _is_true(resource: Resource, condition: str) -> bool:
-    return condition_of(resource, condition).is_true
+def _is_settled(said: Before) -> bool:
+    """Whether an object has ended or is stalled."""
+    return any(said.holds(each) for each in ("Complete", "Failed", "Stalled"))
 
 
 def _left_alone(
@@ -216,12 +214,12 @@ def _left_alone(
     """The observed status with the condition `Skipped`; transition times of the present conditions are kept."""
     more = {
         known.type: (known.is_true, known.reason, known.message)
-        for known in conditions_of(shown)
+        for known in said_by(shown.status).conditions
         if known.type not in {"Ready", "Reconciling", "Stalled"}
     }
     more[SKIPPED] = (True, _SKIPPED, text)
     verdict = Verdict(phase, _SKIPPED, text, ready=True if ready else None, more=more)
-    before = replace(resource, status={**shown.status, "conditions": resource.status.get("conditions") or []})
+    before = replace(resource, status={**shown.status, "conditions": resource.listed_conditions})
     return carry_over(before, verdict, now)
 
 

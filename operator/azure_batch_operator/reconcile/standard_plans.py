@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from azure_batch_operator.api.kinds import KINDS, Kind
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile.before import said_by, status_before
 from azure_batch_operator.reconcile.error_classes import ClassifiedError
 from azure_batch_operator.reconcile.ownership import Marked, conflict_message
 from azure_batch_operator.reconcile.plan import Absence, AccountView, Call, Event, Plan, Unconfirmed
@@ -61,7 +62,7 @@ def waiting(
     resource: Resource, reason: str, message: str, now: float, *, phase: str = "Pending", warning: bool = False
 ) -> Plan:
     """Wait for something that is not there yet, and say so only when it takes long."""
-    if resource.status.get("observedGeneration", -1) == -1 and (left := grace_left(resource, now)) > 0:
+    if status_before(resource).is_blank and (left := grace_left(resource, now)) > 0:
         return Plan(requeue_after=left)
     warns = warning or reason in _WRONG_REFERENCES
     verdict = Verdict(
@@ -77,7 +78,7 @@ def _phase_before(resource: Resource) -> str | None:
 
     An object that waits needs no person, whatever it needed before (test_an_object_that_waits_is_no_longer_stalled).
     """
-    phase = resource.status.get("phase")
+    phase = status_before(resource).phase
     return None if phase == "Stalled" else phase
 
 
@@ -91,8 +92,7 @@ def without_account(resource: Resource, account: AccountView, now: float) -> Pla
         message = f"cannot be deleted in Azure Batch: {account.message}. {FORCE_HINT}"
         verdict = Verdict("Deleting", account.reason, message, ready=False, trend="Reconciling")
         return Plan(status=carry_over(resource, verdict, now))
-    known = resource.status.get("observedGeneration", -1) != -1
-    if account.opening or (known and not account.gone):
+    if account.opening or (not status_before(resource).is_blank and not account.gone):
         return Plan()
     return waiting(resource, account.reason, account.message, now)
 
@@ -106,7 +106,7 @@ def release_at_once(resource: Resource) -> Plan | None:
 
 def ever_created(resource: Resource) -> bool:
     """Whether a call may have created something for the object: its account is in the status before the first one."""
-    return any(resource.status.get(name) for name in ("account", "state", "url"))
+    return status_before(resource).ever_created
 
 
 def deleting(resource: Resource, what: str, call: Call, now: float) -> Plan:
@@ -193,7 +193,7 @@ def beside(observed: Mapping[str, Any] | None, said: Mapping[str, Any] | None) -
     """
     if observed is None or said is None:
         return said
-    if not observed.get("state"):
+    if not said_by(observed).state:
         return {**said, **pick(observed, ("poolId",))}
     return _under(observed, said)
 
@@ -219,9 +219,7 @@ def once_absent(resource: Resource, plan: Plan, verdict: Verdict, *absences: Abs
 
     What the object says already needs no GET with each pass.
     """
-    before = resource.condition("Ready")
-    said = before is not None and before.get("reason") == verdict.reason
-    return plan if said else replace(plan, confirm=absences)
+    return plan if _is_said(resource, verdict) else replace(plan, confirm=absences)
 
 
 def once_late(resource: Resource, plan: Plan, late: float | None, gone: Absence, why: str, now: float) -> Plan:
@@ -245,13 +243,17 @@ def once_late(resource: Resource, plan: Plan, late: float | None, gone: Absence,
 
 def with_event(resource: Resource, plan: Plan, verdict: Verdict) -> Plan:
     """Add an Event if the reason of `Ready` is a new one."""
-    before = resource.condition("Ready")
-    if before is not None and before.get("reason") == verdict.reason:
+    if _is_said(resource, verdict):
         return plan
     event = Event(
         verdict.reason, verdict.message, "Warning" if verdict.trend == "Stalled" or verdict.warning else "Normal"
     )
     return replace(plan, events=(*plan.events, event))
+
+
+def _is_said(resource: Resource, verdict: Verdict) -> bool:
+    """Whether `Ready` has the reason of a verdict already."""
+    return status_before(resource).reason == verdict.reason
 
 
 def finalizer_on(resource: Resource) -> Literal["add"] | None:

@@ -16,6 +16,7 @@ import orjson
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile.before import Condition, status_before
 
 _ENDS = {"Complete": "Succeeded", "Failed": "Failed"}
 ENDED_PHASES = frozenset(_ENDS.values())
@@ -85,11 +86,12 @@ def conditions(resource: Resource, verdict: Verdict, now: float) -> list[dict[st
     if verdict.trend:
         wanted[verdict.trend] = (True, verdict.reason, verdict.message)
     wanted |= {**_resumption(resource), **(verdict.more or {})}
+    said = status_before(resource)
     result = []
     for type_, (value, reason, message) in wanted.items():
         status = "True" if value else "False"
-        before = resource.condition(type_)
-        since = before["lastTransitionTime"] if before and before.get("status") == status else timestamp(now)
+        before = said.condition(type_)
+        since = before.last_transition_time if before and before.status == status else timestamp(now)
         result.append(
             {
                 "type": type_,
@@ -108,19 +110,18 @@ def _resumption(resource: Resource) -> dict[str, tuple[bool, str, str]]:
 
     `pendingDeadlineSeconds` counts from its transition, so a job whose status lost it could be ended too early.
     """
-    before = resource.condition(SUSPENDED)
-    if resource.key.kind is not Kind.JOB or before is None:
+    if resource.key.kind is not Kind.JOB or (before := status_before(resource).condition(SUSPENDED)) is None:
         return {}
     if not resource.spec.get("suspend"):
         return {SUSPENDED: (False, "JobResumed", "the job is resumed")}
-    if before.get("status") == "True":
-        return {SUSPENDED: (True, str(before.get("reason", "")), str(before.get("message", "")))}
+    if before.is_true:
+        return {SUSPENDED: (True, before.reason, before.message)}
     return {SUSPENDED: (False, "JobSuspending", "the job is being disabled")}
 
 
-def _stable(message: str, before: Mapping[str, Any] | None) -> str:
+def _stable(message: str, before: Condition | None) -> str:
     """The message that stands already if only the request id differs: the same refusal again is not a new status."""
-    known = str((before or {}).get("message", ""))
+    known = "" if before is None else before.message
     return known if _REQUEST_ID.sub("", known) == _REQUEST_ID.sub("", message) else message
 
 
@@ -137,15 +138,15 @@ def status(resource: Resource, verdict: Verdict, now: float, **fields: Any) -> d
 
 def has_ended(resource: Resource) -> bool:
     """Whether the status says how the object has ended; a phase that its conditions contradict was written by somebody else."""
-    condition = {phase: type_ for type_, phase in _ENDS.items()}.get(str(resource.status.get("phase")))
-    if condition is None:
-        return False
-    return not resource.status.get("conditions") or (resource.condition(condition) or {}).get("status") == "True"
+    before = status_before(resource)
+    condition = next((type_ for type_, phase in _ENDS.items() if phase == before.phase), None)
+    return condition is not None and (not before.conditions or before.holds(condition))
 
 
 def ended_as(resource: Resource) -> str | None:
     """The phase that its conditions say the object has ended with; None if they say nothing of an end."""
-    return next((p for t, p in _ENDS.items() if (resource.condition(t) or {}).get("status") == "True"), None)
+    before = status_before(resource)
+    return next((phase for type_, phase in _ENDS.items() if before.holds(type_)), None)
 
 
 def carry_over(resource: Resource, verdict: Verdict, now: float) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile.before import Condition, condition_of, said_by, status_before
 from azure_batch_operator.reconcile.plan import Event, Plan
 from azure_batch_operator.reconcile.status import Verdict, carry_over, conditions, has_ended
 
@@ -29,34 +30,38 @@ def with_problem(
     shown = resource.status if plan.status is None else plan.status
     if problem is None:
         return _read_again(resource, plan, shown, is_read)
-    if not shown.get("conditions"):
+    said = said_by(shown)
+    if not said.conditions:
         return _said_first(resource, plan, problem, now)
-    others = [each for each in shown["conditions"] if each.get("type") != "Reconciling"]
-    if any(each.get("type") == "Stalled" for each in others):
+    if said.condition("Stalled") is not None:
         return plan
     verdict = Verdict("", REASON, problem, ready=False, trend="Reconciling")
-    said = next(each for each in conditions(resource, verdict, now) if each["type"] == "Reconciling")
-    before = resource.condition("Reconciling")
+    condition = next(each for each in conditions(resource, verdict, now) if each["type"] == "Reconciling")
     events = plan.events
-    if before is None or before.get("reason") != REASON:
+    if condition_of(resource, "Reconciling").reason != REASON:
         events = (*events, Event(REASON, problem, "Warning"))
-    return replace(plan, status={**shown, "conditions": [*others, said]}, events=events)
+    others = [each for each in shown["conditions"] if each["type"] != "Reconciling"]
+    return replace(plan, status={**shown, "conditions": [*others, condition]}, events=events)
 
 
 def _read_again(resource: Resource, plan: Plan, shown: Mapping[str, Any], is_read: Callable[[], bool]) -> Plan:
     """A plan for an object of which all can be read: no condition of its end says otherwise."""
-    known = shown.get("conditions") or ()
-    left = [each for each in known if (each.get("type"), each.get("reason")) != ("Reconciling", REASON)]
-    if len(left) == len(known) or resource.deleting or not has_ended(resource) or not is_read():
+    known = said_by(shown).conditions
+    if not any(map(_is_of_this, known)) or resource.deleting or not has_ended(resource) or not is_read():
         return plan
+    left = [each for each, said in zip(shown["conditions"], known, strict=True) if not _is_of_this(said)]
     return replace(plan, status={**shown, "conditions": left})
+
+
+def _is_of_this(condition: Condition) -> bool:
+    return (condition.type, condition.reason) == ("Reconciling", REASON)
 
 
 def _said_first(resource: Resource, plan: Plan, problem: str, now: float) -> Plan:
     """The same of an object that has said nothing yet, or whose conditions were taken away; how it has ended stays."""
     if has_ended(resource) or plan.finalizer == "remove":
         return plan
-    phase = "Deleting" if resource.deleting else resource.status.get("phase") or "Pending"
+    phase = "Deleting" if resource.deleting else status_before(resource).phase or "Pending"
     verdict = Verdict(phase, REASON, problem, ready=False, trend="Reconciling")
     events = (*plan.events, Event(REASON, problem, "Warning"))
     return replace(plan, status=carry_over(resource, verdict, now), events=events)

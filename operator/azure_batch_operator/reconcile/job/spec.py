@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import field
 from msgspec.structs import replace
 
+from azure_batch_operator.api.factory import Scalar
 from azure_batch_operator.batch.wire import Wire, build
 
 Body = Mapping[str, Any]
@@ -68,7 +69,7 @@ class Sweep(Wire, frozen=True, gc=False):
 class TaskPerItem(Wire, frozen=True, gc=False):
     """A factory with a task per item; `rows`, `columns` and `longest` are those of a ConfigMap (`task_sources.inlined`)."""
 
-    items: Sequence[str] | None = None
+    items: Sequence[Scalar] | None = None
     items_from: Body | None = None
     rows: Sequence[Sequence[str]] | None = None
     columns: Sequence[str] = ()

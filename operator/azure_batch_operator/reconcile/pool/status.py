@@ -10,7 +10,7 @@ from typing import Any
 from azure_batch_operator.api.base import POOL_LABEL
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.pool_wire import AutoScaleRun, NodeCounts, NodeState, Pool, PoolError
-from azure_batch_operator.reconcile.conditions import condition_of
+from azure_batch_operator.reconcile.before import condition_of
 from azure_batch_operator.reconcile.plan import Absent, Event
 from azure_batch_operator.reconcile.pool import nodes as pool_nodes
 from azure_batch_operator.reconcile.pool.cost import Cost

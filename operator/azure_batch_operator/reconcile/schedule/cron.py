@@ -20,7 +20,7 @@ from azure_batch_operator.api.base import API_VERSION, SCHEDULE_LABEL
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch.wire import build
-from azure_batch_operator.reconcile.conditions import condition_of
+from azure_batch_operator.reconcile.before import condition_of
 from azure_batch_operator.reconcile.job import lifecycle as jobs
 from azure_batch_operator.reconcile.plan import Event, ObjectChange, Plan, Unconfirmed
 from azure_batch_operator.reconcile.schedule.spec import Before, Cron, RunStatus, ScheduleSpec

@@ -16,7 +16,7 @@ from azure_batch_operator.reconcile.plan import TAKES_NO_MORE, Absence, Absent, 
 from azure_batch_operator.reconcile.standard_plans import once_absent, other_name, troubled, waiting, with_event
 from azure_batch_operator.reconcile.status import Verdict, carry_over
 from azure_batch_operator.reconcile.steps import first_plan
-from azure_batch_operator.reconcile.task.scope import TaskScope, name_of_job
+from azure_batch_operator.reconcile.task.scope import TaskScope
 
 _OWNER_LOOKED_AT_EVERY = 300.0
 
@@ -26,22 +26,22 @@ def without_job(scope: TaskScope) -> Plan:
     resource, job, now = scope.resource, scope.job, scope.now
     gone = (Absence(Table.JOBS, job.id),) if job.remote is Absent.NOT_FOUND else ()
     if job.finished:
-        why = f"BatchJob {name_of_job(resource)!r} has ended and its job was deleted"
+        why = f"BatchJob {scope.spec.job_ref.name!r} has ended and its job was deleted"
         return replace(never_ran(scope, why), confirm=gone)
-    if resource.status.get("state"):
+    if scope.before.state:
         message = (
             f"job {job.id!r} was deleted in Azure Batch, and the task with it; it is added again if the job comes back"
         )
         verdict = Verdict("Stalled", "JobGone", message, ready=False, trend="Stalled")
         plan = once_absent(resource, Plan(status=carry_over(resource, verdict, now)), verdict, *gone)
         return with_event(resource, plan, verdict)
-    if "jobId" in resource.spec:
+    if scope.spec.job_id is not None:
         message = (
             f"spec.jobId names job {job.id!r}, which does not exist in Azure Batch: create it"
             f"{other_name(resource, 'spec.jobId')}"
         )
         return waiting(resource, "JobNotFound", message, now)
-    message = f"waiting until BatchJob {name_of_job(resource)!r} exists in Azure Batch"
+    message = f"waiting until BatchJob {scope.spec.job_ref.name!r} exists in Azure Batch"
     return waiting(resource, "WaitingForJob", message, now)
 
 
@@ -88,8 +88,7 @@ def _too_late(scope: TaskScope) -> Plan | None:
     plan = never_ran(scope, f"job {job.id!r} is {job.state} and accepts no more tasks")
     plan = replace(plan, ended=Ended(job.id, job.job.creation_time))
     # One that was seen there has ended with its job, if a list lacks it by mistake.
-    queued = (resource.condition("Ready") or {}).get("reason") == "Queued"
-    was_there = queued or resource.status.get("state")
+    was_there = scope.before.reason == "Queued" or scope.before.state
     seen = (Absence(Table.TASKS, resource.remote_id, job.id),) if was_there else ()
     return replace(plan, confirm=seen)
 
@@ -102,8 +101,7 @@ def _wait_for_dependency(scope: TaskScope) -> Plan | None:
 def _may_not_act(scope: TaskScope) -> Plan | None:
     """The service would refuse the task, with no word about which member is wrong."""
     resource, job = scope.resource, scope.job
-    acts = expand.acts_on_job(resource.spec.get("exitConditions"))
-    if not acts or job.job is None or job.job.lets_tasks_act:
+    if not scope.spec.exit_conditions.acts_on_job or job.job is None or job.job.lets_tasks_act:
         return None
     message = (
         f"spec.exitConditions has a jobAction, which job {job.id!r} does not allow because its onTaskFailure is not "

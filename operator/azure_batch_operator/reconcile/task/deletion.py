@@ -6,7 +6,7 @@ from azure_batch_operator.reconcile import adoption
 from azure_batch_operator.reconcile.plan import Absence, Absent, Event, Evidence, Plan, Table, Unconfirmed
 from azure_batch_operator.reconcile.standard_plans import ever_created, without_account
 from azure_batch_operator.reconcile.task.follow import call_to
-from azure_batch_operator.reconcile.task.scope import LiveTask, TaskScope, name_of_job
+from azure_batch_operator.reconcile.task.scope import LiveTask, TaskScope
 
 
 def delete(scope: TaskScope) -> Plan:
@@ -14,7 +14,7 @@ def delete(scope: TaskScope) -> Plan:
     resource, job, view = scope.resource, scope.job, scope.view
     if not job.id:
         text = (
-            f"BatchJob {name_of_job(resource)!r} was deleted, and the ID of its job in Azure Batch is unknown: "
+            f"BatchJob {scope.spec.job_ref.name!r} was deleted, and the ID of its job in Azure Batch is unknown: "
             f"if that job still exists, delete task {resource.remote_id!r} there"
         )
         events = (Event("TaskMayRemain", text, "Warning"),)

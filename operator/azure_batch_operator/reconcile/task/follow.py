@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import to_builtins
 
 from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
+from azure_batch_operator.batch.wire import TaskConstraints
 from azure_batch_operator.reconcile import normalization as normal
 from azure_batch_operator.reconcile.annotations import handled, is_later, pending_request, retried_until, retrying
 from azure_batch_operator.reconcile.observed import ObservedTask
@@ -73,7 +74,7 @@ def _change(task: LiveTask) -> Plan | None:
     if pending_request(task.resource, TERMINATE):
         call = call_to(task, "terminate_task")
     elif (constraints := _other_constraints(task)) is not None:
-        call = call_to(task, "update_task", {"constraints": constraints})
+        call = call_to(task, "update_task", {"constraints": to_builtins(constraints)})
     else:
         return None
     return Plan("add", (call,), status=status_of(task))
@@ -138,10 +139,8 @@ def _reason(task: LiveTask) -> str:
     return str((job and job.execution.terminate_reason) or "for an unknown reason")
 
 
-def _other_constraints(task: LiveTask) -> dict[str, Any] | None:
+def _other_constraints(task: LiveTask) -> TaskConstraints | None:
     """The constraints that the task shall have, if it has others."""
-    job = task.job.remote
-    there = None if task.remote.constraints is None else to_builtins(task.remote.constraints)
-    of_job = (job.get("constraints") or {}) if isinstance(job, Mapping) else {}
-    wanted = normal.task_constraints(task.resource.spec.get("constraints"), of_job)
+    job, there = task.job.job, task.remote.constraints
+    wanted = normal.task_constraints(task.spec.constraints, None if job is None else job.constraints)
     return None if there is None or normal.same_task_constraints(wanted, there) else wanted

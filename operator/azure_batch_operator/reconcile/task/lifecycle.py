@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from msgspec import structs
 
@@ -16,16 +15,17 @@ from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
 from azure_batch_operator.reconcile import adoption
 from azure_batch_operator.reconcile import reconcile_policy as policy
 from azure_batch_operator.reconcile.annotations import handled, pending_request
+from azure_batch_operator.reconcile.before import has_condition
 from azure_batch_operator.reconcile.observed import NO_OUTPUT
 from azure_batch_operator.reconcile.ownership import deletion, owner_elsewhere
 from azure_batch_operator.reconcile.plan import Absent, Event, Plan
-from azure_batch_operator.reconcile.standard_plans import foreign, other_name, waiting, without_account
+from azure_batch_operator.reconcile.standard_plans import finalizer_on, foreign, other_name, waiting, without_account
 from azure_batch_operator.reconcile.status import has_ended
 from azure_batch_operator.reconcile.steps import first_plan, release, wait_for_poll
 from azure_batch_operator.reconcile.task.addition import add, not_allowed, without_job
 from azure_batch_operator.reconcile.task.deletion import delete
 from azure_batch_operator.reconcile.task.follow import follow
-from azure_batch_operator.reconcile.task.scope import LiveTask, TaskScope, is_open, name_of_job
+from azure_batch_operator.reconcile.task.scope import LiveTask, TaskScope, is_open
 
 
 def plan(scope: TaskScope) -> Plan:
@@ -45,15 +45,15 @@ def _unchanged(scope: TaskScope) -> Plan | None:
         return None
     late = {name: text for name, text in view.late.shown.items() if resource.status.get(name) != text}
     # Somebody has taken it off by hand, but the task is there until it is deleted.
-    finalizer: Any = "add" if resource.status.get("state") and not resource.has_finalizer else None
+    finalizer = finalizer_on(resource) if scope.before.state else None
     # Nobody asks any more for what the policy has held back.
-    held = resource.condition(policy.SKIPPED) is not None
-    if resource.status.get("observedGeneration") == resource.generation and not held:
+    held = has_condition(resource, policy.SKIPPED)
+    if scope.before.observed_generation == resource.generation and not held:
         return Plan(finalizer, status={**resource.status, **late} if late else None)
     conditions = [
         dict(each) | {"observedGeneration": resource.generation}
-        for each in resource.status.get("conditions") or ()
-        if each.get("type") != policy.SKIPPED
+        for each in resource.listed_conditions
+        if each["type"] != policy.SKIPPED
     ]
     seen = {"observedGeneration": resource.generation, "conditions": conditions}
     return Plan(finalizer, status={**resource.status, **late, **seen})
@@ -65,7 +65,7 @@ def _refuse_request(scope: TaskScope) -> Plan | None:
     if not has_ended(resource):
         return None
     retry = pending_request(resource, RETRY_FAILED)
-    if retry and resource.status.get("phase") == "Failed":
+    if retry and scope.before.phase == "Failed":
         return None
     shown = dict(resource.status) | {"handled": handled(resource, RETRY_FAILED, TERMINATE)}
     text = "the task has succeeded, so it is not run again: create a new BatchTask to run its command again"
@@ -78,7 +78,7 @@ def _wait_for_batch_job(scope: TaskScope) -> Plan | None:
     if scope.job.exists:
         return None
     message = (
-        f"spec.jobRef names BatchJob {name_of_job(resource)!r}, which does not exist in this namespace: create it"
+        f"spec.jobRef names BatchJob {scope.spec.job_ref.name!r}, which does not exist in this namespace: create it"
         f"{other_name(resource, 'spec.jobRef')}"
     )
     return waiting(resource, "JobNotFound", message, scope.now)

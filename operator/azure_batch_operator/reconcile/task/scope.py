@@ -11,13 +11,15 @@ from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.errors import BatchError
 from azure_batch_operator.batch.job_wire import Job
-from azure_batch_operator.batch.wire import build
+from azure_batch_operator.batch.wire import build, convert
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.annotations import pending_request
+from azure_batch_operator.reconcile.before import Before, status_before
 from azure_batch_operator.reconcile.observed import NO_OUTPUT, ObservedTask, TaskOutput
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Remote
 from azure_batch_operator.reconcile.status import ENDED_PHASES, has_ended
 from azure_batch_operator.reconcile.target_pool import NOT_ALLOWED
+from azure_batch_operator.reconcile.task.spec import TaskTerms
 
 BLOCKED = "DependencyFailed"
 """Reason that a task never starts, since it depends on one that has failed."""
@@ -121,6 +123,16 @@ class TaskScope:
     now: float
     others: Others = NO_OTHERS
 
+    @cached_property
+    def spec(self) -> TaskTerms:
+        """What is decided from of the spec."""
+        return convert(TaskTerms, self.resource.spec)
+
+    @property
+    def before(self) -> Before:
+        """What the status says already."""
+        return status_before(self.resource)
+
     @property
     def remote(self) -> ObservedTask | Absent:
         """The task as the last list saw it."""
@@ -160,14 +172,14 @@ class LiveTask:
         return self.state == "completed"
 
     @property
+    def spec(self) -> TaskTerms:
+        """What is decided from of the spec of the BatchTask."""
+        return self.scope.spec
+
+    @property
     def job_state(self) -> str | None:
         """State of its job; None if that is not known."""
         return self.job.state
-
-
-def name_of_job(resource: Resource) -> str:
-    """The name in `spec.jobRef`."""
-    return str((resource.spec.get("jobRef") or {}).get("name", ""))
 
 
 def is_open(resource: Resource) -> bool:
@@ -179,5 +191,5 @@ def is_open(resource: Resource) -> bool:
 
 def is_blocked(resource: Resource) -> bool:
     """Whether the task has said that it never starts, since it depends on one that has failed."""
-    ready = resource.condition("Ready")
-    return ready is not None and ready.get("reason") == BLOCKED and resource.status.get("phase") not in ENDED_PHASES
+    before = status_before(resource)
+    return before.reason == BLOCKED and before.phase not in ENDED_PHASES

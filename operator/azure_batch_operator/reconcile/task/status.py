@@ -6,17 +6,17 @@ the last one when it has ended.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
 from azure_batch_operator.batch.wire import TaskExecution, TaskFailure, TaskNode
-from azure_batch_operator.causes.commands import names_of, without_shell
+from azure_batch_operator.causes.commands import without_shell
 from azure_batch_operator.reconcile.annotations import handled, pending_request
 from azure_batch_operator.reconcile.job.failures import explained
 from azure_batch_operator.reconcile.observed import NO_OUTPUT, ObservedTask
 from azure_batch_operator.reconcile.status import Verdict, shortened, status
 from azure_batch_operator.reconcile.task.scope import LiveTask, TaskScope
+from azure_batch_operator.reconcile.task.spec import TaskTerms
 
 _FAILURE_BYTES = 2000
 _OF_THE_COMMAND = frozenset({"FailureExitCode", "CommandProgramNotFound", "CommandLaunchFailed"})
@@ -28,10 +28,10 @@ def status_of(task: LiveTask) -> dict[str, Any] | None:
     resource, remote, state = task.resource, task.remote, task.state
     acted = pending_request(resource, TERMINATE) or pending_request(resource, RETRY_FAILED)
     if state == "completed":
-        verdict = _verdict_of_end(remote.execution, resource.spec)
+        verdict = _verdict_of_end(remote.execution, task.spec)
     elif state == "running":
         verdict = Verdict("Running", "Running", "the task runs", ready=True)
-    elif resource.status.get("observedGeneration", -1) == -1 and not acted and not task.job.former:
+    elif task.scope.before.is_blank and not acted and not task.job.former:
         return None
     else:
         verdict = Verdict("Pending", "Queued", "the task is queued in Azure Batch", ready=True)
@@ -78,7 +78,7 @@ def _failure(failure: TaskFailure) -> dict[str, str]:
     return {name: value for name, value in said.items() if value is not None}
 
 
-def _verdict_of_end(info: TaskExecution, spec: Mapping[str, Any]) -> Verdict:
+def _verdict_of_end(info: TaskExecution, spec: TaskTerms) -> Verdict:
     if info.result == "success":
         message = f"exit code {info.exit_code or 0}"
         return Verdict("Succeeded", "Succeeded", message, ready=True, more={"Complete": (True, "Succeeded", message)})
@@ -92,8 +92,8 @@ def _verdict_of_end(info: TaskExecution, spec: Mapping[str, Any]) -> Verdict:
     return Verdict("Failed", reason, message, ready=False, trend="Stalled", more={"Failed": (True, reason, message)})
 
 
-def _hint(info: TaskExecution, spec: Mapping[str, Any]) -> str | None:
+def _hint(info: TaskExecution, spec: TaskTerms) -> str | None:
     """What the command line may have been missing, if it is what failed."""
     if info.exit_code == 0 or info.failure.code not in _OF_THE_COMMAND:
         return None
-    return without_shell(str(spec.get("commandLine") or ""), names_of(spec))
+    return without_shell(spec.command_line, spec.variables)
