@@ -19,7 +19,7 @@ from azure_batch_operator.batch.wire import EnvironmentSetting, TaskConstraints,
 from azure_batch_operator.reconcile.account.spec import AccountSpec
 from azure_batch_operator.reconcile.account.spec import Before as AccountBefore
 from azure_batch_operator.reconcile.before import Before, Condition, said_by, status_before
-from azure_batch_operator.reconcile.job.spec import JobTerms
+from azure_batch_operator.reconcile.job.spec import JobBefore, JobOutline, JobTerms
 from azure_batch_operator.reconcile.operation.spec import Before as OperationBefore
 from azure_batch_operator.reconcile.operation.spec import OperationSpec, RecordedResult
 from azure_batch_operator.reconcile.pool.history import Remediated
@@ -92,6 +92,10 @@ def differences(struct: type[Wire], model: type[BaseModel], path: str = "spec") 
     return wrong
 
 
+def test_what_is_read_of_many_jobs_is_a_part_of_the_model() -> None:
+    assert differences(JobOutline, KINDS[Kind.JOB].spec) == []
+
+
 @pytest.mark.parametrize("kind", SPECS)
 def test_a_typed_spec_is_a_part_of_the_model(kind: Kind) -> None:
     assert differences(SPECS[kind], KINDS[kind].spec) == []
@@ -101,6 +105,7 @@ def test_what_is_read_of_a_status_is_a_part_of_the_model() -> None:
     assert differences(AccountBefore, KINDS[Kind.ACCOUNT].status, "status") == []
     assert differences(ScheduleBefore, KINDS[Kind.SCHEDULE].status, "status") == []
     assert differences(OperationBefore, KINDS[Kind.OPERATION].status, "status") == []
+    assert differences(JobBefore, KINDS[Kind.JOB].status, "status") == []
     assert differences(RecordedResult, OperationResult) == []
     assert differences(RunStatus, KINDS[Kind.JOB].status, "status") == []
     assert differences(Condition, ConditionModel) == []

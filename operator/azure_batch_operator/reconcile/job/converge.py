@@ -11,6 +11,7 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.job_wire import Job
 from azure_batch_operator.reconcile import applied, ownership
 from azure_batch_operator.reconcile.annotations import handled, pending_request, retried_until, retrying
+from azure_batch_operator.reconcile.before import condition_of
 from azure_batch_operator.reconcile.error_classes import classify_error
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import end as job_end
@@ -293,8 +294,7 @@ def _retry_events(resource: Resource, verdict: Verdict, tasks: TasksView) -> tup
             text += f"; BatchTasks that have failed: {tasks.retried_others}: they run again if you set the annotation on them"
         return (Event(_RETRIED, text),)
     refused = (verdict.more or {}).get(job_status.RETRY_REFUSED)
-    before = resource.condition(job_status.RETRY_REFUSED)
-    if refused is None or (before is not None and before.get("reason") == refused[1]):
+    if refused is None or condition_of(resource, job_status.RETRY_REFUSED).reason == refused[1]:
         return ()
     return (Event(job_status.RETRY_REFUSED, refused[2], "Warning"),)
 

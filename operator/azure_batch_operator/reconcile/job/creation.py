@@ -66,7 +66,7 @@ def before_creation(scope: JobScope) -> Plan | None:
     ended = verdict.phase in ENDED_PHASES
     requeue_after = time_to_live(resource) if ended else job_end.pending_deadline(resource, spec, now)
     plan = Plan(status=shown, requeue_after=requeue_after)
-    if remote is Absent.NOT_FOUND and resource.status.get("state"):
+    if remote is Absent.NOT_FOUND and scope.before.state:
         # Deleted outside the operator: the status no longer shows the state of a job that is gone.
         plan = replace(plan, status=job_status.without_remote(shown), confirm=(gone,))
     plan = with_event(resource, plan, verdict)
@@ -90,10 +90,10 @@ def lost(scope: JobScope) -> Plan | None:
     if (ended := ended_as(resource)) is not None and not pending_request(resource, RECREATE):
         # Somebody has written another phase into the status; its conditions still say what is true.
         return Plan(status={**resource.status, "phase": ended})
-    if not resource.status.get("tasksStartTime") or pending_request(resource, RECREATE):
+    if not scope.before.tasks_start_time or pending_request(resource, RECREATE):
         return None
     remedy = f"set the annotation {RECREATE} to a new value to run all tasks again, or delete this BatchJob"
-    if retried is not None and resource.status.get("retryOf"):
+    if retried is not None and scope.before.retry_of is not None:
         remedy = (
             f"if BatchJob {retried.name!r} and its job still exist, set the annotation {RECREATE} to a new "
             "value to run the same tasks again; otherwise delete this BatchJob, and create one with all of its tasks"

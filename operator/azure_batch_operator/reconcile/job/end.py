@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.job_wire import Job
+from azure_batch_operator.reconcile.before import status_before
 from azure_batch_operator.reconcile.job.failures import first_failed, how
 from azure_batch_operator.reconcile.job.scope import TasksView
-from azure_batch_operator.reconcile.job.spec import JobTerms
+from azure_batch_operator.reconcile.job.spec import JobTerms, job_before
 from azure_batch_operator.reconcile.plan import TaskEvidence
 from azure_batch_operator.reconcile.status import SUSPENDED, Verdict, seconds_since
 from azure_batch_operator.words import counted
@@ -94,14 +95,14 @@ def allowed_failures(spec: JobTerms, total: int) -> int:
 def pending_deadline(resource: Resource, spec: JobTerms, now: float) -> float | None:
     """Seconds left for the first task to start, negative when they are over; None if there is no such limit any more."""
     limit = spec.pending_deadline_seconds
-    if limit is None or resource.status.get("tasksStartTime") or spec.suspend:
+    if limit is None or spec.suspend or job_before(resource).tasks_start_time:
         return None
-    suspended = resource.condition(SUSPENDED)
+    suspended = status_before(resource).condition(SUSPENDED)
     waited = seconds_since(resource.created, now)
     if suspended is not None:
         # One that still says that it is suspended is being resumed right now.
-        resumed = suspended.get("status") == "False"
-        waited = min(waited, seconds_since(suspended["lastTransitionTime"], now) if resumed else 0.0)
+        resumed = suspended.status == "False"
+        waited = min(waited, seconds_since(suspended.last_transition_time, now) if resumed else 0.0)
     return float(limit) - waited
 
 

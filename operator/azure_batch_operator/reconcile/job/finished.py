@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +12,13 @@ from azure_batch_operator.batch.job_wire import Job
 from azure_batch_operator.batch.wire import build
 from azure_batch_operator.reconcile import adoption
 from azure_batch_operator.reconcile.annotations import handled, pending_request
+from azure_batch_operator.reconcile.before import Before, status_before
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import end as job_end
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job import status as job_status
 from azure_batch_operator.reconcile.job.scope import JobScope, LiveJob, TasksView
+from azure_batch_operator.reconcile.job.spec import job_before, outline
 from azure_batch_operator.reconcile.plan import Absence, Absent, Call, Event, Evidence, ObjectChange, Plan, Table
 from azure_batch_operator.reconcile.standard_plans import finalizer_on, with_event
 from azure_batch_operator.reconcile.status import Verdict, carry_over, has_ended, seconds_since
@@ -31,13 +34,8 @@ _HELD_LOOKED_AT_EVERY = 15.0
 
 def time_to_live(resource: Resource) -> float | None:
     """Seconds from the end of the job to the deletion of the object, or of its job alone."""
-    ttl = resource.spec.get("ttlSecondsAfterFinished")
+    ttl = outline(resource).ttl_seconds_after_finished
     return None if ttl is None else float(ttl)
-
-
-def keeps_object(resource: Resource) -> bool:
-    """Whether the object outlives its job when its time is over."""
-    return resource.spec.get("ttlPolicy") == "KeepObject"
 
 
 def finished(
@@ -49,11 +47,11 @@ def finished(
         origin, held_by: as in `JobScope`.
         tasks: of its own job (`own_tasks`).
     """
-    done = next((each for type_ in ("Complete", "Failed") if (each := resource.condition(type_))), None)
+    before = status_before(resource)
     ttl, requeue_after = time_to_live(resource), None
     over = False
-    if ttl is not None and done is not None and not keeps_object(resource):
-        requeue_after = ttl - seconds_since(done["lastTransitionTime"], now)
+    if ttl is not None and (end := _end(before)) is not None and not outline(resource).keeps_object:
+        requeue_after = ttl - seconds_since(end, now)
         over = requeue_after <= 0 and held_by is None
         if requeue_after <= 0 and held_by is not None:
             requeue_after = _HELD_LOOKED_AT_EVERY
@@ -61,14 +59,13 @@ def finished(
     if pending_request(resource, RETRY_FAILED):
         events = (Event("RetryRefused", _TOO_LATE, "Warning"),)
     shown = dict(resource.status) | _late_tries(tasks)
-    if shown.get("observedGeneration") != resource.generation:
-        conditions = [
-            dict(each) | {"observedGeneration": resource.generation} for each in shown.get("conditions") or ()
-        ]
+    conditions: Sequence[Mapping[str, Any]] = resource.listed_conditions
+    if before.observed_generation != resource.generation:
+        conditions = [dict(each) | {"observedGeneration": resource.generation} for each in conditions]
         shown |= {"observedGeneration": resource.generation, "conditions": conditions}
     if (changed := _tasks_changed(resource, origin)) is not None:
-        shown["conditions"] = job_status.too_late(resource, shown, changed=changed, now=now)
-        if shown["conditions"] != resource.status.get("conditions") and changed:
+        shown["conditions"] = job_status.too_late(resource, conditions, changed=changed, now=now)
+        if shown["conditions"] != resource.listed_conditions and changed:
             events = (*events, Event("TasksNotChanged", job_status.TASKS_TOO_LATE, "Warning"))
     if marks := handled(resource, RETRY_FAILED, TERMINATE):
         shown["handled"] = marks
@@ -77,10 +74,16 @@ def finished(
         gone = ObjectChange(resource.key, uid=resource.uid)
         return Plan(status=None if shown == resource.status else shown, events=events, objects=(gone,))
     # Somebody has taken it off by hand, but the job is there until it is deleted.
-    finalizer = finalizer_on(resource) if resource.status.get("state") else None
+    finalizer = finalizer_on(resource) if before.state else None
     return Plan(
         finalizer, status=None if shown == resource.status else shown, events=events, requeue_after=requeue_after
     )
+
+
+def _end(before: Before) -> str | None:
+    """When the job has ended, by its conditions; None if they say nothing of an end."""
+    done = before.condition("Complete") or before.condition("Failed")
+    return None if done is None else done.last_transition_time
 
 
 def own_tasks(scope: JobScope) -> TasksView | None:
@@ -102,7 +105,7 @@ def _tasks_changed(resource: Resource, origin: str) -> bool | None:
     Args:
         origin: as in `JobScope`. Without it, because a ConfigMap or Secret cannot be read, the spec alone still tells some changes.
     """
-    made_from = resource.status.get("tasksFingerprint")
+    made_from = job_before(resource).tasks_fingerprint
     if not made_from:
         return None
     if origin:
@@ -114,10 +117,9 @@ def clean_up(scope: JobScope) -> Plan:
     """Delete the job of a finished object in Azure Batch when its time is over; the object and its status stay."""
     resource, remote, job = scope.resource, scope.remote, scope.job
     plan = finished(resource, scope.origin, scope.now, tasks=own_tasks(scope))
-    done = resource.condition("Complete") or resource.condition("Failed")
-    left = 0.0
-    if done is not None:
-        left = float(resource.spec["ttlSecondsAfterFinished"]) - seconds_since(done["lastTransitionTime"], scope.now)
+    ttl, end, left = time_to_live(resource), _end(status_before(resource)), 0.0
+    if ttl is not None and end is not None:
+        left = ttl - seconds_since(end, scope.now)
     if left > 0:
         return replace(plan, requeue_after=left)
     if not scope.account.usable or remote is Absent.UNKNOWN:
@@ -158,7 +160,7 @@ def finish(live: LiveJob) -> Plan:
     # The service's counts lag, so they are asked only where there may be tasks that were never added.
     unread = expand.unread(spec)
     missing = 0 if all_in or not (unread or expand.total(spec)) else max(0, total - present)
-    if unread and not noted and not resource.status.get("taskCounts"):
+    if unread and not noted and live.scope.before.task_counts is None:
         # Nothing tells how many there should be, but the note that all are in was never made.
         missing = max(1, missing)
         total = present + missing

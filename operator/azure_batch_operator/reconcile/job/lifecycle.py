@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from azure_batch_operator.api.job import OPERATOR
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch.wire import convert
 from azure_batch_operator.reconcile import reconcile_policy as policy
 from azure_batch_operator.reconcile.job import end as job_end
 from azure_batch_operator.reconcile.job.converge import converge, stop_unseen
 from azure_batch_operator.reconcile.job.creation import before_creation, create, lost
-from azure_batch_operator.reconcile.job.finished import clean_up, finish, finished, gone, held, keeps_object, own_tasks
+from azure_batch_operator.reconcile.job.finished import clean_up, finish, finished, gone, held, own_tasks
 from azure_batch_operator.reconcile.job.scope import JobScope, LiveJob, TasksView
+from azure_batch_operator.reconcile.job.spec import JobBefore, job_before, outline
 from azure_batch_operator.reconcile.plan import Absent, Plan
 from azure_batch_operator.reconcile.status import has_ended
 from azure_batch_operator.reconcile.steps import (
@@ -42,14 +43,16 @@ def is_active(resource: Resource) -> bool:
 
 def cleans_up(resource: Resource) -> bool:
     """Whether the job of an object that stays is to be deleted in Azure Batch after its end."""
-    spec, status = resource.spec, resource.status
-    wanted = keeps_object(resource) and spec.get("ttlSecondsAfterFinished") is not None
-    return wanted and bool(status.get("state")) and not status.get("cleanedUp")
+    spec = outline(resource)
+    if not spec.keeps_object or spec.ttl_seconds_after_finished is None:
+        return False
+    before = job_before(resource)
+    return bool(before.state) and not before.cleaned_up
 
 
 def managed_elsewhere(resource: Resource) -> bool:
     """Whether another controller looks after the job (`spec.managedBy`), as batch/v1 Job and Kueue mean it."""
-    return str(resource.spec.get("managedBy", OPERATOR)) != OPERATOR
+    return outline(resource).managed_elsewhere
 
 
 def plan(scope: JobScope) -> Plan:
@@ -129,7 +132,7 @@ STEPS: tuple[Callable[[JobScope], Plan | None], ...] = (
 
 def _with_retry(scope: JobScope, plan: Plan) -> Plan:
     """A plan whose status stores what a retry has taken from the former job."""
-    noted = scope.resource.status.get("retryOf") or scope.retry
+    noted = scope.retry if scope.before.retry_of is None else scope.resource.status["retryOf"]
     if plan.status is None or noted is None:
         return plan
     return replace(plan, status={**plan.status, "retryOf": noted})
@@ -159,6 +162,7 @@ def _with_pool(scope: JobScope, plan: Plan) -> Plan:
     name = scope.pool.id or (scope.spec.pool_ref and scope.spec.pool_ref.name)
     if plan.status is None or name is None or has_ended(resource):
         return plan
-    if plan.status.get("poolId") and plan.status.get("state"):
+    shown = convert(JobBefore, plan.status)
+    if shown.pool_id and shown.state:
         return plan
     return replace(plan, status={**plan.status, "poolId": name})

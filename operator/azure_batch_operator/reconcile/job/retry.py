@@ -18,13 +18,13 @@ from itertools import pairwise
 from typing import Any
 
 from azure_batch_operator.api.base import RECONCILE_POLICY
-from azure_batch_operator.api.job import OPERATOR
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.api.task_body import Task
+from azure_batch_operator.reconcile.before import status_before
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import expand
-from azure_batch_operator.reconcile.job.spec import JobTerms
+from azure_batch_operator.reconcile.job.spec import JobTerms, job_before, outline
 from azure_batch_operator.reconcile.job.streamed import Streamed, counted
 from azure_batch_operator.reconcile.standard_plans import ever_created
 from azure_batch_operator.reconcile.status import ended_as, has_ended
@@ -64,8 +64,8 @@ _NEW = "create a BatchJob with all of its tasks instead"
 
 def source_key(job: Resource) -> Key | None:
     """The BatchJob in `spec.retryOf`, if any."""
-    named = job.spec.get("retryOf")
-    return Key(Kind.JOB, job.key.namespace, named["name"]) if named else None
+    named = outline(job).retry_of
+    return None if named is None else Key(Kind.JOB, job.key.namespace, named.name)
 
 
 def source(find: Callable[[Key], Resource | None], job: Resource) -> Resource | None:
@@ -82,7 +82,7 @@ def source(find: Callable[[Key], Resource | None], job: Resource) -> Resource | 
 
 def settings(former: Resource) -> dict[str, Any]:
     """What a job copies from the spec of the former one, which may be a retry itself."""
-    whole = merged(former.spec, (former.status.get("retryOf") or {}).get("settings") or {})
+    whole = merged(former.spec, _taken(former))
     return {name: value for name, value in whole.items() if name not in NOT_TAKEN}
 
 
@@ -94,7 +94,13 @@ def merged(spec: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
 
 def with_settings(job: Resource) -> Mapping[str, Any]:
     """The spec of a retry with the settings in its status, which are available even when the former job is gone."""
-    return merged(job.spec, (job.status.get("retryOf") or {}).get("settings") or {})
+    return merged(job.spec, _taken(job))
+
+
+def _taken(job: Resource) -> Mapping[str, Any]:
+    """The settings that a retry has copied from its former job."""
+    before = job_before(job).retry_of
+    return {} if before is None else before.settings
 
 
 def stand_ins(number: int) -> dict[str, Any]:
@@ -109,7 +115,7 @@ def contents(uid: str) -> str:
 
 def has_begun(job: Resource) -> bool:
     """Whether its tasks are looked up: not while it is suspended before its creation, when the former job may be deleted."""
-    return ever_created(job) or not job.spec.get("suspend")
+    return ever_created(job) or not outline(job).suspend
 
 
 def is_held(
@@ -130,7 +136,7 @@ def is_held(
                 continue
             seen.add(each.key)
             pending.append(each.key)
-            begun = each.key in known or "retryOf" in each.status or (waiting and not _is_refused(each))
+            begun = each.key in known or job_before(each).retry_of is not None or (waiting and not _is_refused(each))
             over = each.deleting or has_ended(each) or all_in(each)
             if begun and not over and has_begun(each) and not _is_left_alone(each):
                 return each.key.name
@@ -139,19 +145,17 @@ def is_held(
 
 def _is_refused(job: Resource) -> bool:
     """Whether its status says that its tasks can never run."""
-    ready = job.condition("Ready")
-    return ready is not None and ready.get("reason") in _NEVER
+    return status_before(job).reason in _NEVER
 
 
 def _is_left_alone(job: Resource) -> bool:
     """Whether the operator does not manage it: another controller does, or its policy is `skip`."""
-    managed = str(job.spec.get("managedBy", OPERATOR)) != OPERATOR
-    return managed or job.annotations.get(RECONCILE_POLICY) == "skip"
+    return outline(job).managed_elsewhere or job.annotations.get(RECONCILE_POLICY) == "skip"
 
 
 def all_in(job: Resource) -> bool:
     """Whether all of its tasks were added, by its status."""
-    return "tasksFingerprint" in job.status
+    return job_before(job).tasks_fingerprint is not None
 
 
 def is_done(job: Resource) -> bool:
@@ -161,9 +165,11 @@ def is_done(job: Resource) -> bool:
 
 def refusal(job: Resource, former: Resource | None) -> ResolutionError | None:
     """Why tasks of the former job cannot run again, as far as the objects show; None if they can."""
-    name = job.spec["retryOf"]["name"]
+    named, before = outline(job).retry_of, job_before(job).retry_of
+    if named is None:
+        return None
+    name, pinned = named.name, None if before is None else before.uid
     says, other = f"spec.retryOf names BatchJob {name!r}", "or create a new BatchJob with another spec.retryOf"
-    pinned = (job.status.get("retryOf") or {}).get("uid")
     if name == job.key.name:
         return ResolutionError("RetryOfItself", f"{says}, which is this object: create a BatchJob with another name")
     if former is None and pinned is None:
@@ -181,8 +187,9 @@ def refusal(job: Resource, former: Resource | None) -> ResolutionError | None:
             f"{says}, which has not ended: wait until it ends. To retry failed tasks of an open job, set the annotation "
             "azurebatch.io/retry-failed",
         )
-    if not former.status.get("state") or former.status.get("cleanedUp"):
-        how = "was deleted" if former.status.get("cleanedUp") else "was never created"
+    seen = job_before(former)
+    if not seen.state or seen.cleaned_up:
+        how = "was deleted" if seen.cleaned_up else "was never created"
         return ResolutionError("RetryTasksUnknown", f"{says}, whose job {how} in Azure Batch: {_NEW}")
     if not all_in(former):
         return ResolutionError(
@@ -208,7 +215,7 @@ def is_unchanged(first: Resource, texts: str | None) -> bool:
         texts: digest of the ConfigMaps that contain them.
     """
     made = job_changes.with_contents(job_changes.origin(first.spec), texts)
-    return bool(made == first.status.get("tasksFingerprint"))
+    return made == job_before(first).tasks_fingerprint
 
 
 def too_large(given: Mapping[str, Any]) -> ResolutionError | None:

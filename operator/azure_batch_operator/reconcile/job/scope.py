@@ -14,7 +14,7 @@ from azure_batch_operator.batch.wire import TaskCounts, build
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.job import changes
 from azure_batch_operator.reconcile.job.failures import blocked
-from azure_batch_operator.reconcile.job.spec import JobTerms
+from azure_batch_operator.reconcile.job.spec import JobBefore, JobTerms, job_before
 from azure_batch_operator.reconcile.observed import FailedTask
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Remote
 from azure_batch_operator.reconcile.target_pool import TargetPoolView
@@ -144,6 +144,11 @@ class JobScope:
     def spec(self) -> JobTerms:
         """The spec of the BatchJob."""
         return JobTerms.of(self.resource.spec)
+
+    @cached_property
+    def before(self) -> JobBefore:
+        """What the status says already."""
+        return job_before(self.resource)
 
     @cached_property
     def job(self) -> Job | None:

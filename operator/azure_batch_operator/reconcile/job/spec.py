@@ -1,4 +1,4 @@
-"""What decisions read of the spec of a BatchJob, as typed values.
+"""What decisions read of the spec of a BatchJob, and of its former status, as typed values.
 
 A `JobTerms` is built once per decision from a spec whose members are known to have their types (`api.resource`). Tasks, their
 templates and what is only sent stay as they are written, since they are bodies for Azure Batch. The whole spec is compared with the
@@ -14,7 +14,9 @@ from msgspec import field
 from msgspec.structs import replace
 
 from azure_batch_operator.api.factory import Scalar
-from azure_batch_operator.batch.wire import Wire, build
+from azure_batch_operator.api.job import OPERATOR
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch.wire import Wire, build, convert
 
 Body = Mapping[str, Any]
 
@@ -156,6 +158,66 @@ class JobTerms(Wire, frozen=True, gc=False):
     def lets_tasks_act(self) -> bool:
         """Whether exit conditions of tasks may have a jobAction."""
         return self.on_task_failure.lower() == "performexitoptionsjobaction"
+
+
+class JobOutline(Wire, frozen=True, gc=False):
+    """The members of a spec that are read of many jobs, and before anything else of it is."""
+
+    retry_of: NameRef | None = None
+    suspend: bool = False
+    managed_by: str = OPERATOR
+    ttl_seconds_after_finished: int | None = None
+    ttl_policy: str | None = None
+
+    @property
+    def managed_elsewhere(self) -> bool:
+        """Whether another controller looks after the job."""
+        return self.managed_by != OPERATOR
+
+    @property
+    def keeps_object(self) -> bool:
+        """Whether the object outlives its job when its time is over."""
+        return self.ttl_policy == "KeepObject"
+
+
+def outline(job: Resource) -> JobOutline:
+    """These members of the spec of a BatchJob."""
+    return convert(JobOutline, job.spec)
+
+
+class CountsBefore(Wire, frozen=True, gc=False):
+    """`status.taskCounts`."""
+
+    total: int = 0
+    completed: int | None = None
+
+
+class RetryBefore(Wire, frozen=True, gc=False):
+    """`status.retryOf`."""
+
+    uid: str | None = None
+    settings: Body = field(default_factory=dict)
+
+
+class JobBefore(Wire, frozen=True, gc=False):
+    """What the status of a BatchJob says, besides what all kinds say (`reconcile.before`)."""
+
+    state: str | None = None
+    pool_id: str | None = None
+    tasks_start_time: str | None = None
+    cleaned_up: bool = False
+    tasks_fingerprint: str | None = None
+    retry_of: RetryBefore | None = None
+    task_counts: CountsBefore | None = None
+    retries: int | None = None
+    requeues: int | None = None
+    tasks_per_minute: float | None = None
+    estimated_end_time: str | None = None
+
+
+def job_before(job: Resource) -> JobBefore:
+    """What the status of a BatchJob says already."""
+    return convert(JobBefore, job.status)
 
 
 NO_FACTORY = TaskFactory()

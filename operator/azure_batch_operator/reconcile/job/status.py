@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import asdict
@@ -12,13 +12,15 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.job_wire import Job, JobExecution
 from azure_batch_operator.batch.wire import NO_COUNTS
 from azure_batch_operator.causes.disabling import UNKNOWN, disabler
+from azure_batch_operator.reconcile.before import has_condition, status_before
 from azure_batch_operator.reconcile.error_classes import classify_error
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job.failures import as_bodies, groups
 from azure_batch_operator.reconcile.job.scope import LiveJob, TasksView
-from azure_batch_operator.reconcile.job.spec import JobTerms
+from azure_batch_operator.reconcile.job.spec import JobBefore, JobTerms
 from azure_batch_operator.reconcile.status import (
     IN_SYNC,
+    SUSPENDED,
     Verdict,
     seconds_since,
     shortened,
@@ -35,11 +37,12 @@ _TRANSITIONS = frozenset({"terminating", "disabling", "enabling"})
 
 def total_of(live: LiveJob) -> int:
     """How many tasks the job has or will have, as far as is known."""
-    resource, spec, tasks = live.resource, live.spec, live.tasks
+    spec, tasks = live.spec, live.tasks
     present = tasks.present
     known = expand.total(spec)
     if expand.unread(spec):
-        known = max(known, int((resource.status.get("taskCounts") or {}).get("total") or 0))
+        counts = live.scope.before.task_counts
+        known = max(known, 0 if counts is None else counts.total)
     # The service's counts lag, so what is known to be in counts as well.
     return max(present, known + tasks.others_in, tasks.failed_count + (tasks.unfinished or 0))
 
@@ -107,16 +110,16 @@ def _suspended(state: str) -> Verdict:
 
 def suspended(message: str) -> Verdict:
     """The verdict on a job that is disabled because the spec says so."""
-    return Verdict("Suspended", "Suspended", message, ready=True, more={"Suspended": (True, "JobSuspended", message)})
+    return Verdict("Suspended", "Suspended", message, ready=True, more={SUSPENDED: (True, "JobSuspended", message)})
 
 
 def resumed(live: LiveJob) -> Mapping[str, tuple[bool, str, str]]:
     """The condition of a job that was suspended once and is no more, as for batch/v1 Job."""
-    if live.resource.condition("Suspended") is None:
+    if not has_condition(live.resource, SUSPENDED):
         return {}
     stopping = live.spec.suspend
     text = "the job is being disabled" if stopping else "the job is resumed"
-    return {"Suspended": (False, "JobSuspending" if stopping else "JobResumed", text)}
+    return {SUSPENDED: (False, "JobSuspending" if stopping else "JobResumed", text)}
 
 
 def retry_refused(tasks: TasksView) -> Mapping[str, tuple[bool, str, str]]:
@@ -143,13 +146,12 @@ def in_sync(resource: Resource, tasks: TasksView, *, complete: bool) -> Mapping[
     if complete and tasks.unread:
         reason, why = tasks.unread
         return {IN_SYNC: (False, reason, f"{why}; until then the tasks in Azure Batch continue unchanged")}
-    before = resource.condition(IN_SYNC)
-    if before is not None and before.get("reason") != "TasksDiffer":
+    before = status_before(resource).condition(IN_SYNC)
+    if before is None or before.reason != "TasksDiffer" or before.observed_generation != resource.generation:
         return {}
-    same = before is not None and before.get("observedGeneration") == resource.generation
-    if before is None or not same or not complete or tasks.complete:
+    if not complete or tasks.complete:
         return {}
-    return {IN_SYNC: (before["status"] == "True", before["reason"], before["message"])}
+    return {IN_SYNC: (before.is_true, before.reason, before.message)}
 
 
 TASKS_TOO_LATE = (
@@ -158,14 +160,16 @@ TASKS_TOO_LATE = (
 )
 
 
-def too_late(resource: Resource, shown: Mapping[str, Any], *, changed: bool, now: float) -> list[Mapping[str, Any]]:
+def too_late(
+    resource: Resource, conditions: Sequence[Mapping[str, Any]], *, changed: bool, now: float
+) -> list[Mapping[str, Any]]:
     """The conditions of a job that is done, with what is to be said of a change of its tasks.
 
     Args:
-        shown: its status so far.
+        conditions: of its status so far.
     """
-    before = [each for each in shown.get("conditions") or () if each["type"] == IN_SYNC]
-    others = [each for each in shown.get("conditions") or () if each["type"] != IN_SYNC]
+    before = [each for each in conditions if each["type"] == IN_SYNC]
+    others = [each for each in conditions if each["type"] != IN_SYNC]
     if not changed:
         return others
     if before and before[0]["reason"] == "JobFinished":
@@ -193,7 +197,7 @@ def job_status(
         origin: fingerprint of what the tasks were made from, once all of them are in.
     """
     resource, job, tasks, now = live.resource, live.job, live.tasks, live.scope.now
-    account, info, before = live.scope.account, job.execution, resource.status
+    account, info, before = live.scope.account, job.execution, live.scope.before
     total = total_of(live)
     counts = _counts(tasks, total, missing)
     return status(
@@ -209,11 +213,11 @@ def job_status(
         tasksStartTime=_tasks_start(before, info, tasks, now),
         endTime=info.end_time,
         terminateReason=info.terminate_reason,
-        tasksFingerprint=origin or before.get("tasksFingerprint"),
+        tasksFingerprint=origin or before.tasks_fingerprint,
         taskCounts=counts,
         taskSlotCounts=_slots(tasks),
-        retries=tasks.retries if tasks.retries is not None else before.get("retries"),
-        requeues=tasks.requeues if tasks.requeues is not None else before.get("requeues"),
+        retries=tasks.retries if tasks.retries is not None else before.retries,
+        requeues=tasks.requeues if tasks.requeues is not None else before.requeues,
         progress=f"{counts['completed']}/{total}" if counts else None,
         percent=counts["completed"] * 100 // total if counts and total else None,
         waitingFor=shortened(waits, _SENTENCE_BYTES) if waits else None,
@@ -224,9 +228,9 @@ def job_status(
     )
 
 
-def _tasks_start(before: Mapping[str, Any], info: JobExecution, tasks: TasksView, now: float) -> str | None:
+def _tasks_start(before: JobBefore, info: JobExecution, tasks: TasksView, now: float) -> str | None:
     """When a task was first seen to have started; that of a job that ended between two polls is no later than its end."""
-    seen = before.get("tasksStartTime")
+    seen = before.tasks_start_time
     if seen is None and (tasks.running or tasks.completed):
         seen = timestamp(now)
     end = info.end_time
@@ -251,7 +255,7 @@ def _node_failure(failure: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _speed(
-    before: Mapping[str, Any], state: str | None, tasks: TasksView, counts: Mapping[str, int] | None, now: float
+    before: JobBefore, state: str | None, tasks: TasksView, counts: Mapping[str, int] | None, now: float
 ) -> dict[str, Any]:
     """Speed and expected end of a job that continues; after a restart those of the status stand until something has ended again.
 
@@ -262,8 +266,8 @@ def _speed(
     if tasks.per_minute is not None:
         end = tasks.estimated_end
         found = {"tasksPerMinute": tasks.per_minute, "estimatedEndTime": None if end is None else timestamp(end)}
-    elif (before.get("taskCounts") or {}).get("completed") == counts["completed"]:
-        found = {name: before.get(name) for name in ("tasksPerMinute", "estimatedEndTime")}
+    elif before.task_counts is not None and before.task_counts.completed == counts["completed"]:
+        found = {"tasksPerMinute": before.tasks_per_minute, "estimatedEndTime": before.estimated_end_time}
     else:
         return {}
     left = seconds_to_end(found, now)
