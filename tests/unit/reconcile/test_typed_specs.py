@@ -23,7 +23,7 @@ from azure_batch_operator.reconcile.job.spec import JobBefore, JobOutline, JobTe
 from azure_batch_operator.reconcile.operation.spec import Before as OperationBefore
 from azure_batch_operator.reconcile.operation.spec import OperationSpec, RecordedResult
 from azure_batch_operator.reconcile.pool.history import Remediated
-from azure_batch_operator.reconcile.pool.spec import PoolSpec
+from azure_batch_operator.reconcile.pool.spec import PoolBefore, PoolSpec
 from azure_batch_operator.reconcile.schedule.spec import Before as ScheduleBefore
 from azure_batch_operator.reconcile.schedule.spec import Cron, RunStatus, ScheduleSpec
 from azure_batch_operator.reconcile.task.spec import ExitCode, ExitConditions, ExitOptions, NameRef, TaskTerms
@@ -106,6 +106,7 @@ def test_what_is_read_of_a_status_is_a_part_of_the_model() -> None:
     assert differences(ScheduleBefore, KINDS[Kind.SCHEDULE].status, "status") == []
     assert differences(OperationBefore, KINDS[Kind.OPERATION].status, "status") == []
     assert differences(JobBefore, KINDS[Kind.JOB].status, "status") == []
+    assert differences(PoolBefore, KINDS[Kind.POOL].status, "status") == []
     assert differences(RecordedResult, OperationResult) == []
     assert differences(RunStatus, KINDS[Kind.JOB].status, "status") == []
     assert differences(Condition, ConditionModel) == []

@@ -12,9 +12,10 @@ from azure_batch_operator.api.account import MAX_APPLICATIONS, MAX_IMAGES, MAX_V
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.account_wire import Application, SupportedImage
-from azure_batch_operator.batch.wire import build
+from azure_batch_operator.batch.wire import convert
 from azure_batch_operator.reconcile.account.problems import PASSING
 from azure_batch_operator.reconcile.account.spec import AccountSpec, Before
+from azure_batch_operator.reconcile.before import has_condition
 from azure_batch_operator.reconcile.plan import Plan, Unconfirmed
 from azure_batch_operator.reconcile.standard_plans import FORCE_HINT, ever_created, finalizer_on, with_event
 from azure_batch_operator.reconcile.status import Verdict, carry_over, status, timestamp
@@ -89,7 +90,7 @@ def pinned(resource: Resource) -> Resource:
 
     The definition refuses another one. One that is there all the same, past an old definition, would leave what is in Azure behind.
     """
-    before = build(Before, resource.status)
+    before = convert(Before, resource.status)
     if not before.endpoint or not before.account or not _moved(resource, before):
         return resource
     return replace(resource, spec={**resource.spec, "endpoint": before.endpoint, "accountName": before.account})
@@ -97,7 +98,7 @@ def pinned(resource: Resource) -> Resource:
 
 def _moved(resource: Resource, before: Before) -> str | None:
     """Where the spec differs from what it was when the account first answered."""
-    spec = build(AccountSpec, resource.spec)
+    spec = convert(AccountSpec, resource.spec)
     members = (("endpoint", spec.endpoint, before.endpoint), ("accountName", spec.account, before.account))
     for member, now, then in members:
         if before.endpoint and then and then.rstrip("/") != now.rstrip("/"):
@@ -113,7 +114,7 @@ def _never_used(resource: Resource, dependents: Sequence[Resource]) -> bool:
 
     The finalizer of a BatchTask proves nothing, as it may have been created with it; that of its BatchJob does.
     """
-    return not build(Before, resource.status).endpoint and not any(
+    return not convert(Before, resource.status).endpoint and not any(
         ever_created(each) if each.key.kind is Kind.TASK else each.has_finalizer for each in dependents
     )
 
@@ -146,10 +147,10 @@ def plan(
             trend="Reconciling",
         )
         return with_event(resource, Plan(status=carry_over(resource, verdict, now)), verdict)
-    if not health.checked and resource.condition("Ready"):
+    if not health.checked and has_condition(resource, "Ready"):
         return Plan()  # the operator has just started: what it said before stands until a call says otherwise
     verdict = _verdict(health)
-    if (moved := _moved(resource, build(Before, resource.status))) is not None and verdict.ready:
+    if (moved := _moved(resource, convert(Before, resource.status))) is not None and verdict.ready:
         verdict = Verdict("Connected", "EndpointChanged", moved, ready=False, trend="Stalled")
     if keeping.refused:
         verdict = replace(verdict, more={**(verdict.more or {}), "SecretKept": (False, "SecretNotKept", _NOT_KEPT)})
@@ -173,26 +174,26 @@ def plan(
 def _status(
     resource: Resource, verdict: Verdict, health: Health, offer: AccountMetadata, now: float, **fields: Any
 ) -> dict[str, Any]:
-    before, until = resource.status, health.throttled_until
+    before, until = convert(Before, resource.status), health.throttled_until
     times = max(pauses_shown(resource), health.pauses)
     throttling = ({"until": timestamp(until)} if until and until > now else {}) | ({"times": times} if times else {})
     images, applications = offer.images, offer.applications
-    used = build(AccountSpec, pinned(resource).spec)
+    used = convert(AccountSpec, pinned(resource).spec)
     shown = status(
         resource,
         verdict,
         now,
         account=used.account,
-        endpoint=build(Before, before).endpoint or (used.endpoint if verdict.ready else None),
+        endpoint=before.endpoint or (used.endpoint if verdict.ready else None),
         throttling=throttling or None,
-        lastSuccessTime=before.get("lastSuccessTime"),
-        callsPerMinute=before.get("callsPerMinute"),
-        supportedImages=before.get("supportedImages") if images is None else _images(images) or None,
-        applications=before.get("applications") if applications is None else _applications(applications) or None,
+        lastSuccessTime=before.last_success_time,
+        callsPerMinute=before.calls_per_minute,
+        supportedImages=before.supported_images if images is None else _images(images) or None,
+        applications=before.applications if applications is None else _applications(applications) or None,
         **fields,
     )
     # That time goes by, or that there is more or less to do, is no reason to write: an idle fleet writes nothing.
-    if shown != before:
+    if shown != resource.status:
         if health.last_success is not None:
             shown["lastSuccessTime"] = timestamp(health.last_success)
         if offer.calls_per_minute:
@@ -202,7 +203,7 @@ def _status(
 
 def pauses_shown(resource: Resource) -> int:
     """How often the account was throttled, by its status: the count continues from there after a restart."""
-    return build(Before, resource.status).throttling.times
+    return convert(Before, resource.status).throttling.times
 
 
 def _numbers(dependents: Sequence[Resource]) -> dict[str, int]:

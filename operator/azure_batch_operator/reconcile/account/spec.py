@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from azure_batch_operator.api.account import name_at
 from azure_batch_operator.batch.wire import Wire
 
@@ -30,3 +33,7 @@ class Before(Wire, frozen=True, gc=False):
     endpoint: str | None = None
     account: str | None = None
     throttling: ThrottlingBefore = ThrottlingBefore()
+    last_success_time: str | None = None
+    calls_per_minute: int | None = None
+    supported_images: Sequence[Mapping[str, Any]] | None = None
+    applications: Sequence[Mapping[str, Any]] | None = None

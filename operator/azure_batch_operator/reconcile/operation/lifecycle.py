@@ -17,8 +17,9 @@ from azure_batch_operator.api.base import TERMINATE
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.operation import MAX_RESULTS, MAX_TARGETS, MAX_VALUES
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.batch.wire import build
+from azure_batch_operator.batch.wire import build, convert
 from azure_batch_operator.reconcile.annotations import handled, pending_request
+from azure_batch_operator.reconcile.before import status_before
 from azure_batch_operator.reconcile.error_classes import classify_error
 from azure_batch_operator.reconcile.operation.spec import Before, OperationSpec, RecordedResult
 from azure_batch_operator.reconcile.operation_order import (
@@ -121,7 +122,7 @@ def _ending(resource: Resource, view: View) -> _Ending | None:
     """Why the operation ends, whatever else it waits for; None if it continues."""
     if pending_request(resource, TERMINATE):
         return TERMINATED, f"{TERMINATE} ended it"
-    if (stored := build(Before, resource.status).ending) is not None:
+    if (stored := convert(Before, resource.status).ending) is not None:
         return stored.reason, stored.message
     if view.progress.ending is not None:
         return view.progress.ending
@@ -284,7 +285,7 @@ def _next(resource: Resource, request: Request, members: Mapping[str, Any], prog
     shown = _shown(resource, members, now)
     begun = _attempt(resource, request, members, progress, shown, now)
     operate = begun.operate and replace(begun.operate, otherwise=so_far)
-    events = () if resource.status.get("startTime") else (_started(members, request),)
+    events = () if convert(Before, resource.status).start_time else (_started(members, request),)
     return replace(begun, operate=operate, status=shown, events=events)
 
 
@@ -310,7 +311,7 @@ def _left(members: Mapping[str, Any]) -> list[str]:
 
 def _why_stopped(resource: Resource, counts: Mapping[str, int]) -> str | None:
     """Why no further targets are attempted; None if they are."""
-    spec = build(OperationSpec, resource.spec)
+    spec = convert(OperationSpec, resource.spec)
     stops = spec.pause_policy == "Stop" and _failures(counts) > spec.max_failures
     return "pausePolicy is Stop" if stops else None
 
@@ -334,7 +335,7 @@ def _taken_in(members: Mapping[str, Any], results: Mapping[str, Result], now: fl
 def _listed(members: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Members with as many results as there is room for."""
     listed, omitted = _bounded(entries)
-    omitted += build(Before, members).omitted_results
+    omitted += convert(Before, members).omitted_results
     return {**members, "results": listed, **({"omittedResults": omitted} if omitted else {})}
 
 
@@ -404,7 +405,7 @@ def _finish(
     stopped = len(_left(members))
     counts["skipped"] += stopped
     members = {**members, "counts": counts}
-    bad, allowed = _failures(counts), build(OperationSpec, resource.spec).max_failures
+    bad, allowed = _failures(counts), convert(OperationSpec, resource.spec).max_failures
     told = [f"{counts[name]} {name}" for name in _COUNTED.values() if counts[name]]
     text = f"{_targets(counts['targets'])}: {', '.join(told)}" if told else "no target matched, so nothing was done"
     if stopped + cut:
@@ -430,17 +431,18 @@ def _over(resource: Resource, members: Mapping[str, Any], reason: str, text: str
     shown = _shown(resource, members, now, ended) if "counts" in members else status(resource, ended, now, **members)
     if marks := handled(resource, TERMINATE):
         shown["handled"] = marks
-    ttl = build(OperationSpec, resource.spec).ttl_seconds_after_finished
+    ttl = convert(OperationSpec, resource.spec).ttl_seconds_after_finished
     return with_event(resource, Plan(status=shown, requeue_after=None if ttl is None else float(ttl)), ended)
 
 
 def _finished(resource: Resource, now: float) -> Plan:
     """It is done: its object goes when its time is over."""
-    ttl = build(OperationSpec, resource.spec).ttl_seconds_after_finished
-    done = resource.condition("Complete") or resource.condition("Failed")
+    ttl = convert(OperationSpec, resource.spec).ttl_seconds_after_finished
+    before = status_before(resource)
+    done = before.condition("Complete") or before.condition("Failed")
     if ttl is None or done is None:
         return Plan()
-    left = float(ttl) - seconds_since(done["lastTransitionTime"], now)
+    left = float(ttl) - seconds_since(done.last_transition_time, now)
     return Plan(requeue_after=left) if left > 0 else Plan(objects=(ObjectChange(resource.key, uid=resource.uid),))
 
 

@@ -29,6 +29,7 @@ class EndingBefore(Wire, frozen=True, gc=False):
 class Before(Wire, frozen=True, gc=False):
     """What the status says, besides its results."""
 
+    start_time: str | None = None
     ending: EndingBefore | None = None
     omitted_results: int = 0
 

@@ -16,6 +16,7 @@ from azure_batch_operator.batch.pool_wire import Pool
 from azure_batch_operator.reconcile import applied, ownership
 from azure_batch_operator.reconcile import reconcile_policy as policy
 from azure_batch_operator.reconcile import secret_versions as pool_values
+from azure_batch_operator.reconcile.before import status_before
 from azure_batch_operator.reconcile.plan import Absent, Call, Event, Plan, Table
 from azure_batch_operator.reconcile.pool import deletion as pool_delete
 from azure_batch_operator.reconcile.pool import nodes as pool_nodes
@@ -27,7 +28,7 @@ from azure_batch_operator.reconcile.pool.cost import Cost, cost
 from azure_batch_operator.reconcile.pool.desired import TARGETS, Image, body_of, image_of, size_of
 from azure_batch_operator.reconcile.pool.nodes import Remediation
 from azure_batch_operator.reconcile.pool.scale import ask_again_in, scale
-from azure_batch_operator.reconcile.pool.scope import PoolScope, PoolView, Step
+from azure_batch_operator.reconcile.pool.scope import PoolScope, PoolView, Step, pool_before
 from azure_batch_operator.reconcile.pool.spec import PoolSpec
 from azure_batch_operator.reconcile.secret_versions import MISSING_LOOKED_AT_EVERY
 from azure_batch_operator.reconcile.standard_plans import finalizer_on, waiting, with_event
@@ -117,7 +118,9 @@ def _converge(scope: PoolScope, remote: Mapping[str, Any], pool: Pool) -> Plan:
     step, found = _step(scope, remote, pool, image, nodes.hold)
     if step is not None and step.calls and step is not nodes.hold:
         # One change of the pool at a time; the nodes' turn comes when it is done, and till then what was done is kept.
-        nodes = Remediation(fields=resource.status)
+        before = scope.before
+        kept = {"remediations": before.remediations, "nodesWithOldStartTask": before.nodes_with_old_start_task}
+        nodes = Remediation(fields=kept)
     estimate = _cost(scope.spec, view, pool)
     more = pool_status.conditions(scope, pool, image, estimate)
     if (held_up := pool_update.held_up(scope.spec, found, pool)) is not None:
@@ -180,7 +183,7 @@ def _step(
         return hold, found
     leaving = (
         pool_nodes.removed_lately(resource, view, now)
-        and resource.status.get("observedGeneration") == resource.generation
+        and status_before(resource).observed_generation == resource.generation
     )
     if leaving and not pool.is_steady:
         # What is in progress is the leaving of nodes that were removed: it is not stopped to bring others.
@@ -196,13 +199,12 @@ def _reached(resource: Resource, verdict: Verdict, step: Step | None) -> int | N
     if verdict.ready:
         return resource.generation
     away = step is not None and step.phase not in {"Updating", "Resizing"}
-    known = resource.status.get("reachedGeneration")
-    return None if away or known is None else int(known)
+    return None if away else pool_before(resource).reached_generation
 
 
 def _drift(resource: Resource, view: PoolView, step: Step | None, now: float) -> tuple[str, ...]:
     """What somebody else has changed: the spec was reached before, and is the same."""
-    if step is None or not step.calls or resource.status.get("reachedGeneration") != resource.generation:
+    if step is None or not step.calls or pool_before(resource).reached_generation != resource.generation:
         return ()
     ours = (*TARGETS, "enableAutoScale", "autoScaleFormula") if pool_nodes.removed_lately(resource, view, now) else ()
     return tuple(name for name in step.properties if name not in ours)

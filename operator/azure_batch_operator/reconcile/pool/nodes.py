@@ -24,6 +24,7 @@ from azure_batch_operator.reconcile.pool.scope import (
     PoolView,
     Step,
     number_of,
+    pool_before,
     some_nodes,
 )
 from azure_batch_operator.reconcile.pool.spec import NodeRemediation
@@ -78,7 +79,7 @@ class _Case:
 
 def removed_lately(resource: Resource, view: PoolView, now: float) -> bool:
     """Whether nodes were removed in the last hour, so that the targets in Azure Batch have dropped by our own doing."""
-    entries = _read([*(resource.status.get("remediations") or ()), *view.history.remediations])
+    entries = _read([*(pool_before(resource).remediations or ()), *view.history.remediations])
     return any(entry.action == "Remove" for entry in _done(entries, now))
 
 
@@ -93,7 +94,7 @@ def _done(known: Sequence[Remediated], now: float) -> list[Remediated]:
 
 def _log(resource: Resource, view: PoolView, now: float) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
     """What was asked for nodes in the last hour, or longer ago for nodes still in trouble: in the status, and not there yet."""
-    told: list[Mapping[str, Any]] = list(resource.status.get("remediations") or ())
+    told = pool_before(resource).remediations or ()
     still = {node.id for node in (*(each.node for each in view.troubled), *view.outdated)}
 
     def kept(entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -115,7 +116,7 @@ def plan_remediation(
     Args:
         policy: what the spec asks for.
     """
-    told = list(resource.status.get("remediations") or ())
+    told = list(pool_before(resource).remediations or ())
     old, news = _log(resource, view, now)
     log = [*old, *news]
     known = _read(log)

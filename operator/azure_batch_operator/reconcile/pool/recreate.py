@@ -17,11 +17,12 @@ from azure_batch_operator.api.base import RECONCILE_POLICY
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.pool_wire import Pool
 from azure_batch_operator.reconcile import ownership
+from azure_batch_operator.reconcile.before import status_before
 from azure_batch_operator.reconcile.ownership import LONGEST_ID
 from azure_batch_operator.reconcile.plan import Call, Evidence, Table
 from azure_batch_operator.reconcile.pool.changes import Changes, with_note
 from azure_batch_operator.reconcile.pool.desired import body_of
-from azure_batch_operator.reconcile.pool.scope import PoolScope, PoolView, Step, moment
+from azure_batch_operator.reconcile.pool.scope import PoolScope, PoolView, Step, moment, pool_before
 from azure_batch_operator.words import listed
 
 _LOOK_AGAIN = 2.0
@@ -45,13 +46,13 @@ def next_id(resource: Resource, owned: Iterable[str]) -> str:
 
 def id_in_use(resource: Resource) -> str:
     """Id of the pool in use as the status has it, else the object's own: where to look for a pool that no marker shows."""
-    id = str(resource.status.get("id") or "")
+    id = status_before(resource).id
     return id if id and ownership.has_id(resource, id) else resource.remote_id
 
 
 def ids_once_used(resource: Resource) -> tuple[str, ...]:
     """Ids under which the object may have pools, as far as its status says; its own among them."""
-    shown = (resource.remote_id, id_in_use(resource), *map(str, resource.status.get("replaces") or ()))
+    shown = (resource.remote_id, id_in_use(resource), *pool_before(resource).replaces)
     return tuple({id.lower(): id for id in shown if ownership.has_id(resource, id)}.values())
 
 

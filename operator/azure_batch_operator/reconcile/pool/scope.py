@@ -9,12 +9,12 @@ from functools import cached_property
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.account_wire import SupportedImage
 from azure_batch_operator.batch.pool_wire import AutoScaleRun, NodeCounts, NodeState, Pool
-from azure_batch_operator.batch.wire import Node, build
+from azure_batch_operator.batch.wire import Node, build, convert
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.observed import ObservedNode
 from azure_batch_operator.reconcile.plan import Absent, Accepted, AccountView, Call, Remote
 from azure_batch_operator.reconcile.pool.history import NO_HISTORY, History
-from azure_batch_operator.reconcile.pool.spec import PoolSpec
+from azure_batch_operator.reconcile.pool.spec import PoolBefore, PoolSpec
 from azure_batch_operator.reconcile.secret_versions import NO_VALUES, ValueVersions
 from azure_batch_operator.reconcile.value_references import ResolutionError
 from azure_batch_operator.words import counted
@@ -73,6 +73,11 @@ class PoolView:
     prices: str | ResolutionError | None = None
 
 
+def pool_before(resource: Resource) -> PoolBefore:
+    """What the status of a BatchPool says already."""
+    return convert(PoolBefore, resource.status)
+
+
 @dataclass(frozen=True)
 class PoolScope:
     """All that is known when a BatchPool is decided about.
@@ -99,7 +104,12 @@ class PoolScope:
     @cached_property
     def spec(self) -> PoolSpec:
         """What is decided from of the spec."""
-        return build(PoolSpec, self.resource.spec)
+        return convert(PoolSpec, self.resource.spec)
+
+    @cached_property
+    def before(self) -> PoolBefore:
+        """What the status says already."""
+        return pool_before(self.resource)
 
     @cached_property
     def pool(self) -> Pool | None:

@@ -1,6 +1,12 @@
-"""What decisions read of the spec of a BatchPool; its whole body is compared with the pool (`reconcile.pool.changes`)."""
+"""What decisions read of the spec of a BatchPool and of its former status.
+
+The whole body of the spec is compared with the pool (`reconcile.pool.changes`).
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from msgspec import field
 
@@ -56,6 +62,32 @@ class Prices(Wire, frozen=True, gc=False):
     name: str = ""
     key: str = ""
     currency: str | None = None
+
+
+class SlotsBefore(Wire, frozen=True, gc=False):
+    """`status.slots`."""
+
+    used: int | None = None
+
+
+class RunBefore(Wire, frozen=True, gc=False):
+    """`status.autoScaleRun`."""
+
+    timestamp: str | None = None
+    results: str | None = None
+    error: str | None = None
+
+
+class PoolBefore(Wire, frozen=True, gc=False):
+    """What the status of a BatchPool says, besides what all kinds say (`reconcile.before`)."""
+
+    slots: SlotsBefore = SlotsBefore()
+    resize_errors: Sequence[Mapping[str, Any]] | None = None
+    auto_scale_run: RunBefore | None = None
+    remediations: Sequence[Mapping[str, Any]] | None = None
+    nodes_with_old_start_task: int | None = None
+    reached_generation: int | None = None
+    replaces: tuple[str, ...] = ()
 
 
 class PoolSpec(Wire, frozen=True, gc=False):

@@ -10,7 +10,7 @@ from typing import Any
 from azure_batch_operator.api.base import POOL_LABEL
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.pool_wire import AutoScaleRun, NodeCounts, NodeState, Pool, PoolError
-from azure_batch_operator.reconcile.before import condition_of
+from azure_batch_operator.reconcile.before import condition_of, has_condition, status_before
 from azure_batch_operator.reconcile.plan import Absent, Event
 from azure_batch_operator.reconcile.pool import nodes as pool_nodes
 from azure_batch_operator.reconcile.pool.cost import Cost
@@ -28,7 +28,7 @@ from azure_batch_operator.reconcile.pool.scope import (
     number_of,
     some_nodes,
 )
-from azure_batch_operator.reconcile.pool.spec import NodeRemediation
+from azure_batch_operator.reconcile.pool.spec import NodeRemediation, PoolBefore, RunBefore
 from azure_batch_operator.reconcile.reconcile_policy import HELD
 from azure_batch_operator.reconcile.status import Verdict, pick, status
 
@@ -73,10 +73,10 @@ def _at_rest(resource: Resource, size: Size, pool: Pool, view: PoolView, more: C
         phase, message = ("Resizing", f"the formula targets {some_nodes(target)}") if moving else ("Steady", "")
         text = message or f"{usable} of {some_nodes(target)} usable"
         return Verdict(phase, "AutoScaled", text, ready=True, more=more)
-    before = resource.condition("Ready")
-    if moving and was_ready(resource) and before is not None and before["reason"] == "ResizeIncomplete":
+    before = condition_of(resource, "Ready")
+    if moving and was_ready(resource) and before.reason == "ResizeIncomplete":
         # Asked again for what has been missing before: that is no step back.
-        return Verdict("Resizing", "ResizeIncomplete", before["message"], ready=True, more=more)
+        return Verdict("Resizing", "ResizeIncomplete", before.message, ready=True, more=more)
     if moving:
         message = f"resizing to {some_nodes(target)}, {usable} usable"
         return Verdict("Resizing", "Resizing", message, ready=False, trend="Reconciling", more=more)
@@ -116,7 +116,7 @@ def _no_usable_nodes(policy: NodeRemediation, view: PoolView, more: Conditions) 
 
 def was_ready(resource: Resource) -> bool:
     """Whether the status already says that the present spec has been reached."""
-    if resource.status.get("phase") == HELD:
+    if status_before(resource).phase == HELD:
         return False
     ready = condition_of(resource, "Ready")
     return ready.is_true and ready.observed_generation == resource.generation
@@ -136,9 +136,10 @@ def conditions(scope: PoolScope, pool: Pool, image: Image | None, estimate: Cost
         since = pool.allocation_state_transition_time or ""
         text = "; ".join(f"{error.code}: {error.message}" for error in errors)
         more["ResizeFailed"] = (True, errors[0].code or "ResizeFailed", f"{text} (since {since})")
-    elif not pool.is_steady and (known := resource.condition("ResizeFailed")) is not None and was_ready(resource):
+    elif not pool.is_steady and has_condition(resource, "ResizeFailed") and was_ready(resource):
         # The service hides errors while it resizes; this one is being retried.
-        more["ResizeFailed"] = (True, known["reason"], known["message"])
+        known = condition_of(resource, "ResizeFailed")
+        more["ResizeFailed"] = (True, known.reason, known.message)
     if view.counts is not None and (pool.targeted or pool.present):
         more["NodesHealthy"] = _nodes(view, scope.spec.node_remediation)
     if pool.enable_auto_scale and (run := pool.last_run) is not None:
@@ -182,11 +183,10 @@ def events(resource: Resource, more: Conditions) -> tuple[Event, ...]:
     """An Event for each condition that has just become one to know of."""
     result = []
     for type_ in ("NodesHealthy", "AutoScaleHealthy", "ImageSupported", "CostEstimated"):
-        before = resource.condition(type_)
         holds, reason, message = more.get(type_, (True, "", ""))
-        if not holds and (before is None or before["status"] == "True"):
+        if not holds and (not has_condition(resource, type_) or condition_of(resource, type_).is_true):
             result.append(Event(reason, message, "Warning"))
-    if "UpdatePending" in more and resource.condition("UpdatePending") is None:
+    if "UpdatePending" in more and not has_condition(resource, "UpdatePending"):
         _, reason, message = more["UpdatePending"]
         result.append(Event(reason, message))
     return tuple(result)
@@ -217,19 +217,19 @@ def shown(scope: PoolScope, pool: Pool, size: Size, verdict: Verdict, **fields: 
         nodeAgentSKUId=machine.node_agent_sku_id if machine else None,
         nodes=f"{usable}/{wanted_nodes(size, pool)}",
         nodeCounts=by_tier or None,
-        slots=_slots(resource, usable * pool.task_slots_per_node, view.slots_used),
-        resizeErrors=_resize_errors(resource, pool, verdict),
+        slots=_slots(scope.before, usable * pool.task_slots_per_node, view.slots_used),
+        resizeErrors=_resize_errors(scope.before, pool, verdict),
         **(pick(body, _AUTO_SCALE) if pool.enable_auto_scale else {}),
-        autoScaleRun=_run(resource, pool),
+        autoScaleRun=_run(scope.before, pool),
         nodesInTrouble=pool_nodes.shown(view.troubled),
         **fields,
     )
 
 
-def _resize_errors(resource: Resource, pool: Pool, verdict: Verdict) -> list[dict[str, str]] | None:
+def _resize_errors(before: PoolBefore, pool: Pool, verdict: Verdict) -> Sequence[Mapping[str, str]] | None:
     """The errors of the last resize; while it is retried, those that the condition still shows."""
     if not pool.is_steady:
-        return resource.status.get("resizeErrors") if "ResizeFailed" in (verdict.more or {}) else None
+        return before.resize_errors if "ResizeFailed" in (verdict.more or {}) else None
     return [_error(error) for error in pool.resize_errors[:10]] or None
 
 
@@ -237,30 +237,34 @@ def _error(error: PoolError) -> dict[str, str]:
     return {name: text for name, text in (("code", error.code), ("message", error.message)) if text is not None}
 
 
-def _slots(resource: Resource, total: int, used: int | None) -> dict[str, int] | None:
+def _slots(before: PoolBefore, total: int, used: int | None) -> dict[str, int] | None:
     """Slots of the usable nodes; until the jobs have been counted, as after a restart, what was said of their use stays."""
     if not total:
         return None
-    known = (resource.status.get("slots") or {}).get("used") if used is None else used
-    return {"total": total} | ({} if known is None else {"used": min(int(known), total)})
+    known = before.slots.used if used is None else used
+    return {"total": total} | ({} if known is None else {"used": min(known, total)})
 
 
-def _run(resource: Resource, pool: Pool) -> dict[str, Any] | None:
+def _run(before: PoolBefore, pool: Pool) -> dict[str, str | None] | None:
     """The last run of the formula, with the time since when it has come to the same, so that an idle pool writes nothing."""
     run = pool.last_run
     if run is None or not pool.enable_auto_scale:
         return None
-    told = {"results": (run.results or "")[:_LONGEST_TEXT]}
-    if run.error:
-        told["error"] = error_text(run.error)[:_LONGEST_TEXT]
-    before = resource.status.get("autoScaleRun") or {}
-    if before and before.get("error") == told.get("error") and _decided(before) == _decided(told):
-        return dict(before)
-    return {"timestamp": run.timestamp} | told
+    told = RunBefore(
+        timestamp=run.timestamp,
+        results=(run.results or "")[:_LONGEST_TEXT],
+        error=error_text(run.error)[:_LONGEST_TEXT] if run.error else None,
+    )
+    known = before.auto_scale_run
+    if known is not None and known != _NO_RUN and known.error == told.error and _decided(known) == _decided(told):
+        told = known
+    shown = {"timestamp": told.timestamp, "results": told.results, "error": told.error}
+    return {name: text for name, text in shown.items() if text is not None}
 
 
-def _decided(run: Mapping[str, Any]) -> list[str]:
+_NO_RUN = RunBefore()
+
+
+def _decided(run: RunBefore) -> list[str]:
     """What a run has decided: its other variables, such as the time of day or a share of samples, differ from run to run."""
-    return [
-        part for part in str(run.get("results", "")).split(";") if part.startswith(("$Target", "$NodeDeallocation"))
-    ]
+    return [part for part in (run.results or "").split(";") if part.startswith(("$Target", "$NodeDeallocation"))]

@@ -19,7 +19,7 @@ from cronsim import CronSim, CronSimError
 from azure_batch_operator.api.base import API_VERSION, SCHEDULE_LABEL
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
-from azure_batch_operator.batch.wire import build
+from azure_batch_operator.batch.wire import convert
 from azure_batch_operator.reconcile.before import condition_of
 from azure_batch_operator.reconcile.job import lifecycle as jobs
 from azure_batch_operator.reconcile.plan import Event, ObjectChange, Plan, Unconfirmed
@@ -105,7 +105,7 @@ def plan(resource: Resource, children: Sequence[Resource], now: float, kept: Col
     """
     if resource.deleting:
         return Plan(finalizer="remove", unconfirmed=Unconfirmed.OF_KUBERNETES)
-    spec = build(ScheduleSpec, resource.spec)
+    spec = convert(ScheduleSpec, resource.spec)
     cron = spec.cron or Cron()
     last = _last_run(resource, children)
     since = -seconds_since(resource.created, 0.0) if last is None else last
@@ -167,7 +167,7 @@ def hindrance(child: Resource) -> Hindrance | None:
     stalled, ready = condition_of(child, "Stalled"), condition_of(child, "Ready")
     if stalled.is_true:
         return Hindrance(True, stalled.reason, stalled.message)
-    if ready.status != "False" or ready.reason == "Creating" or build(RunStatus, child.status).state:
+    if ready.status != "False" or ready.reason == "Creating" or convert(RunStatus, child.status).state:
         return None
     return Hindrance(False, ready.reason, ready.message)
 
@@ -191,7 +191,7 @@ _SUSPENDED = {"Suspended": (True, "Suspended", "spec.suspend is true")}
 
 def _last_run(resource: Resource, children: Iterable[Resource]) -> float | None:
     """The last run that is over, in seconds since the epoch: from the status and the names of the BatchJobs."""
-    stamp = build(Before, resource.status).last_schedule_time
+    stamp = convert(Before, resource.status).last_schedule_time
     known = [-seconds_since(stamp, 0.0)] if stamp else []
     runs = [float(minute) * 60 for minute in (_minute(resource, child) for child in children) if minute is not None]
     return max([*known, *runs], default=None)
@@ -320,7 +320,7 @@ def _beyond_history(cron: Cron, children: Sequence[Resource], kept: Collection[K
     }
     old = []
     for phase, limit in limits.items():
-        ended = [child for child in _newest_first(children) if build(RunStatus, child.status).phase == phase]
+        ended = [child for child in _newest_first(children) if convert(RunStatus, child.status).phase == phase]
         old += [_deletion(child) for child in reversed(ended[limit:]) if not child.deleting and child.key not in kept]
     return old
 
@@ -338,7 +338,7 @@ def _status(
     now: float,
 ) -> dict[str, Any]:
     newest = _newest_first(children)
-    recent = newest[0].remote_id if newest else build(Before, resource.status).recent_job.id
+    recent = newest[0].remote_id if newest else convert(Before, resource.status).recent_job.id
     return status(
         resource,
         verdict,
@@ -352,7 +352,7 @@ def _status(
 
 
 def _run(child: Resource) -> dict[str, Any]:
-    run = build(RunStatus, child.status)
+    run = convert(RunStatus, child.status)
     ended = run.phase in ENDED_PHASES
     fields = {
         "id": child.remote_id,

@@ -10,12 +10,13 @@ from typing import Any
 from azure_batch_operator.api.base import TERMINATE
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch.schedule_wire import JobSchedule, ScheduledJob
-from azure_batch_operator.batch.wire import build
+from azure_batch_operator.batch.wire import build, convert
 from azure_batch_operator.reconcile import applied, ownership
 from azure_batch_operator.reconcile import normalization as normal
 from azure_batch_operator.reconcile import reconcile_policy as policy
 from azure_batch_operator.reconcile import secret_versions as pool_values
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
+from azure_batch_operator.reconcile.before import status_before
 from azure_batch_operator.reconcile.job import suspension as job_hold
 from azure_batch_operator.reconcile.job.creation import FOREIGN_LOOKED_AT_EVERY
 from azure_batch_operator.reconcile.plan import (
@@ -31,7 +32,7 @@ from azure_batch_operator.reconcile.plan import (
 )
 from azure_batch_operator.reconcile.schedule import changes as schedule_changes
 from azure_batch_operator.reconcile.schedule import cron
-from azure_batch_operator.reconcile.schedule.spec import ScheduleSpec
+from azure_batch_operator.reconcile.schedule.spec import Before, ScheduleSpec
 from azure_batch_operator.reconcile.secret_versions import MISSING_LOOKED_AT_EVERY, NO_VALUES, ValueVersions
 from azure_batch_operator.reconcile.standard_plans import (
     finalizer_on,
@@ -78,7 +79,7 @@ def is_cron(resource: Resource) -> bool:
 
 def is_open(resource: Resource) -> bool:
     """Whether anything can still happen to it."""
-    return resource.deleting or resource.status.get("phase") != "Completed"
+    return resource.deleting or status_before(resource).phase != "Completed"
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class ScheduleScope:
     @cached_property
     def spec(self) -> ScheduleSpec:
         """What is decided from of the spec."""
-        return build(ScheduleSpec, self.resource.spec)
+        return convert(ScheduleSpec, self.resource.spec)
 
     @cached_property
     def schedule(self) -> JobSchedule | None:
@@ -181,17 +182,15 @@ STEPS: tuple[Callable[[ScheduleScope], Plan | None], ...] = (
 
 def _seen(resource: Resource) -> Plan:
     """Only that the generation was read is new."""
-    if resource.status.get("observedGeneration") == resource.generation:
+    if status_before(resource).observed_generation == resource.generation:
         return Plan()
-    conditions = [
-        dict(each) | {"observedGeneration": resource.generation} for each in resource.status.get("conditions") or ()
-    ]
+    conditions = [dict(each) | {"observedGeneration": resource.generation} for each in resource.listed_conditions]
     return Plan(status={**resource.status, "observedGeneration": resource.generation, "conditions": conditions})
 
 
 def _create(scope: ScheduleScope) -> Plan:
     resource, pool, now, values = scope.resource, scope.pool, scope.now, scope.values
-    if resource.status.get("phase") == "Completed":
+    if status_before(resource).phase == "Completed":
         verdict = Verdict("Completed", "Completed", "the schedule has ended and was deleted in Azure Batch", ready=True)
         return Plan(status=carry_over(resource, verdict, now))
     if (stopped := _before_creation(scope)) is not None:
@@ -333,7 +332,7 @@ def _status(scope: ScheduleScope, schedule: JobSchedule, verdict: Verdict) -> di
         endTime=schedule.execution.end_time,
         recentJob={"id": recent} if recent else None,
         active=None if jobs is None else sum(job.state != "completed" for job in jobs),
-        history=resource.status.get("history") if jobs is None else [_run(job) for job in jobs] or None,
+        history=convert(Before, resource.status).history if jobs is None else [_run(job) for job in jobs] or None,
         stats=_statistics(schedule),
     )
 

@@ -5,6 +5,9 @@ What is sent to Azure Batch is made from the whole spec.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from azure_batch_operator.batch.wire import Wire
 
 
@@ -33,8 +36,9 @@ class RecentRun(Wire, frozen=True, gc=False):
 
 
 class Before(Wire, frozen=True, gc=False):
-    """What the status of a cron schedule says."""
+    """What the status says; `history` is that of a schedule of the service."""
 
+    history: Sequence[Mapping[str, Any]] | None = None
     last_schedule_time: str | None = None
     recent_job: RecentRun = RecentRun()
 
