@@ -65,7 +65,7 @@ def stop_only(resource: Resource, plan: Plan) -> Plan | None:
         return None
     if any(call.verb in _STOPS for call in plan.calls):
         # An update before it is the operator's own note that it has stopped the job.
-        return replace(plan, feed=None, submit=None, tasks_of=None)
+        return replace(plan, feed=None, submit=None)
     return plan if not plan.calls and plan.feed is None and plan.submit is None and plan.status is not None else None
 
 

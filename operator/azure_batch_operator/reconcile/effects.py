@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from azure_batch_operator.reconcile.operation_order import Operate
-from azure_batch_operator.reconcile.plan import Absence, Call, Ended, Event, Feed, ObjectChange, Plan
+from azure_batch_operator.reconcile.plan import Absence, Call, Ended, Event, Feed, ObjectChange, Plan, Retry, StopFeed
 
 
 @dataclass(frozen=True)
@@ -48,28 +48,10 @@ class Submit:
 
 
 @dataclass(frozen=True)
-class StopFeed:
-    """Feed only those own tasks of a job that come from these sources."""
-
-    fingerprint: str
-    created: str | None
-
-
-@dataclass(frozen=True)
 class StartFeed:
     """Pass the own tasks of a job to the feeder."""
 
     feed: Feed
-    spec: Mapping[str, Any] | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True)
-class Retry:
-    """Pass the failed tasks of a job to the retrier."""
-
-    value: str
-    until: str | None
-    created: str | None
 
 
 @dataclass(frozen=True)
@@ -77,7 +59,6 @@ class StartMarkedFeed:
     """As `StartFeed`, after a call has marked the job as changing its tasks."""
 
     feed: Feed
-    spec: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -145,7 +126,7 @@ def effects(plan: Plan) -> Iterator[Effect]:
     yield from _before_calls(plan)
     yield from plan.calls
     if plan.feed is not None and plan.feed.marked:
-        yield StartMarkedFeed(plan.feed, plan.tasks_of)
+        yield StartMarkedFeed(plan.feed)
     if plan.calls or plan.status is not None:
         # An empty plan, such as before the next poll, has decided nothing, so it ends no backoff.
         yield Settle()
@@ -176,12 +157,11 @@ def _before_calls(plan: Plan) -> Iterator[Effect]:
         yield StoreStatus(plan.first)
     if plan.submit is not None:
         yield Submit(plan.submit, plan.submit_to)
-    created = plan.feed.created if plan.feed else plan.incarnation
     if plan.feeds_only is not None:
-        yield StopFeed(plan.feeds_only, created)
+        yield plan.feeds_only
     if plan.feed is not None and not plan.feed.marked:
-        yield StartFeed(plan.feed, plan.tasks_of)
+        yield StartFeed(plan.feed)
     if plan.retry is not None:
-        yield Retry(plan.retry, plan.retry_until, created)
+        yield plan.retry
     if plan.operate is not None:
         yield plan.operate

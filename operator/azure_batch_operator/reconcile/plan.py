@@ -268,12 +268,37 @@ class Feed:
         exact: whether tasks that are there may have nothing that the sources do not mention; what an adopted job had stays.
         marked: whether a call of the plan says first, at the job, that its tasks change. Nothing is brought in unless that was
             answered; to wait for a poll as well would starve a job whose sources change faster than polls come.
+        spec: to make the tasks from, with values from Secrets and ConfigMaps.
     """
 
     fingerprint: str
     created: str | None
     exact: bool = True
     marked: bool = False
+    spec: Mapping[str, Any] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class StopFeed:
+    """Feed only those own tasks of a job that come from these sources; the fingerprint of a job without own tasks is empty."""
+
+    fingerprint: str
+    created: str | None
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Pass the failed tasks of a job to the retrier.
+
+    Attributes:
+        value: of the annotation that asks for it.
+        until: time of the last failure that it is about; None before the first look at them.
+        created: `creationTime` of the job.
+    """
+
+    value: str
+    until: str | None
+    created: str | None
 
 
 class Unconfirmed(Enum):
@@ -289,7 +314,15 @@ class Unconfirmed(Enum):
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do about one object, in this order: finalizer on, calls, submission, status, Events, finalizer off.
+    """What to do about one object; `reconcile.effects` has the order in which it is done.
+
+    What has more than one part is one value, which is an effect itself where it can be. Some members are no effects, or parts of
+    one beside another member, since later steps change them alone:
+    - `status` and `first` are bodies: a policy, a refused call or a problem replaces the verdict of one and keeps the other.
+    - `submit`, with what is said of it, stays a body until the values of Secrets and the upload of `logs_to` are put in.
+    - `ended`, `left_active` and `confirm` are three kinds of proof. `confirm` means another thing with the finalizer taken off.
+    - `finalizer` and `halts` are decided by steps that say nothing of the rest of the plan.
+    - `unconfirmed` is a reason for people and tests; nothing is executed because of it.
 
     Attributes:
         finalizer: put it on before anything else, or take it off when all is done; None leaves it.
@@ -302,13 +335,9 @@ class Plan:
         status: the whole status to show; None leaves what is there.
         again: seconds until it must be looked at without any event.
         drift: properties that somebody else has changed and that the calls set right.
-        tasks_of: spec to make the job's own tasks from, with values from Secrets and ConfigMaps; for `feed`.
         first: status that the API server must have taken before tasks are run again; it says which failures that is about.
-        retry: value of the annotation that asks for the failed tasks of a job to run again.
-        retry_until: time of the last failure that it is about; None before the first look at them.
-        incarnation: `creationTime` of the job that `retry` and `feeds_only` are about.
-        feeds_only: fingerprint of the sources that may continue to be brought in, where that is in progress; None if the plan says
-            nothing of it. A job without tasks of its own has an empty one.
+        retry: that the failed tasks of a job run again.
+        feeds_only: the sources that may continue to be brought in, where that is in progress; None if the plan says nothing of it.
         operate: what is to be done next for a BatchOperation, once `first` is stored.
         halts: whether nothing continues that is in progress for the object, since what it works in is somebody else's by now.
         ended: a job that a GET must show as one that accepts no more tasks before the status is true.
@@ -329,12 +358,9 @@ class Plan:
     requeue_after: float | None = None
     drift: tuple[str, ...] = ()
     objects: tuple[ObjectChange, ...] = ()
-    tasks_of: Mapping[str, Any] | None = field(default=None, repr=False)
     first: Mapping[str, Any] | None = None
-    retry: str | None = None
-    retry_until: str | None = None
-    incarnation: str | None = None
-    feeds_only: str | None = None
+    retry: Retry | None = None
+    feeds_only: StopFeed | None = None
     operate: Operate | None = None
     halts: bool = False
     ended: Ended | None = None

@@ -123,7 +123,7 @@ class Decider:
                 job = Incarnation(resource.key, resource.uid, plan.feed.created)
                 if session.feeder.is_busy(job, plan.feed.fingerprint):
                     # What is in progress needs no values; to put them into all tasks with every pass would hold up everybody.
-                    plan = replace(plan, feed=None, tasks_of=None)
+                    plan = replace(plan, feed=None)
             return resource, await self._inputs.completed(resource, plan), session
         except ResolutionError as error:
             waits = waiting(resource, error.reason, str(error), self._now(), warning=error.reason not in WAITS)
@@ -132,7 +132,7 @@ class Decider:
             look = min(waits.requeue_after or LOOKED_AT_EVERY, plan.requeue_after or LOOKED_AT_EVERY)
             told = replace(waits, status=shown, requeue_after=look)
             # What the spec asked for before is brought in no more.
-            told = replace(told, feeds_only=plan.feeds_only, incarnation=plan.incarnation)
+            told = replace(told, feeds_only=plan.feeds_only)
             if policy is Policy.SKIP:
                 told = policies.observed_only(resource, told, self._now())
             return resource, told, session

@@ -27,19 +27,17 @@ from azure_batch_operator.reconcile.effects import (
     Halt,
     RemoveFinalizer,
     Requeue,
-    Retry,
     Settle,
     ShowStatus,
     StartFeed,
     StartMarkedFeed,
-    StopFeed,
     StoreStatus,
     Submit,
     effects,
 )
 from azure_batch_operator.reconcile.error_classes import ClassifiedError, RetryClass, classify_error
 from azure_batch_operator.reconcile.operation_order import Operate
-from azure_batch_operator.reconcile.plan import Absence, Call, Ended, Event, ObjectChange, Plan
+from azure_batch_operator.reconcile.plan import Absence, Call, Ended, Event, ObjectChange, Plan, Retry, StopFeed
 from azure_batch_operator.reconcile.standard_plans import confirming, failed
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.calls import make
@@ -230,9 +228,10 @@ class Executor:
                 session.submitter.add(key, job, body, ownership.marker(self._cluster, work.resource))
             case StopFeed(fingerprint, created):
                 session.feeder.stop(work.incarnation(created), fingerprint)
-            case StartFeed(feed, spec) | StartMarkedFeed(feed, spec):
+            case StartFeed(feed) | StartMarkedFeed(feed):
                 incarnation, id = work.incarnation(feed.created), work.resource.remote_id
-                session.feeder.feed(incarnation, id, spec or work.resource.spec, feed.fingerprint, exact=feed.exact)
+                spec = feed.spec or work.resource.spec
+                session.feeder.feed(incarnation, id, spec, feed.fingerprint, exact=feed.exact)
             case Retry(value, until, created):
                 wait = session.retrier.retry(work.incarnation(created), work.resource.remote_id, value, until)
                 self._look_in(key, wait)

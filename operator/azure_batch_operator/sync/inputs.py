@@ -200,9 +200,9 @@ class Inputs:
             plan = replace(plan, calls=calls, submit=plan.submit and filled(model, plan.submit, values))
         if plan.submit is not None and plan.logs_to is not None:
             plan = replace(plan, submit=expand.with_logs(plan.submit, await self._upload(resource, plan.logs_to)))
-        if not plan.feed:
+        if plan.feed is None:
             return plan
-        spec = plan.tasks_of or resource.spec
+        spec = plan.feed.spec or resource.spec
         made_from = filled(model, spec, values)
         factory = spec.get("taskFactory")
         if factory and factory.get("repeatTask"):
@@ -212,7 +212,7 @@ class Inputs:
             made_from["taskFactory"] = {**made_from["taskFactory"], "repeatTask": made}
         if isinstance(tasks, Streamed):
             made_from["tasks"] = tasks.with_values(values)
-        return replace(plan, tasks_of=made_from)
+        return replace(plan, feed=replace(plan.feed, spec=made_from))
 
     async def _operated(self, resource: Resource, order: Operate) -> Operate:
         """What an operation is to do, with its values."""

@@ -14,28 +14,38 @@ from azure_batch_operator.reconcile.effects import (
     Halt,
     RemoveFinalizer,
     Requeue,
-    Retry,
     Settle,
     ShowStatus,
     StartFeed,
     StartMarkedFeed,
-    StopFeed,
     StoreStatus,
     Submit,
     effects,
 )
-from azure_batch_operator.reconcile.plan import Absence, Call, Ended, Event, Feed, ObjectChange, Plan, Table
+from azure_batch_operator.reconcile.plan import (
+    Absence,
+    Call,
+    Ended,
+    Event,
+    Feed,
+    ObjectChange,
+    Plan,
+    Retry,
+    StopFeed,
+    Table,
+)
 
 CREATE = Call("create_job", Table.JOBS, "one", body={"id": "one"})
 GONE = Absence(Table.JOBS, "one")
 WAITS = Absence(Table.TASKS, "a", "one")
 CHANGE = ObjectChange(Key(Kind.JOB, "default", "run"), {})
 TOLD = Event("Created", "the job was created")
-FEED = Feed("print", "2026-01-01T00:00:00Z")
+FEED = Feed("print", "2026-01-01T00:00:00Z", spec={"tasks": []})
 PLAN = Plan(
     finalizer="add", calls=(CREATE,), objects=(CHANGE,), submit={"id": "a"}, submit_to="one", feed=FEED,
-    status={"phase": "Active"}, events=(TOLD,), requeue_after=5.0, drift=("priority",), tasks_of={"tasks": []},
-    first={"phase": "Pending"}, retry="x", retry_until="2026-01-02T00:00:00Z", feeds_only="print", halts=True,
+    status={"phase": "Active"}, events=(TOLD,), requeue_after=5.0, drift=("priority",), first={"phase": "Pending"},
+    retry=Retry("x", "2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z"),
+    feeds_only=StopFeed("print", "2026-01-01T00:00:00Z"), halts=True,
     ended=Ended("one", None), left_active=WAITS, confirm=(GONE,),
 )  # fmt: skip
 
@@ -50,7 +60,7 @@ def test_all_that_a_plan_holds_is_done_in_this_order() -> None:
         StoreStatus({"phase": "Pending"}),
         Submit({"id": "a"}, "one"),
         StopFeed("print", "2026-01-01T00:00:00Z"),
-        StartFeed(FEED, {"tasks": []}),
+        StartFeed(FEED),
         Retry("x", "2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z"),
         CREATE,
         Settle(),

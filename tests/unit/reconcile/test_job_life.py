@@ -210,7 +210,8 @@ def test_held_until_all_is_well() -> None:
     assert conditions(decision)["Stalled"] == ("True", "TasksFailed")
     again = replace(one, annotations={"azurebatch.io/retry-failed": "x"})
     retrying = decide(again, remote(one), bad)
-    assert (retrying.retry, (retrying.status or {}).get("handled")) == ("x", None)
+    assert retrying.retry is not None
+    assert (retrying.retry.value, (retrying.status or {}).get("handled")) == ("x", None)
     retried = decide(again, remote(one), replace(bad, retried="x"))
     assert (retried.retry, (retried.status or {})["handled"]) == (None, {"retryFailed": "x"})
     assert verbs(decide(one, remote(one), TasksView(counts=counted(running=1)))) == []

@@ -17,7 +17,7 @@ from azure_batch_operator.api.secrets import secret_properties
 from azure_batch_operator.api.task import TaskSpec
 from azure_batch_operator.batch.redaction import REDACTED, redact_values
 from azure_batch_operator.crds import structural
-from azure_batch_operator.reconcile.plan import Call, Plan, Table
+from azure_batch_operator.reconcile.plan import Call, Feed, Plan, Table
 from azure_batch_operator.reconcile.value_references import (
     Reference,
     ResolutionError,
@@ -103,7 +103,9 @@ def test_an_invalid_structured_secret_is_named_without_its_value(text: str) -> N
 
 def test_plans_and_calls_do_not_show_bodies() -> None:
     call = Call("create_pool", Table.POOLS, "p", body={"password": "hunter2"})
-    plan = Plan(calls=(call,), submit={"value": "hunter2"}, submit_to="steps", tasks_of={"value": "hunter2"})
+    plan = Plan(
+        calls=(call,), submit={"value": "hunter2"}, submit_to="steps", feed=Feed("", None, spec={"value": "hunter2"})
+    )
     assert "hunter2" not in repr(plan)
 
 

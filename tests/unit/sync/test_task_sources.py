@@ -14,7 +14,7 @@ from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.kube.api import Busy, NotFound
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job.spec import JobTerms
-from azure_batch_operator.reconcile.plan import Plan
+from azure_batch_operator.reconcile.plan import Feed, Plan
 from azure_batch_operator.reconcile.value_references import ResolutionError
 from azure_batch_operator.sync import task_sources
 from azure_batch_operator.sync.inputs import Inputs
@@ -89,9 +89,10 @@ async def test_tasks_of_a_config_map_become_the_jobs_own_and_are_read_once() -> 
     assert expand.total(JobTerms.of(job.spec)) == 2
     assert await number(these, sourced(generation=2)) == 2
     assert api.whole == 1
-    plan = await these.completed(job, Plan(feed=True))
-    assert plan.tasks_of is not None
-    assert plan.tasks_of["tasks"][0]["environmentSettings"] == [{"name": "TOKEN", "value": "abc"}]
+    plan = await these.completed(job, Plan(feed=Feed("print", None)))
+    assert plan.feed is not None
+    assert plan.feed.spec is not None
+    assert plan.feed.spec["tasks"][0]["environmentSettings"] == [{"name": "TOKEN", "value": "abc"}]
 
 
 async def test_a_changed_config_map_is_noticed_by_one_look_for_all_jobs() -> None:
@@ -182,7 +183,7 @@ async def test_a_job_whose_tasks_are_in_is_followed_without_its_config_map() -> 
     assert these.tasks.sourced[job.key].contents is None
     # Should tasks turn out to be missing after all, nothing is made up for them.
     with pytest.raises(ResolutionError):
-        await these.completed(job, Plan(feed=True))
+        await these.completed(job, Plan(feed=Feed("print", None)))
 
 
 async def test_deleted_and_finished_jobs_need_no_config_map() -> None:

@@ -21,7 +21,7 @@ from azure_batch_operator.reconcile.job.creation import FOREIGN_LOOKED_AT_EVERY,
 from azure_batch_operator.reconcile.job.failures import first_failed
 from azure_batch_operator.reconcile.job.scope import LiveJob, TasksView
 from azure_batch_operator.reconcile.job.waiting import waiting_for
-from azure_batch_operator.reconcile.plan import Call, Event, Evidence, Feed, Plan, Table, without_etag
+from azure_batch_operator.reconcile.plan import Call, Event, Evidence, Feed, Plan, Retry, StopFeed, Table, without_etag
 from azure_batch_operator.reconcile.standard_plans import GRACE_SECONDS, beside, failed, finalizer_on, with_event
 from azure_batch_operator.reconcile.status import Verdict, carry_over
 from azure_batch_operator.reconcile.target_pool import NOT_ALLOWED, TargetPoolView
@@ -39,15 +39,15 @@ def converge(live: LiveJob) -> Plan:
     plan = _shown(live, calls)
     if _is_stopping(live):
         # Nor do failed tasks run again before the job continues: what must be stored first could keep it from being stopped.
-        return replace(plan, feed=None, tasks_of=None, retry=None, first=None)
+        return replace(plan, feed=None, retry=None, first=None)
     if foreign is not None:
         # What is in the job stays there, and nothing is brought onto the pool, or run on it again, any more.
-        plan = replace(plan, feed=None, tasks_of=None, retry=None, first=None, halts=True)
+        plan = replace(plan, feed=None, retry=None, first=None, halts=True)
     if mark and plan.feed is not None:
         # No task is deleted or added before the service has taken the mark.
         plan = replace(plan, feed=replace(plan.feed, marked=True))
         if _is_transient(live) or ending is not None:
-            plan = replace(plan, feed=None, tasks_of=None)
+            plan = replace(plan, feed=None)
     return plan if ending is not None else _with_problems(live, plan, stays=bool(stays))
 
 
@@ -117,7 +117,7 @@ def _with_problems(live: LiveJob, plan: Plan, *, stays: bool) -> Plan:
         wrong = wrong_tasks(resource, live.spec, job_changes.noted_tasks(live.job)[1], now)
     if wrong is not None:
         shown = beside(plan.status, wrong.status)
-        return replace(plan, feed=None, tasks_of=None, status=shown, events=(*told, *wrong.events))
+        return replace(plan, feed=None, status=shown, events=(*told, *wrong.events))
     if tasks.refused is not None and not live.is_complete:
         refused = failed(resource, classify_error(tasks.refused), now, observed=plan.status)
         waits = [seconds for seconds in (plan.requeue_after, tasks.retry_in) if seconds is not None]
@@ -207,9 +207,10 @@ def _update(resource: Resource, job: Job, change: Mapping[str, Any]) -> Call:
     )
 
 
-def _feed(job: Job, tasks: TasksView) -> Feed:
+def _feed(live: LiveJob) -> Feed:
+    job = live.job
     exact = bool(job_changes.noted_tasks(job)[0]) or not ownership.adopted(job)
-    return Feed(tasks.fingerprint, job.creation_time, exact)
+    return Feed(live.tasks.fingerprint, job.creation_time, exact, spec=live.spec.whole)
 
 
 def _ending(live: LiveJob) -> job_end.Ending | None:
@@ -272,15 +273,12 @@ def _shown(live: LiveJob, calls: list[Call]) -> Plan:
     plan = Plan(
         finalizer_on(resource),
         tuple(calls),
-        feed=None if complete else _feed(live.job, tasks),
-        tasks_of=None if complete else live.spec.whole,
+        feed=None if complete else _feed(live),
         status=shown,
         requeue_after=min(requeue_after, default=None),
         first=first,
-        retry=retry,
-        retry_until=until,
-        incarnation=live.job.creation_time,
-        feeds_only=tasks.fingerprint,
+        retry=None if retry is None else Retry(retry, until, live.job.creation_time),
+        feeds_only=StopFeed(tasks.fingerprint, live.job.creation_time),
         events=_retry_events(resource, verdict, tasks),
     )
     return with_event(resource, plan, verdict)

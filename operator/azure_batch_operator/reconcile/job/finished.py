@@ -18,7 +18,7 @@ from azure_batch_operator.reconcile.job import end as job_end
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job import status as job_status
 from azure_batch_operator.reconcile.job.scope import JobScope, LiveJob, TasksView
-from azure_batch_operator.reconcile.job.spec import job_before, outline
+from azure_batch_operator.reconcile.job.spec import NO_COUNTS_BEFORE, job_before, outline
 from azure_batch_operator.reconcile.plan import Absence, Absent, Call, Event, Evidence, ObjectChange, Plan, Table
 from azure_batch_operator.reconcile.standard_plans import finalizer_on, with_event
 from azure_batch_operator.reconcile.status import Verdict, carry_over, has_ended, seconds_since
@@ -160,7 +160,7 @@ def finish(live: LiveJob) -> Plan:
     # The service's counts lag, so they are asked only where there may be tasks that were never added.
     unread = expand.unread(spec)
     missing = 0 if all_in or not (unread or expand.total(spec)) else max(0, total - present)
-    if unread and not noted and live.scope.before.task_counts is None:
+    if unread and not noted and live.scope.before.task_counts == NO_COUNTS_BEFORE:
         # Nothing tells how many there should be, but the note that all are in was never made.
         missing = max(1, missing)
         total = present + missing

@@ -188,8 +188,16 @@ def outline(job: Resource) -> JobOutline:
 class CountsBefore(Wire, frozen=True, gc=False):
     """`status.taskCounts`."""
 
-    total: int = 0
+    total: int | None = None
+    submitted: int | None = None
+    active: int | None = None
+    running: int | None = None
     completed: int | None = None
+    succeeded: int | None = None
+    failed: int | None = None
+
+
+NO_COUNTS_BEFORE = CountsBefore()
 
 
 class RetryBefore(Wire, frozen=True, gc=False):
@@ -208,7 +216,7 @@ class JobBefore(Wire, frozen=True, gc=False):
     cleaned_up: bool = False
     tasks_fingerprint: str | None = None
     retry_of: RetryBefore | None = None
-    task_counts: CountsBefore | None = None
+    task_counts: CountsBefore = NO_COUNTS_BEFORE
     retries: int | None = None
     requeues: int | None = None
     tasks_per_minute: float | None = None

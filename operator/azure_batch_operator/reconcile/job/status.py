@@ -41,8 +41,7 @@ def total_of(live: LiveJob) -> int:
     present = tasks.present
     known = expand.total(spec)
     if expand.unread(spec):
-        counts = live.scope.before.task_counts
-        known = max(known, 0 if counts is None else counts.total)
+        known = max(known, live.scope.before.task_counts.total or 0)
     # The service's counts lag, so what is known to be in counts as well.
     return max(present, known + tasks.others_in, tasks.failed_count + (tasks.unfinished or 0))
 
@@ -266,7 +265,7 @@ def _speed(
     if tasks.per_minute is not None:
         end = tasks.estimated_end
         found = {"tasksPerMinute": tasks.per_minute, "estimatedEndTime": None if end is None else timestamp(end)}
-    elif before.task_counts is not None and before.task_counts.completed == counts["completed"]:
+    elif before.task_counts.completed == counts["completed"]:
         found = {"tasksPerMinute": before.tasks_per_minute, "estimatedEndTime": before.estimated_end_time}
     else:
         return {}
