@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -178,14 +179,20 @@ def _pools(pools: Iterable[Resource]) -> Iterator[Family]:
     for pool in pools:
         where = _place(pool)
         for name, tier in _TIERS.items():
-            for state, number in ((pool.status.get("nodeCounts") or {}).get(name) or {}).items():
+            for state, number in (_part(pool.status, "nodeCounts").get(name) or {}).items():
                 if state != "total":
                     nodes.add_metric([*where, tier, state], number)
         for name, tier in _TARGETS.items():
-            if (number := pool.status.get(name)) is not None:
+            if isinstance(number := pool.status.get(name), int):
                 target.add_metric([*where, tier], number)
         failed.add_metric(where, float(is_true(pool, "ResizeFailed")))
     yield from (nodes, target, failed)
+
+
+def _part(status: Mapping[str, object], name: str) -> Mapping[str, Any]:
+    """A part of a status; empty if it is not there."""
+    found = status.get(name)
+    return found if isinstance(found, Mapping) else {}
 
 
 def _jobs(jobs: Iterable[Resource]) -> Family:
@@ -193,7 +200,7 @@ def _jobs(jobs: Iterable[Resource]) -> Family:
         "azurebatch_job_tasks", "Tasks of jobs that have not ended", labels=["namespace", "job", "state"]
     )
     for job in jobs:
-        counts = job.status.get("taskCounts") or {}
+        counts = _part(job.status, "taskCounts")
         for state in _TASK_STATES:
             tasks.add_metric([job.key.namespace, job.key.name, state], counts.get(state) or 0)
     return tasks

@@ -51,7 +51,8 @@ class Resource:
     annotations: Mapping[str, str]
     spec: Mapping[str, Any]
     """Without nulls, which mean the same as leaving out."""
-    status: Mapping[str, Any] = field(default_factory=dict)
+    status: Mapping[str, object] = field(default_factory=dict)
+    """Repeated as it is; decisions read it as typed values (`reconcile.before`)."""
     controller: Owner | None = None
     deletion_asked: str = ""
     """When its deletion was asked for; empty if it is to stay."""
@@ -116,6 +117,11 @@ class Resource:
         return "spec", self.spec
 
     @property
+    def suspends(self) -> bool:
+        """Whether the spec wants nothing of it to run."""
+        return bool(self.spec.get("suspend"))
+
+    @property
     def is_cron(self) -> bool:
         """Whether it is a BatchJobSchedule that the operator keeps, and nothing of it is in Azure Batch but its jobs."""
         return bool(self.spec.get("cron"))
@@ -128,14 +134,20 @@ class Resource:
             return None
         return Key(Kind.SCHEDULE, self.key.namespace, owner.name)
 
-    def condition(self, type_: str) -> Mapping[str, Any] | None:
+    def condition(self, type_: str) -> Mapping[str, object] | None:
         """A condition of the status, if it is there."""
         return next((condition for condition in self.listed_conditions if condition.get("type") == type_), None)
 
     @property
-    def listed_conditions(self) -> list[Mapping[str, Any]]:
+    def listed_conditions(self) -> list[Mapping[str, object]]:
         """The conditions of the status."""
-        return list(self.status.get("conditions") or ())
+        return conditions_in(self.status)
+
+
+def conditions_in(status: Mapping[str, object]) -> list[Mapping[str, object]]:
+    """The conditions of a status."""
+    found = status.get("conditions")
+    return found if isinstance(found, list) else []
 
 
 _BLANK = {"status": "Unknown", "reason": "", "message": "", "lastTransitionTime": "1970-01-01T00:00:00Z"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 from azure_batch_operator.api.base import RECONCILE_NOW, RECREATE, RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.resource import Resource
@@ -46,9 +46,10 @@ def _acted_upon(resource: Resource, annotation: str) -> str | None:
             return before.terminate
 
 
-def _marks(status: Mapping[str, Any]) -> dict[str, Any]:
+def _marks(status: Mapping[str, object]) -> dict[str, object]:
     """`handled` of a status, to be repeated: also what another version has noted there."""
-    return dict(status.get("handled") or {})
+    found = status.get("handled")
+    return dict(found) if isinstance(found, Mapping) else {}
 
 
 _STOPS = frozenset({"disable_job", "terminate_job", "terminate_task", "disable_schedule", "terminate_schedule"})
@@ -56,7 +57,7 @@ _STOPS = frozenset({"disable_job", "terminate_job", "terminate_task", "disable_s
 
 def is_stopping(resource: Resource) -> bool:
     """Whether the user wants the object to be stopped, whatever else is wrong with it."""
-    return bool(resource.spec.get("suspend") or pending_request(resource, TERMINATE)) and not resource.deleting
+    return bool(resource.suspends or pending_request(resource, TERMINATE)) and not resource.deleting
 
 
 def stop_only(resource: Resource, plan: Plan) -> Plan | None:
@@ -69,7 +70,7 @@ def stop_only(resource: Resource, plan: Plan) -> Plan | None:
     return plan if not plan.calls and plan.feed is None and plan.submit is None and plan.status is not None else None
 
 
-def handled(resource: Resource, *annotations: str) -> dict[str, Any] | None:
+def handled(resource: Resource, *annotations: str) -> dict[str, object] | None:
     """`status.handled` once these are acted upon; None if there is nothing to say."""
     done = _marks(resource.status)
     for annotation in annotations:
@@ -89,7 +90,7 @@ def retried_until(resource: Resource) -> str | None:
     return until if separator and value == pending_request(resource, RETRY_FAILED) else None
 
 
-def retrying(resource: Resource, until: str) -> dict[str, Any]:
+def retrying(resource: Resource, until: str) -> dict[str, object]:
     """`status.handled` while failed tasks are reactivated: stored before the first call, so that a restart repeats none."""
     mark = f"{until} {pending_request(resource, RETRY_FAILED)}"
     return _marks(resource.status) | {_RETRYING: mark}
@@ -100,7 +101,7 @@ def is_later(stamp: str, than: str) -> bool:
     return stamp.removesuffix("Z") > than.removesuffix("Z")
 
 
-def not_done(resource: Resource, status: Mapping[str, Any]) -> dict[str, Any]:
+def not_done(resource: Resource, status: Mapping[str, object]) -> dict[str, object]:
     """A status that was meant for after the calls, when a call was refused or is held back: its verbs are not carried out yet.
 
     That `azurebatch.io/reconcile-now` was heard stays, since nothing is left to do for it.

@@ -6,7 +6,7 @@ This is what all kinds have in common; `reconcile/<kind>/spec.py` has what a kin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.wire import Wire, convert
@@ -90,7 +90,7 @@ class _Last:
 
     __slots__ = ("before", "status")
 
-    def __init__(self, status: Mapping[str, Any], before: Before) -> None:
+    def __init__(self, status: Mapping[str, object], before: Before) -> None:
         self.status: Final = status
         self.before: Final = before
 
@@ -106,7 +106,7 @@ def status_before(resource: Resource) -> Before:
     return _last.before
 
 
-def said_by(status: Mapping[str, Any]) -> Before:
+def said_by(status: Mapping[str, object]) -> Before:
     """What a status says."""
     return _last.before if _last.status is status else convert(Before, status)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from azure_batch_operator.reconcile.operation_order import Operate
 from azure_batch_operator.reconcile.plan import Absence, Call, Ended, Event, Feed, ObjectChange, Plan, Retry, StopFeed
@@ -36,14 +35,14 @@ class Confirm:
 class StoreStatus:
     """Write this status, and wait until the API server has stored it."""
 
-    status: Mapping[str, Any]
+    status: Mapping[str, object]
 
 
 @dataclass(frozen=True)
 class Submit:
     """Pass the task of a BatchTask to the submitter."""
 
-    body: Mapping[str, Any] = field(repr=False)
+    body: Mapping[str, object] = field(repr=False)
     job: str
 
 
@@ -70,7 +69,7 @@ class Settle:
 class ShowStatus:
     """Write the status of the object."""
 
-    status: Mapping[str, Any]
+    status: Mapping[str, object]
 
 
 @dataclass(frozen=True)

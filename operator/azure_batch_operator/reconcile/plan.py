@@ -353,12 +353,12 @@ class Plan:
     submit_to: str = ""
     logs_to: Mapping[str, Any] | None = field(default=None, repr=False)
     feed: Feed | None = None
-    status: Mapping[str, Any] | None = None
+    status: Mapping[str, object] | None = None
     events: tuple[Event, ...] = ()
     requeue_after: float | None = None
     drift: tuple[str, ...] = ()
     objects: tuple[ObjectChange, ...] = ()
-    first: Mapping[str, Any] | None = None
+    first: Mapping[str, object] | None = None
     retry: Retry | None = None
     feeds_only: StopFeed | None = None
     operate: Operate | None = None

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 from azure_batch_operator.api.kinds import KINDS, Kind
-from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.api.resource import Resource, conditions_in
 from azure_batch_operator.reconcile.before import said_by, status_before
 from azure_batch_operator.reconcile.error_classes import ClassifiedError
 from azure_batch_operator.reconcile.ownership import Marked, conflict_message
@@ -155,12 +155,14 @@ _OF_NODES = frozenset(
 """Members of a pool's status that speak of its nodes; metrics count node hours and cost by them."""
 
 
-def troubled(resource: Resource, problem: ClassifiedError, now: float) -> Mapping[str, Any] | None:
+def troubled(resource: Resource, problem: ClassifiedError, now: float) -> Mapping[str, object] | None:
     """Status after a failed call; None if the object has nothing to say."""
     return failed(resource, problem, now).status
 
 
-def failed(resource: Resource, problem: ClassifiedError, now: float, observed: Mapping[str, Any] | None = None) -> Plan:
+def failed(
+    resource: Resource, problem: ClassifiedError, now: float, observed: Mapping[str, object] | None = None
+) -> Plan:
     """What is to be said after a failed call; nothing if that is the account's to say.
 
     Args:
@@ -183,7 +185,7 @@ def failed(resource: Resource, problem: ClassifiedError, now: float, observed: M
     return _told(resource, Plan(status=shown), verdict)
 
 
-def beside(observed: Mapping[str, Any] | None, said: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+def beside(observed: Mapping[str, object] | None, said: Mapping[str, object] | None) -> Mapping[str, object] | None:
     """A status with what was observed in Azure Batch under another verdict, so that counts go on while the spec cannot be used.
 
     Args:
@@ -201,12 +203,12 @@ def beside(observed: Mapping[str, Any] | None, said: Mapping[str, Any] | None) -
 _VERDICT = frozenset({"Ready", "Reconciling", "Stalled", "Complete", "Failed"})
 
 
-def _under(observed: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+def _under(observed: Mapping[str, object], said: Mapping[str, object]) -> dict[str, object]:
     """What was observed, under the verdict of another status; conditions that are no verdict are observed as well."""
-    there = _VERDICT | {each["type"] for each in said["conditions"]}
-    others = [each for each in observed.get("conditions") or () if each["type"] not in there]
+    there = _VERDICT | {each["type"] for each in conditions_in(said)}
+    others = [each for each in conditions_in(observed) if each["type"] not in there]
     verdict = {name: said[name] for name in ("observedGeneration", "phase")}
-    return {**observed, **verdict, "conditions": [*said["conditions"], *others]}
+    return {**observed, **verdict, "conditions": [*conditions_in(said), *others]}
 
 
 def _told(resource: Resource, plan: Plan, verdict: Verdict) -> Plan:

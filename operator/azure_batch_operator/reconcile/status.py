@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
 import orjson
 
@@ -78,7 +78,7 @@ class Verdict:
     warning: bool = False
 
 
-def conditions(resource: Resource, verdict: Verdict, now: float) -> list[dict[str, Any]]:
+def conditions(resource: Resource, verdict: Verdict, now: float) -> list[dict[str, object]]:
     """The conditions for a verdict; `lastTransitionTime` moves only when a condition's status does."""
     wanted: dict[str, tuple[bool, str, str]] = {}
     if verdict.ready is not None:
@@ -112,7 +112,7 @@ def _resumption(resource: Resource) -> dict[str, tuple[bool, str, str]]:
     """
     if resource.key.kind is not Kind.JOB or (before := status_before(resource).condition(SUSPENDED)) is None:
         return {}
-    if not resource.spec.get("suspend"):
+    if not resource.suspends:
         return {SUSPENDED: (False, "JobResumed", "the job is resumed")}
     if before.is_true:
         return {SUSPENDED: (True, before.reason, before.message)}
@@ -125,7 +125,7 @@ def _stable(message: str, before: Condition | None) -> str:
     return known if _REQUEST_ID.sub("", known) == _REQUEST_ID.sub("", message) else message
 
 
-def status(resource: Resource, verdict: Verdict, now: float, **fields: Any) -> dict[str, Any]:
+def status(resource: Resource, verdict: Verdict, now: float, **fields: object) -> dict[str, object]:
     """The whole status: phase, generation, conditions and the fields of the kind; fields that are None are left out."""
     acted = {"handled": resource.status["handled"]} if resource.status.get("handled") else {}
     return {
@@ -149,7 +149,7 @@ def ended_as(resource: Resource) -> str | None:
     return next((phase for type_, phase in _ENDS.items() if before.holds(type_)), None)
 
 
-def carry_over(resource: Resource, verdict: Verdict, now: float) -> dict[str, Any]:
+def carry_over(resource: Resource, verdict: Verdict, now: float) -> dict[str, object]:
     """The status as it is, under a new verdict: for trouble on the way, when nothing new is known of the remote side.
 
     How the object has ended stays, so that a tool that looks now and then finds it also while the object is being deleted.
@@ -165,6 +165,6 @@ def carry_over(resource: Resource, verdict: Verdict, now: float) -> dict[str, An
     }
 
 
-def pick(remote: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+def pick(remote: Mapping[str, object], names: Sequence[str]) -> dict[str, object]:
     """The members of a REST body that a status repeats under their own names."""
     return {name: remote[name] for name in names if name in remote}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from azure_batch_operator.batch.wire import Node
 from azure_batch_operator.reconcile.plan import Absent, Remote
@@ -43,4 +42,4 @@ class TargetPoolView:
     remote: Remote = Absent.UNKNOWN
     nodes: Mapping[str, int] | None = None
     troubled: Sequence[Node] = ()
-    retried: Sequence[Mapping[str, Any]] = ()
+    retried: Sequence[Mapping[str, object]] = ()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile.before import Condition, condition_of, said_by, status_before
+from azure_batch_operator.reconcile.before import Condition, condition_of, status_before
 from azure_batch_operator.reconcile.plan import Event, Plan
 from azure_batch_operator.reconcile.status import Verdict, carry_over, conditions, has_ended
 
@@ -27,10 +26,10 @@ def with_problem(
         is_read: whether this process has read all that the object wants to know, or nothing of it is read any more. A process that
             has just started knows of no problem yet, but a former one did.
     """
-    shown = resource.status if plan.status is None else plan.status
+    shown = resource if plan.status is None else replace(resource, status=plan.status)
     if problem is None:
         return _read_again(resource, plan, shown, is_read)
-    said = said_by(shown)
+    said = status_before(shown)
     if not said.conditions:
         return _said_first(resource, plan, problem, now)
     if said.condition("Stalled") is not None:
@@ -40,17 +39,17 @@ def with_problem(
     events = plan.events
     if condition_of(resource, "Reconciling").reason != REASON:
         events = (*events, Event(REASON, problem, "Warning"))
-    others = [each for each in shown["conditions"] if each["type"] != "Reconciling"]
-    return replace(plan, status={**shown, "conditions": [*others, condition]}, events=events)
+    others = [each for each in shown.listed_conditions if each["type"] != "Reconciling"]
+    return replace(plan, status={**shown.status, "conditions": [*others, condition]}, events=events)
 
 
-def _read_again(resource: Resource, plan: Plan, shown: Mapping[str, Any], is_read: Callable[[], bool]) -> Plan:
+def _read_again(resource: Resource, plan: Plan, shown: Resource, is_read: Callable[[], bool]) -> Plan:
     """A plan for an object of which all can be read: no condition of its end says otherwise."""
-    known = said_by(shown).conditions
+    known = status_before(shown).conditions
     if not any(map(_is_of_this, known)) or resource.deleting or not has_ended(resource) or not is_read():
         return plan
-    left = [each for each, said in zip(shown["conditions"], known, strict=True) if not _is_of_this(said)]
-    return replace(plan, status={**shown, "conditions": left})
+    left = [each for each, said in zip(shown.listed_conditions, known, strict=True) if not _is_of_this(said)]
+    return replace(plan, status={**shown.status, "conditions": left})
 
 
 def _is_of_this(condition: Condition) -> bool:

@@ -13,6 +13,7 @@ from azure_batch_operator.kube.api import KubeError
 from azure_batch_operator.kube.namespaces import Namespaces
 from azure_batch_operator.reconcile import reconcile_policy as policies
 from azure_batch_operator.reconcile.annotations import is_stopping, pending_request, stop_only
+from azure_batch_operator.reconcile.before import said_by
 from azure_batch_operator.reconcile.job.lifecycle import managed_elsewhere
 from azure_batch_operator.reconcile.job.retry import WAITS, with_settings
 from azure_batch_operator.reconcile.plan import Plan, Unconfirmed
@@ -173,5 +174,5 @@ def _comes_first(plan: Plan) -> bool:
     """Whether a plan only says what is more urgent than a list of tasks that cannot be read, and does not depend on it."""
     if plan.calls or plan.feed is not None or plan.retry is not None:
         return False
-    found = [condition for condition in (plan.status or {}).get("conditions") or () if condition["type"] == "Stalled"]
-    return any(condition["reason"] in _MORE_URGENT for condition in found)
+    conditions = said_by(plan.status or {}).conditions
+    return any(condition.type == "Stalled" and condition.reason in _MORE_URGENT for condition in conditions)

@@ -20,7 +20,7 @@ from azure_batch_operator.batch import NotFoundError, Priority, UsageError, is_g
 from azure_batch_operator.reconcile.annotations import is_stopping
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import expand, retry
-from azure_batch_operator.reconcile.job.spec import JobTerms
+from azure_batch_operator.reconcile.job.spec import JobTerms, job_before, retry_noted
 from azure_batch_operator.reconcile.job.streamed import Streamed
 from azure_batch_operator.reconcile.ownership import claimed
 from azure_batch_operator.reconcile.status import has_ended
@@ -160,8 +160,8 @@ class Retries:
         if known is None or known.version != version or _is_asked_again(job, known):
             if is_stopping(job):
                 # A job that only stops needs no list.
-                noted = job.status.get("retryOf")
-                members = retry.stand_ins(int(noted["tasks"])) if noted else {}
+                noted = job_before(job).retry_of
+                members = {} if noted is None else retry.stand_ins(noted.tasks)
                 return replace(job, spec={**retry.with_settings(job), **members})
             known = sourced[job.key] = await self._take(job, version)
         given = (known.retry or {}).get("settings") or {}
@@ -171,10 +171,10 @@ class Retries:
         try:
             return await self._found(job, version)
         except ResolutionError as error:
-            noted = job.status.get("retryOf")
-            if not noted:
+            noted = job_before(job).retry_of
+            if noted is None:
                 raise
-            return Sourced(version, retry.stand_ins(int(noted["tasks"])), None, error, noted)
+            return Sourced(version, retry.stand_ins(noted.tasks), None, error, retry_noted(job))
 
     async def _found(self, job: Resource, version: tuple[str, str]) -> Sourced:
         key = retry.source_key(job)
@@ -304,8 +304,8 @@ class Retries:
         """
         current = former
         while (key := retry.source_key(current)) is not None:
-            found, uid = self._store.get(key), (current.status.get("retryOf") or {}).get("uid")
-            if found is None or found.uid != uid:
+            found, noted = self._store.get(key), job_before(current).retry_of
+            if found is None or noted is None or found.uid != noted.uid:
                 raise ResolutionError(
                     "RetryTasksUnknown",
                     f"spec.retryOf names BatchJob {job.spec['retryOf']['name']!r}, which retries BatchJob "

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.reconcile.job.spec import job_before
 
 _MAX_GONE = 20_000
 """Objects that are gone and remembered; what is told again comes soon, or after a restart of the watch."""
@@ -30,7 +31,8 @@ def references(resource: Resource) -> tuple[Key, ...]:
         keys.append(Key(Kind.JOB, namespace, job["name"]))
     if former := spec.get("retryOf"):
         keys.append(Key(Kind.JOB, namespace, former["name"]))
-        taken = (resource.status.get("retryOf") or {}).get("settings") or {}
+        noted = job_before(resource).retry_of
+        taken = {} if noted is None else noted.settings
         if (pool := taken.get("poolRef")) and not (spec.get("poolRef") or spec.get("poolInfo")):
             keys.append(Key(Kind.POOL, namespace, pool["name"]))
     if schedule := spec.get("scheduleRef"):

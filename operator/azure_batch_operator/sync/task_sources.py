@@ -18,9 +18,11 @@ from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.guard import keep
 from azure_batch_operator.kube.api import KubeError
 from azure_batch_operator.kube.values import LONG_AGO, ValueReader
+from azure_batch_operator.reconcile.before import status_before
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import task_sources as sources
 from azure_batch_operator.reconcile.job.lifecycle import managed_elsewhere
+from azure_batch_operator.reconcile.job.spec import job_before
 from azure_batch_operator.reconcile.status import ENDED_PHASES
 from azure_batch_operator.reconcile.value_references import Reference, ResolutionError
 from azure_batch_operator.sync.texts import read_texts
@@ -209,8 +211,8 @@ def _named(jobs: Iterable[Resource]) -> Mapping[_Map, set[Key]]:
     """Which jobs name which ConfigMaps, of those to whom it matters."""
     named: defaultdict[_Map, set[Key]] = defaultdict(set)
     for job in jobs:
-        final = job.status.get("phase") in ENDED_PHASES
-        if job.deleting or managed_elsewhere(job) or (final and "tasksFingerprint" not in job.status):
+        final = status_before(job).phase in ENDED_PHASES
+        if job.deleting or managed_elsewhere(job) or (final and job_before(job).tasks_fingerprint is None):
             continue
         for reference in sources.needed(job.spec):
             named[job.key.namespace, reference.source.name].add(job.key)
@@ -219,7 +221,7 @@ def _named(jobs: Iterable[Resource]) -> Mapping[_Map, set[Key]]:
 
 def _all_in(job: Resource) -> int:
     """The number of the job's tasks, if its status says that all of them are in Azure Batch; else 0."""
-    counts = job.status.get("taskCounts") or {}
-    total = int(counts.get("total") or 0)
-    early = job.status.get("phase") in _BEFORE_ALL_ARE_IN
-    return 0 if early or int(counts.get("submitted") or 0) < total else total
+    counts = job_before(job).task_counts
+    total = counts.total or 0
+    early = status_before(job).phase in _BEFORE_ALL_ARE_IN
+    return 0 if early or (counts.submitted or 0) < total else total

@@ -26,7 +26,14 @@ from azure_batch_operator.reconcile.pool.history import Remediated
 from azure_batch_operator.reconcile.pool.spec import PoolBefore, PoolSpec
 from azure_batch_operator.reconcile.schedule.spec import Before as ScheduleBefore
 from azure_batch_operator.reconcile.schedule.spec import Cron, RunStatus, ScheduleSpec
-from azure_batch_operator.reconcile.task.spec import ExitCode, ExitConditions, ExitOptions, NameRef, TaskTerms
+from azure_batch_operator.reconcile.task.spec import (
+    ExitCode,
+    ExitConditions,
+    ExitOptions,
+    NameRef,
+    TaskBefore,
+    TaskTerms,
+)
 from unit.objects import resource
 
 SPECS: dict[Kind, type[Wire]] = {
@@ -107,6 +114,7 @@ def test_what_is_read_of_a_status_is_a_part_of_the_model() -> None:
     assert differences(OperationBefore, KINDS[Kind.OPERATION].status, "status") == []
     assert differences(JobBefore, KINDS[Kind.JOB].status, "status") == []
     assert differences(PoolBefore, KINDS[Kind.POOL].status, "status") == []
+    assert differences(TaskBefore, KINDS[Kind.TASK].status, "status") == []
     assert differences(RecordedResult, OperationResult) == []
     assert differences(RunStatus, KINDS[Kind.JOB].status, "status") == []
     assert differences(Condition, ConditionModel) == []

@@ -17,7 +17,7 @@ from azure_batch_operator.reconcile.job.converge import converge, stop_unseen
 from azure_batch_operator.reconcile.job.creation import before_creation, create, lost
 from azure_batch_operator.reconcile.job.finished import clean_up, finish, finished, gone, held, own_tasks
 from azure_batch_operator.reconcile.job.scope import JobScope, LiveJob, TasksView
-from azure_batch_operator.reconcile.job.spec import JobBefore, job_before, outline
+from azure_batch_operator.reconcile.job.spec import JobBefore, job_before, outline, retry_noted
 from azure_batch_operator.reconcile.plan import Absent, Plan
 from azure_batch_operator.reconcile.status import has_ended
 from azure_batch_operator.reconcile.steps import (
@@ -132,7 +132,7 @@ STEPS: tuple[Callable[[JobScope], Plan | None], ...] = (
 
 def _with_retry(scope: JobScope, plan: Plan) -> Plan:
     """A plan whose status stores what a retry has taken from the former job."""
-    noted = scope.retry if scope.before.retry_of is None else scope.resource.status["retryOf"]
+    noted = retry_noted(scope.resource) or scope.retry
     if plan.status is None or noted is None:
         return plan
     return replace(plan, status={**plan.status, "retryOf": noted})

@@ -204,6 +204,7 @@ class RetryBefore(Wire, frozen=True, gc=False):
     """`status.retryOf`."""
 
     uid: str | None = None
+    tasks: int = 0
     settings: Body = field(default_factory=dict)
 
 
@@ -226,6 +227,12 @@ class JobBefore(Wire, frozen=True, gc=False):
 def job_before(job: Resource) -> JobBefore:
     """What the status of a BatchJob says already."""
     return convert(JobBefore, job.status)
+
+
+def retry_noted(job: Resource) -> Body | None:
+    """`status.retryOf` as it is, to be repeated; None if the status has none."""
+    found = job.status.get("retryOf")
+    return found if isinstance(found, Mapping) else None
 
 
 NO_FACTORY = TaskFactory()

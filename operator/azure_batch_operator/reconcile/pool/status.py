@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Literal
 
 from azure_batch_operator.api.base import POOL_LABEL
 from azure_batch_operator.api.resource import Resource
@@ -48,7 +48,7 @@ Conditions = dict[str, tuple[bool, str, str]]
 
 def verdict_of_step(step: Step, more: Conditions) -> Verdict:
     """How a pool stands on which something is being done."""
-    trend: Any = "Stalled" if step.stalled else "Reconciling"
+    trend: Literal["Reconciling", "Stalled"] = "Stalled" if step.stalled else "Reconciling"
     return Verdict(step.phase, step.reason, step.message, ready=False, trend=trend, more=more)
 
 
@@ -196,7 +196,7 @@ def _describe(counts: NodeCounts | None, states: tuple[NodeState, ...]) -> str:
     return ", ".join(f"{number} {state}" for state in states if (number := number_of(counts, (state,))))
 
 
-def shown(scope: PoolScope, pool: Pool, size: Size, verdict: Verdict, **fields: Any) -> dict[str, Any]:
+def shown(scope: PoolScope, pool: Pool, size: Size, verdict: Verdict, **fields: object) -> dict[str, object]:
     """The whole status."""
     resource, account, view, now = scope.resource, scope.account, scope.view, scope.now
     counts = view.counts

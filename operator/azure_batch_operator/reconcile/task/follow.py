@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 from msgspec import to_builtins
 
@@ -121,7 +120,7 @@ def _end(remote: ObservedTask) -> str:
     return remote.execution.end_time or ""
 
 
-def call_to(task: LiveTask, verb: str, body: Mapping[str, Any] | None = None) -> Call:
+def call_to(task: LiveTask, verb: str, body: Mapping[str, object] | None = None) -> Call:
     """A call to the task, provided that it still is the one that was listed with the owner."""
     return Call(
         verb,

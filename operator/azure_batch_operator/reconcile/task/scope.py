@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.resource import Resource
@@ -49,7 +48,7 @@ class JobView:
     remote: Remote = Absent.UNKNOWN
     ours: bool = False
     finished: bool = False
-    upload: Mapping[str, Any] | None = None
+    upload: Mapping[str, object] | None = None
     goes_on: bool = False
     used: bool = True
     former: bool = False

@@ -1,4 +1,4 @@
-"""What decisions read of the spec of a BatchTask; what is sent to Azure Batch is made from the whole spec."""
+"""What decisions read of the spec of a BatchTask and of its former status; what is sent is made from the whole spec."""
 
 from __future__ import annotations
 
@@ -38,6 +38,19 @@ class ExitConditions(Wire, frozen=True, gc=False):
         others = (self.pre_processing_error, self.file_upload_error, self.default)
         options = [each.exit_options for each in (*self.exit_codes, *self.exit_code_ranges)]
         return any(each is not None and each.job_action is not None for each in (*options, *others))
+
+
+class FailureBefore(Wire, frozen=True, gc=False):
+    """`status.failureInfo`."""
+
+    code: str | None = None
+
+
+class TaskBefore(Wire, frozen=True, gc=False):
+    """What the status of a BatchTask says, besides what all kinds say (`reconcile.before`)."""
+
+    exit_code: int | None = None
+    failure_info: FailureBefore = FailureBefore()
 
 
 class TaskTerms(Wire, frozen=True, gc=False):

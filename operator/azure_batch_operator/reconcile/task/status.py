@@ -6,8 +6,6 @@ the last one when it has ended.
 
 from __future__ import annotations
 
-from typing import Any
-
 from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
 from azure_batch_operator.batch.wire import TaskExecution, TaskFailure, TaskNode
 from azure_batch_operator.causes.commands import without_shell
@@ -23,7 +21,7 @@ _OF_THE_COMMAND = frozenset({"FailureExitCode", "CommandProgramNotFound", "Comma
 """Codes of failures that a command line can be the cause of."""
 
 
-def status_of(task: LiveTask) -> dict[str, Any] | None:
+def status_of(task: LiveTask) -> dict[str, object] | None:
     """The status of a task as it is in Azure Batch; None if what the object shows already is enough."""
     resource, remote, state = task.resource, task.remote, task.state
     acted = pending_request(resource, TERMINATE) or pending_request(resource, RETRY_FAILED)
@@ -39,7 +37,7 @@ def status_of(task: LiveTask) -> dict[str, Any] | None:
     return said | {"handled": handled(resource, RETRY_FAILED, TERMINATE)} if acted else said
 
 
-def shown(scope: TaskScope, remote: ObservedTask | None, verdict: Verdict) -> dict[str, Any]:
+def shown(scope: TaskScope, remote: ObservedTask | None, verdict: Verdict) -> dict[str, object]:
     """The status of a task under a verdict.
 
     Args:

@@ -23,6 +23,7 @@ from azure_batch_operator.reconcile.job.lifecycle import is_open
 from azure_batch_operator.reconcile.job.scope import JobScope, TasksView
 from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Remote
+from azure_batch_operator.reconcile.pool.scope import pool_before
 from azure_batch_operator.reconcile.standard_plans import GRACE_SECONDS
 from azure_batch_operator.reconcile.status import has_ended, seconds_since
 from azure_batch_operator.reconcile.target_pool import NO_POOL, NOT_ALLOWED, TargetPoolView
@@ -210,7 +211,7 @@ def _retried(context: Context, pool: Remote) -> Sequence[Mapping[str, Any]]:
     if owner is None or owner.object.cluster != context.cluster:
         return ()
     known = context.store.get(Key(Kind.POOL, owner.object.namespace, owner.object.name))
-    return () if known is None or known.uid != owner.object.uid else known.status.get("resizeErrors") or ()
+    return () if known is None or known.uid != owner.object.uid else pool_before(known).resize_errors or ()
 
 
 def _tasks(
