@@ -6,7 +6,7 @@ stored so.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -57,6 +57,12 @@ class Attempt:
         """Whether the answer of the call has told it."""
         return self.outcome == "Succeeded" and not self.message
 
+    @property
+    def inner(self) -> str:
+        """The file or user that it is about; empty if it is about the target itself."""
+        inputs = self.life.last["spec"][self.verb]
+        return str(inputs.get("path") or inputs.get("name") or "")
+
 
 def verb_of(spec: Mapping[str, Any]) -> str:
     """The verb that changes something; empty if there is none."""
@@ -100,6 +106,13 @@ def targets_of(effect: Effect) -> list[str]:
     return inner[:1]
 
 
+def inner_of(effect: Effect) -> str:
+    """The file or user that a call is about; empty if it is about the target itself."""
+    if effect.operation == "Nodes_CreateNodeUser":
+        return str(effect.body["name"])
+    return effect.parameters.get("filePath") or effect.parameters.get("userName") or ""
+
+
 class Operated:
     """Which effects were those of operations; each attempt has one at most.
 
@@ -114,14 +127,15 @@ class Operated:
         by_call: dict[tuple[str, str, str], list[Attempt]] = defaultdict(list)
         for attempt in tried:
             by_call[CALLS[attempt.verb], attempt.resource, attempt.target.lower()].append(attempt)
-        used: dict[int, int] = defaultdict(int)
+        # Unlike a defaultdict, a Counter does not take in an attempt that it is only asked about.
+        used = Counter[int]()
         for effect in effects:
             outer = next((effect.parameters[name].lower() for name in _OUTER if name in effect.parameters), "")
             for target in targets_of(effect):
                 open_ = [
                     each
                     for each in by_call.get((effect.operation, outer, target.lower()), ())
-                    if each.since <= effect.time <= each.until
+                    if each.since <= effect.time <= each.until and each.inner == inner_of(effect)
                 ]
                 if not open_:
                     continue
