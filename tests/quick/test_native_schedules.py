@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -54,3 +55,79 @@ async def test_an_image_without_a_version_is_not_a_permanent_change(stage: Stage
     assert (
         stage.azure.calls("JobSchedules_UpdateJobSchedule") + stage.azure.calls("JobSchedules_ReplaceJobSchedule") == 0
     )
+
+
+# --- a schedule that has ended ---
+
+
+async def is_over(stage: Stage, how: str, *, alone: bool = True) -> None:
+    """Schedule `once` has ended with its first job, and another one has not, if there is one."""
+    await stage.ready_pool()
+    specification = {"poolRef": {"name": "cpu"}, "jobManagerTask": MANAGER}
+    times = {"recurrenceInterval": "PT24H"}
+    if not alone:
+        stage.apply(schedule("other", schedule=times, jobSpecification=specification))
+    if how == "by its time":
+        times = times | {"doNotRunAfter": datetime.fromtimestamp(stage.clock.time() + 90, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+    stage.apply(schedule("once", schedule=times, jobSpecification=specification))
+    await stage.until(lambda: stage.status("bjs", "once").get("active") == 1, 600)
+    if how == "by its time":
+        await stage.run_for(60)
+    else:
+        stage.annotate("bjs", "once", terminate="now")
+    await stage.until(lambda: stage.phase("bjs", "once") == "Completed", 600)
+
+
+@pytest.mark.parametrize("lag", [0, 200])
+@pytest.mark.parametrize("how", ["by its time", "by a user"])
+async def test_a_schedule_that_has_ended_shows_the_end_of_its_jobs(stage: Stage, how: str, lag: int) -> None:
+    stage.azure.service.lag.seconds = lag
+    await is_over(stage, how)
+    await stage.run_for(900)
+    status = stage.status("bjs", "once")
+    assert status["active"] == 0
+    assert [run["state"] for run in status["history"]] == ["completed"]
+    assert [run["succeeded"] + run["failed"] for run in status["history"]] == [1]
+
+
+@pytest.mark.parametrize(("restart", "alone"), [(False, True), (True, False)])
+async def test_what_a_schedule_that_has_ended_shows_of_its_jobs_stays(
+    stage: Stage, restart: bool, alone: bool
+) -> None:
+    """Nothing of it is polled any more, and what was seen of its jobs is forgotten."""
+    await is_over(stage, "by a user", alone=alone)
+    await stage.run_for(900)
+    before = stage.status("bjs", "once")
+    assert before["active"] == 0
+    if restart:
+        await stage.kill()
+        stage.start()
+        await stage.run_for(120)
+    stage.annotate("bjs", "once", note="1")
+    await stage.run_for(900)
+    assert stage.status("bjs", "once") == before
+
+
+async def test_a_job_that_ends_after_its_schedule_is_followed_over_a_restart(stage: Stage) -> None:
+    stage.azure.service.lag.seconds = 200
+    await is_over(stage, "by a user")
+    await stage.kill()
+    stage.start()
+    await stage.run_for(900)
+    status = stage.status("bjs", "once")
+    assert (status["active"], status["history"][0]["succeeded"] + status["history"][0]["failed"]) == (0, 1)
+    since = stage.now
+    await stage.run_for(240)
+    asked = {each.operation for each in stage.azure.log if each.time >= since}
+    assert not asked & {"JobSchedules_ListJobSchedules", "Jobs_ListJobs", "Jobs_GetJobTaskCounts"}
+
+
+async def test_a_restart_writes_nothing_about_the_jobs_of_a_schedule(stage: Stage) -> None:
+    await ran_once(stage)
+    await stage.run_for(1200)
+    assert stage.status("bjs", "nightly")["active"] == 0
+    writes = stage.writes("bjs", "nightly", "status")
+    await stage.kill()
+    stage.start()
+    await stage.run_for(600)
+    assert stage.writes("bjs", "nightly", "status") == writes

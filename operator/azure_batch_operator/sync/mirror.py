@@ -277,6 +277,8 @@ class Mirror:
         self.schedules = RemoteTable[Mapping[str, Any]]()
         self.schedule_jobs: dict[str, Sequence[Mapping[str, Any]]] = {}
         """Last jobs by schedule id, newest first."""
+        self.recounted = set[str]()
+        """Schedules, by id (lower case), the tasks of whose ended jobs are counted once more."""
         self.pools_of: Mapping[Owned, Sequence[Pool]] = {}
         """A few members of pools, by the object that their marker names; whether they are its own, `owns` decides."""
         self.node_counts: Mapping[str, NodeCounts] = {}

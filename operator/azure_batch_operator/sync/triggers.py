@@ -132,7 +132,7 @@ class Triggers:
         if before is None:
             return
         session = None if views.waits(resource) else self._relations.session(resource)
-        if session is not None and not (resource.key.kind is Kind.JOB and session.mirror.reads_on(resource.remote_id)):
+        if session is not None and not views.reads_on(resource, session):
             # Nothing comes of it any more, and it may never be looked at again: polls need not ask for it.
             session.interest.drop(resource.key)
         if resource.scheduled_by and _for_schedule(before) != _for_schedule(resource):

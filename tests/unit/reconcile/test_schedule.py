@@ -9,7 +9,7 @@ import pytest
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.plan import Absent, Plan, Remote
-from azure_batch_operator.reconcile.schedule.lifecycle import JobsView, ScheduleScope, is_open, plan
+from azure_batch_operator.reconcile.schedule.lifecycle import JobsView, ScheduleScope, has_open_jobs, is_open, plan
 from azure_batch_operator.reconcile.target_pool import TargetPoolView
 from unit.objects import ACCOUNT, CLUSTER, NO_ACCOUNT, NOW, owned, resource
 
@@ -107,6 +107,26 @@ def test_ended_on_demand_and_then_left() -> None:
     done = schedule(status=dict(over.status or {}))
     assert not is_open(done)
     assert calls(decide(done, Absent.NOT_FOUND)) == [], "a schedule that has ended is not made anew"
+
+
+@pytest.mark.parametrize("state", ["active", "completed"])
+def test_the_number_of_its_jobs_stays_until_they_are_read_again(state: str) -> None:
+    known = schedule(status={"phase": "Active", "state": "active", "active": 1})
+    assert (decide(known, REMOTE | {"state": state}).status or {})["active"] == 1
+    assert (decide(known, REMOTE | {"state": state}, []).status or {})["active"] == 0
+
+
+def test_a_schedule_that_has_ended_is_read_until_its_jobs_have() -> None:
+    ended = {"phase": "Completed", "state": "completed"}
+    assert has_open_jobs(schedule(status=ended | {"active": 1}))
+    assert has_open_jobs(schedule(status=ended)), "they were never read"
+    assert not has_open_jobs(schedule(status=ended | {"active": 0}))
+    assert not has_open_jobs(schedule(status={"phase": "Completed"})), "it was terminated before it was created"
+    gone = decide(schedule(status=ended | {"active": 1}), Absent.NOT_FOUND)
+    assert (gone.status or {})["active"] == 0
+    assert not has_open_jobs(schedule(status=dict(gone.status or {})))
+    never = decide(schedule(status={"phase": "Completed"}), Absent.NOT_FOUND)
+    assert "active" not in (never.status or {})
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,11 @@ def is_open(resource: Resource) -> bool:
     return resource.deleting or status_before(resource).phase != "Completed"
 
 
+def has_open_jobs(resource: Resource) -> bool:
+    """Whether the status does not say of all jobs of a schedule in Azure Batch that they have ended."""
+    return status_before(resource).state is not None and convert(Before, resource.status).active != 0
+
+
 @dataclass(frozen=True)
 class ScheduleScope:
     """All that is known when a BatchJobSchedule is decided about.
@@ -192,7 +197,9 @@ def _create(scope: ScheduleScope) -> Plan:
     resource, pool, now, values = scope.resource, scope.pool, scope.now, scope.values
     if status_before(resource).phase == "Completed":
         verdict = Verdict("Completed", "Completed", "the schedule has ended and was deleted in Azure Batch", ready=True)
-        return Plan(status=carry_over(resource, verdict, now))
+        # Its jobs are deleted with it.
+        jobs = {"active": 0} if status_before(resource).state is not None else {}
+        return Plan(status=carry_over(resource, verdict, now) | jobs)
     if (stopped := _before_creation(scope)) is not None:
         return stopped
     if pool.problem:
@@ -319,7 +326,7 @@ def _never_ends(schedule: JobSchedule) -> bool:
 
 def _status(scope: ScheduleScope, schedule: JobSchedule, verdict: Verdict) -> dict[str, Any]:
     resource, account, jobs = scope.resource, scope.account, scope.created_jobs
-    recent = schedule.recent_job
+    recent, before = schedule.recent_job, convert(Before, resource.status)
     return status(
         resource,
         verdict,
@@ -331,8 +338,8 @@ def _status(scope: ScheduleScope, schedule: JobSchedule, verdict: Verdict) -> di
         nextRunTime=_next_run(schedule),
         endTime=schedule.execution.end_time,
         recentJob={"id": recent} if recent else None,
-        active=None if jobs is None else sum(job.state != "completed" for job in jobs),
-        history=convert(Before, resource.status).history if jobs is None else [_run(job) for job in jobs] or None,
+        active=before.active if jobs is None else sum(job.state != "completed" for job in jobs),
+        history=before.history if jobs is None else [_run(job) for job in jobs] or None,
         stats=_statistics(schedule),
     )
 

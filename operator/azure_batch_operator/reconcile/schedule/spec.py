@@ -38,6 +38,7 @@ class RecentRun(Wire, frozen=True, gc=False):
 class Before(Wire, frozen=True, gc=False):
     """What the status says; `history` is that of a schedule of the service."""
 
+    active: int | None = None
     history: Sequence[Mapping[str, Any]] | None = None
     last_schedule_time: str | None = None
     recent_job: RecentRun = RecentRun()

@@ -53,7 +53,7 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
         session: of its account; None while there is none.
         now: seconds since the epoch.
     """
-    if not resource.deleting and waits(resource) and (found := _unfit(context, resource)):
+    if not resource.deleting and _is_open(resource) and (found := _unfit(context, resource)):
         stalled = fitness.stalled(resource, found, now)
         return _stopping(context, resource, stalled, session) if account.usable and session else Decision(stalled)
     decided = _PLANS[resource.key.kind](context, resource, account, session, now)
@@ -87,7 +87,18 @@ def _unfit(context: Context, resource: Resource) -> list[str]:
     return known[2]
 
 
+def reads_on(resource: Resource, session: Session) -> bool:
+    """Whether more is still read of an object that has ended: retries of the tasks of a job, or the last jobs of a schedule."""
+    if resource.key.kind is Kind.JOB:
+        return session.mirror.reads_on(resource.remote_id)
+    return resource.key.kind is Kind.SCHEDULE and schedule.reads_on(resource, session)
+
+
 def waits(resource: Resource) -> bool:
     """Whether news about its pool, job or account can matter to an object."""
+    return _is_open(resource) or (resource.key.kind is Kind.SCHEDULE and schedule.has_open_jobs(resource))
+
+
+def _is_open(resource: Resource) -> bool:
     is_open = _OPEN.get(resource.key.kind)
     return is_open is None or is_open(resource)

@@ -8,7 +8,7 @@ from azure_batch_operator.api.schedule import JobScheduleSpec
 from azure_batch_operator.reconcile import adoption
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Remote
 from azure_batch_operator.reconcile.schedule import lifecycle as plans
-from azure_batch_operator.reconcile.schedule.lifecycle import is_open
+from azure_batch_operator.reconcile.schedule.lifecycle import has_open_jobs, is_open
 from azure_batch_operator.reconcile.secret_versions import ValueVersions, compared, plain
 from azure_batch_operator.reconcile.status import has_ended
 from azure_batch_operator.sync.accounts import Session
@@ -16,7 +16,12 @@ from azure_batch_operator.sync.observe.context import Context, Decision, Remembe
 from azure_batch_operator.sync.observe.job import held_by
 from azure_batch_operator.sync.observe.pools import pool_view
 
-__all__ = ["is_open", "plan"]
+__all__ = ["has_open_jobs", "is_open", "plan"]
+
+
+def reads_on(resource: Resource, session: Session) -> bool:
+    """Whether jobs of a schedule that has ended are still being read: they may end after it, and counts of tasks lag."""
+    return has_open_jobs(resource) or resource.remote_id.lower() in session.mirror.recounted
 
 
 def plan(context: Context, resource: Resource, account: AccountView, session: Session | None, now: float) -> Decision:
@@ -42,8 +47,8 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     known = None
     if not isinstance(remote, Absent) and adoption.ours(remote, resource, context.cluster, context.others):
         known = Remembered(id, values.held)
-    path = (id,) if is_open(resource) else ()
-    return Decision(plans.plan(scope), Subscription(path, ended=not is_open(resource), remembered=known))
+    followed = is_open(resource) or reads_on(resource, session)
+    return Decision(plans.plan(scope), Subscription((id,) if followed else (), ended=not followed, remembered=known))
 
 
 def seen(context: Context, resource: Resource, session: Session) -> tuple[Remote, None, tuple[str, ...]]:

@@ -77,11 +77,13 @@ class SchedulePoll(Poll):
             del self._mirror.schedule_jobs[id]
             self._read.pop(id, None)
             self._ended.pop(id, None)
+            self._mirror.recounted.discard(id)
         for id in interest:
             created = incarnation(schedules.latest(id))
             if created and self._created.get(id, created) != created:
                 # Its numbers begin again, and what its jobs are given is in its own notes.
                 self._mirror.schedule_jobs.pop(id, None)
+                self._mirror.recounted.discard(id)
                 self._ended.pop(id, None)
                 self._mirror.forget_schedule(id)
             self._created[id] = created or self._created.get(id, "")
@@ -118,7 +120,13 @@ class SchedulePoll(Poll):
             kept, ended = {job["id"] for job in jobs}, self._ended.get(id, {})
             self._ended[id] = {job: at for job, at in ended.items() if job in kept}
             self._read[id] = recent
-            if entries != self._mirror.schedule_jobs.get(id):
+            # A schedule that has ended is polled until its counts are settled, so that they are is news.
+            settled = id in self._mirror.recounted and not self._ended[id]
+            if self._ended[id]:
+                self._mirror.recounted.add(id)
+            else:
+                self._mirror.recounted.discard(id)
+            if settled or entries != self._mirror.schedule_jobs.get(id):
                 self._mirror.schedule_jobs[id] = entries
                 news.changed |= self._interest.schedules.get(id, set())
 
