@@ -47,7 +47,9 @@ async def test_a_queued_or_due_key_wakes_one_worker() -> None:
     queue.add_after("late", 3600.0)
     queue.add_after("soon", 0.001)
     queue.add_after("soon", 60.0)
-    _, waiting = await asyncio.wait([each for each in workers if not each.done()], return_when=asyncio.FIRST_COMPLETED)
+    left = [each for each in workers if not each.done()]
+    # Without an alarm nobody is woken for an hour.
+    _, waiting = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED, timeout=30)
     assert {each.result() for each in workers if each.done()} == {"a", "soon"}
     assert queue.looks == 2
     assert queue.delayed == 1
