@@ -68,7 +68,9 @@ async def is_over(stage: Stage, how: str, *, alone: bool = True) -> None:
     if not alone:
         stage.apply(schedule("other", schedule=times, jobSpecification=specification))
     if how == "by its time":
-        times = times | {"doNotRunAfter": datetime.fromtimestamp(stage.clock.time() + 90, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+        times = times | {
+            "doNotRunAfter": datetime.fromtimestamp(stage.clock.time() + 90, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        }
     stage.apply(schedule("once", schedule=times, jobSpecification=specification))
     await stage.until(lambda: stage.status("bjs", "once").get("active") == 1, 600)
     if how == "by its time":
@@ -91,9 +93,7 @@ async def test_a_schedule_that_has_ended_shows_the_end_of_its_jobs(stage: Stage,
 
 
 @pytest.mark.parametrize(("restart", "alone"), [(False, True), (True, False)])
-async def test_what_a_schedule_that_has_ended_shows_of_its_jobs_stays(
-    stage: Stage, restart: bool, alone: bool
-) -> None:
+async def test_what_a_schedule_that_has_ended_shows_of_its_jobs_stays(stage: Stage, restart: bool, alone: bool) -> None:
     """Nothing of it is polled any more, and what was seen of its jobs is forgotten."""
     await is_over(stage, "by a user", alone=alone)
     await stage.run_for(900)

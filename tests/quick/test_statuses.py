@@ -221,3 +221,17 @@ async def test_jobs_that_end_all_at_once_while_the_api_server_is_down_say_so_whe
     await stage.run_for(20)
     refused.end()
     await stage.until(lambda: all(stage.phase("bj", f"j{each}") == "Succeeded" for each in range(number)), 90)
+
+
+async def test_a_restart_writes_nothing_of_a_pool_whose_nodes_are_in_trouble(stage: Stage) -> None:
+    """Which nodes these are is not known before they are read: until then the status stays as it was."""
+    stage.apply(*stage.account_objects())
+    failing = {"commandLine": "/bin/sh -c 'exit 1'", "waitForSuccess": True}
+    stage.apply(pool("cpu", targetDedicatedNodes=2, startTask=failing))
+    await stage.until(lambda: len(stage.status("bp", "cpu").get("nodesInTrouble", ())) == 2, 1200)
+    await stage.run_for(1200)
+    before, writes = stage.status("bp", "cpu"), stage.writes("bp", "cpu", "status")
+    await stage.restart()
+    await stage.run_for(1200)
+    assert stage.writes("bp", "cpu", "status") == writes
+    assert stage.status("bp", "cpu") == before

@@ -251,6 +251,7 @@ class PoolNotes:
         digests: of the values from Secrets and ConfigMaps that it was given, by property, as far as this process knows.
         enabled: when a formula was enabled last, in seconds since the epoch.
         start_task: the start task that all nodes should have run, if somebody wants to know which have not; else None.
+        looked: whether `troubled` is known.
         troubled: nodes that do not work.
         outdated: nodes that have run another start task than `outdated_for`.
         history: what was asked of the pool lately, and how the service answered.
@@ -262,6 +263,7 @@ class PoolNotes:
     enabled: float | None = None
     digests: dict[str, str] = field(default_factory=dict)
     start_task: Mapping[str, Any] | None = None
+    looked: bool = False
     troubled: Sequence[ObservedNode] = ()
     outdated: Sequence[Node] = ()
     outdated_for: Mapping[str, Any] | None = None
@@ -278,7 +280,7 @@ class Mirror:
         self.schedule_jobs: dict[str, Sequence[Mapping[str, Any]]] = {}
         """Last jobs by schedule id, newest first."""
         self.recounted = set[str]()
-        """Schedules, by id (lower case), the tasks of whose ended jobs are counted once more."""
+        """Schedules, by id (lower case), the tasks of whose ended jobs are counted again."""
         self.pools_of: Mapping[Owned, Sequence[Pool]] = {}
         """A few members of pools, by the object that their marker names; whether they are its own, `owns` decides."""
         self.node_counts: Mapping[str, NodeCounts] = {}

@@ -1,4 +1,4 @@
-"""What a refusal means for a target: a repeated call is often refused because of what the first one, whose answer was lost, has done."""
+"""What a refusal means for a target: a repeated call is often refused for what the first one, whose answer was lost, has done."""
 
 from __future__ import annotations
 

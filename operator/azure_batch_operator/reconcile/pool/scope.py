@@ -39,6 +39,7 @@ class PoolView:
         values: what properties take from Secrets and ConfigMaps, and whether the pool has it.
         evaluated: the formula that was tried last, and what it came to.
         enabled: when this process has enabled a formula last, in seconds since the epoch.
+        looked: whether it is known which nodes do not work.
         troubled: nodes that do not work, a bounded number.
         outdated: nodes that have run another start task than the spec's, as far as `startTaskUpdate` asks for it.
         busy: BatchJobs and ids of other jobs that are on the object's pools or wait for them, and are not known to be idle.
@@ -63,6 +64,7 @@ class PoolView:
     values: ValueVersions = NO_VALUES
     evaluated: tuple[str, AutoScaleRun] | None = None
     enabled: float | None = None
+    looked: bool = True
     troubled: Sequence[ObservedNode] = ()
     outdated: Sequence[Node] = ()
     busy: Sequence[str] = ()

@@ -85,6 +85,7 @@ class PoolBefore(Wire, frozen=True, gc=False):
     resize_errors: Sequence[Mapping[str, Any]] | None = None
     auto_scale_run: RunBefore | None = None
     remediations: Sequence[Mapping[str, Any]] | None = None
+    nodes_in_trouble: Sequence[Mapping[str, Any]] | None = None
     nodes_with_old_start_task: int | None = None
     reached_generation: int | None = None
     replaces: tuple[str, ...] = ()

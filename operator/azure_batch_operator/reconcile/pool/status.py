@@ -141,7 +141,7 @@ def conditions(scope: PoolScope, pool: Pool, image: Image | None, estimate: Cost
         known = condition_of(resource, "ResizeFailed")
         more["ResizeFailed"] = (True, known.reason, known.message)
     if view.counts is not None and (pool.targeted or pool.present):
-        more["NodesHealthy"] = _nodes(view, scope.spec.node_remediation)
+        more["NodesHealthy"] = _nodes(resource, view, scope.spec.node_remediation)
     if pool.enable_auto_scale and (run := pool.last_run) is not None:
         more["AutoScaleHealthy"] = _auto_scale(pool, run, now)
     if image is not None and (ends := _ends_soon(image, now)):
@@ -151,10 +151,14 @@ def conditions(scope: PoolScope, pool: Pool, image: Image | None, estimate: Cost
     return more
 
 
-def _nodes(view: PoolView, policy: NodeRemediation) -> tuple[bool, str, str]:
+def _nodes(resource: Resource, view: PoolView, policy: NodeRemediation) -> tuple[bool, str, str]:
     if not number_of(view.counts, BROKEN):
         return True, "Healthy", "all nodes are healthy"
     text = _describe(view.counts, BROKEN)
+    known = condition_of(resource, "NodesHealthy")
+    if not view.looked and known.reason == "NodesInTrouble" and known.message.startswith((f"{text}; ", f"{text}. ")):
+        # As before a restart: which nodes these are is not known yet.
+        return False, "NodesInTrouble", known.message
     first = next((node for node in view.troubled if node.node.state != "preempted"), None)
     text = f"{text}; node {first.node.id}: {cause(first)}" if first else text
     if pool_nodes.useless(policy) and number_of(view.counts, ("unusable",)):
@@ -221,7 +225,7 @@ def shown(scope: PoolScope, pool: Pool, size: Size, verdict: Verdict, **fields: 
         resizeErrors=_resize_errors(scope.before, pool, verdict),
         **(pick(body, _AUTO_SCALE) if pool.enable_auto_scale else {}),
         autoScaleRun=_run(scope.before, pool),
-        nodesInTrouble=pool_nodes.shown(view.troubled),
+        nodesInTrouble=pool_nodes.shown(view.troubled) if view.looked else scope.before.nodes_in_trouble,
         **fields,
     )
 

@@ -130,6 +130,7 @@ def _view(context: Context, session: Session, resource: Resource, owned: Sequenc
         values=values,
         evaluated=notes.evaluated,
         enabled=notes.enabled,
+        looked=notes.looked,
         troubled=notes.troubled,
         outdated=notes.outdated if notes.outdated_for == start_task else (),
         history=notes.history,

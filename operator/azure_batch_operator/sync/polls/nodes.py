@@ -136,3 +136,4 @@ class NodePoll(Poll):
             if getattr(notes, name) != value:
                 setattr(notes, name, value)
                 news.changed |= self._interest.pools.get(id, set())
+        notes.looked = notes.looked or "troubled" in fields
