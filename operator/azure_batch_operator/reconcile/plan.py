@@ -330,6 +330,7 @@ class Plan:
         objects: changes in the cluster, after the calls.
         submit: body of a task to be added through the submitter (BatchTask).
         submit_to: id of the job that it is added to; its BatchJob may be gone by the time it is sent.
+        unseen: whether no list has shown yet that there is no such task: if there is one, the service says so.
         logs_to: `spec.logs.upload` of its BatchJob with `path`, for the output of that task.
         feed: that the job's own tasks must be brought in, and of what they are made (BatchJob).
         status: the whole status to show; None leaves what is there.
@@ -351,6 +352,7 @@ class Plan:
     calls: tuple[Call, ...] = ()
     submit: Mapping[str, Any] | None = field(default=None, repr=False)
     submit_to: str = ""
+    unseen: bool = False
     logs_to: Mapping[str, Any] | None = field(default=None, repr=False)
     feed: Feed | None = None
     status: Mapping[str, object] | None = None

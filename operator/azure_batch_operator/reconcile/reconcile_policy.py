@@ -137,6 +137,9 @@ def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:
     """
     if resource.deleting:
         return detached(resource)
+    if plan.unseen:
+        # What is there already would not be added.
+        return Plan()
     held = [call.verb for call in plan.calls]
     held += ["add_task"] if plan.submit is not None else []
     held += ["add_tasks"] if plan.feed else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from prometheus_client import Counter, Histogram
@@ -155,10 +155,10 @@ class Session:
         self.mirror, self.interest = Mirror(), Interest()
         least, most = setup.pacing.within(spec.polling)
         self.poller = Poller(
-            self.client, self.mirror, self.interest, listeners.changed, self._polled,
+            self.client, self.mirror, self.interest, self._changed, self._polled,
             PollLimits(least, most, rate * _POLLING_SHARE),
         )  # fmt: skip
-        reports = Reports(self._added, self._settled, self._doubtful, listeners.changed)
+        reports = Reports(self._added, self._submitted, self._doubtful, listeners.changed)
         self.submitter = Submitter(self.client, reports, listeners.busy, listeners.secrets)
         self.feeder = Feeder(
             self.client, self._settled, lambda id, key: listeners.doubtful(key, id, None), listeners.secrets,
@@ -204,10 +204,18 @@ class Session:
         self.mirror.tasks[job_id.lower()].touch(task_id, asyncio.get_running_loop().time())
         self._listeners.doubtful(key, job_id, task_id)
 
+    def _changed(self, keys: Iterable[Key], *, moved: bool = False) -> None:
+        """A poll has news. What a list shows of a task on its way is none: the next list is read for what comes of that."""
+        problems, on_its_way = self.mirror.problems, self.submitter.has
+        self._listeners.changed([key for key in keys if key in problems or not on_its_way(key)], moved=moved)
+
     def _settled(self, keys: Sequence[Key]) -> None:
+        self._submitted(keys, keys)
+
+    def _submitted(self, keys: Sequence[Key], again: Sequence[Key]) -> None:
         self.poller.settled(keys)
         self.poller.request_poll()
-        self._listeners.changed(keys)
+        self._listeners.changed(again)
 
     def _observe(self, call: Call) -> None:
         REQUESTS.labels(call.operation, call.status or "", _bounded(call.code or call.error or "")).inc()

@@ -92,6 +92,8 @@ class Decider:
             return resource, Plan(finalizer="remove", unconfirmed=Unconfirmed.NEVER_CREATED), None
         policy = policies.policy_of(resource, namespace, self._policy)
         session = self._relations.session(resource)
+        if session is not None:
+            session.submitter.looked_at(resource.key)
         if session is not None and (policies.halts(resource, policy) or not self._relations.is_let_in(resource)):
             halt(resource, session)
         elif session is not None and pending_request(resource, RETRY_FAILED) is None:

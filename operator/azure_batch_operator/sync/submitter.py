@@ -65,13 +65,13 @@ class Reports:
 
     Attributes:
         added: job id, task id and owner (None if the id was taken before) of each task that now exists.
-        settled: the objects about whose task something is known now.
+        settled: the objects about whose task something is known now, and those of them that are to be looked at again.
         doubtful: job id, task id and object of each task that may be added late, by an attempt without a response.
         waiting: instead of `settled`, the objects for which nothing was done and nothing is new, since the same was refused before.
     """
 
     added: Callable[[str, str, str | None], None]
-    settled: Callable[[Sequence[Key]], None]
+    settled: Callable[[Sequence[Key], Sequence[Key]], None]
     doubtful: Callable[[str, str, Key], None] = lambda *_: None
     waiting: Callable[[Sequence[Key]], None] | None = None
 
@@ -91,7 +91,7 @@ class Submitter:
         more: Callable[[], bool],
         secrets: Callable[[str], Collection[str]] = lambda _: (),
     ) -> None:
-        self._told_waiting = reports.waiting or reports.settled
+        self._told_waiting = reports.waiting or (lambda keys: reports.settled(keys, keys))
         self._client = client
         self._more = more
         self._added = reports.added
@@ -103,6 +103,8 @@ class Submitter:
         """By job and object, the longest waiting first. Thousands are withdrawn at once, so none is searched for."""
         self._in_hand: dict[Key, str] = {}
         """The job of each object whose task waits or is being sent."""
+        self._looked_at: set[Key] = set()
+        """Those of them that had a pass meanwhile."""
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._arrived: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._group = OpenGroup()
@@ -120,6 +122,15 @@ class Submitter:
     def has(self, key: Key) -> bool:
         """Whether the task of this object is on its way."""
         return key in self._in_hand
+
+    def looked_at(self, key: Key) -> None:
+        """A pass looks at the object: what it cannot decide while the task is on its way, another one decides after that.
+
+        An object that nobody has looked at is as it was when its task was handed over, and until a list shows the task there is
+        nothing to decide: that its task was taken is worth no pass.
+        """
+        if key in self._in_hand:
+            self._looked_at.add(key)
 
     def refused(self, key: Key) -> BatchError | None:
         """Why the task of this object was not taken, until it is time to try again."""
@@ -141,6 +152,7 @@ class Submitter:
         waiting = self._waiting.get(self._in_hand.get(key, ""), {})
         if waiting.pop(key, None) is not None:
             del self._in_hand[key]
+            self._looked_at.discard(key)
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -200,7 +212,12 @@ class Submitter:
             for key in keys:
                 self._in_hand.pop(key, None)
         news = [self._learn(job_id, item, outcome.get(item.id, unknown)) for item in items]
-        (self._settled if any(news) else self._told_waiting)(keys)
+        again = [key for item, key in zip(items, keys, strict=True) if outcome.get(item.id, unknown) or key in self._looked_at]
+        self._looked_at.difference_update(keys)
+        if any(news):
+            self._settled(keys, again)
+        else:
+            self._told_waiting(keys)
 
     def _learn(self, job_id: str, item: _Item, error: BatchError | None) -> bool:
         """Note what happened to a task; whether it may be in the job now, or was refused for the first time."""

@@ -91,7 +91,7 @@ def test_a_task_that_cannot_be_sent_keeps_no_other_from_being_sent() -> None:
         client, settled, before = Client(), asyncio.Queue[Key](), faults("submitter")
         submitter = Submitter(
             client,  # type: ignore[arg-type]
-            Reports(lambda *_: None, lambda keys: [settled.put_nowait(key) for key in keys] and None),
+            Reports(lambda *_: None, lambda keys, _: [settled.put_nowait(key) for key in keys] and None),
             lambda: False,
         )
         running = await begun(submitter)

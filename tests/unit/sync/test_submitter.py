@@ -48,12 +48,19 @@ def bodies(number: int) -> list[dict[str, Any]]:
 
 
 @asynccontextmanager
-async def submitting(client: Client, more: Callable[[], bool] = lambda: False) -> Any:
+async def submitting(
+    client: Client, more: Callable[[], bool] = lambda: False, again: Callable[[Sequence[Key]], object] = lambda _: None
+) -> Any:
     added: dict[str, str | None] = {}
     settled: list[Key] = []
+
+    def report(keys: Sequence[Key], to_look_at: Sequence[Key]) -> None:
+        settled.extend(keys)
+        again(to_look_at)
+
     submitter = Submitter(
         client,  # type: ignore[arg-type]
-        Reports(lambda _job, task, owner: added.__setitem__(task, owner), settled.extend),
+        Reports(lambda _job, task, owner: added.__setitem__(task, owner), report),
         more,
     )
     running = asyncio.create_task(submitter.run())
@@ -101,6 +108,26 @@ async def test_while_more_may_come_a_call_that_is_not_full_waits() -> None:
             while len(settled) < 2:
                 await asyncio.sleep(0.01)
     assert client.calls == [["t0", "t1"]]
+
+
+async def test_a_task_that_was_taken_needs_a_pass_only_if_there_was_one_meanwhile_or_it_was_refused() -> None:
+    client = Client(lambda task: BatchError("no", code="InvalidPropertyValue") if task["id"] == "t2" else None)
+    again: list[Key] = []
+    async with submitting(client, again=again.extend) as (submitter, _, settled):
+        submitter.looked_at(key(0))
+        for index, body in enumerate(bodies(3)):
+            submitter.add(key(index), "j", body, "o")
+        submitter.looked_at(key(1))
+        async with asyncio.timeout(30):
+            while len(settled) < 3:
+                await asyncio.sleep(0.01)
+        assert again == [key(1), key(2)]
+        # The look was at what was on its way then.
+        submitter.add(key(1), "j", bodies(2)[1], "o")
+        async with asyncio.timeout(30):
+            while len(settled) < 4:
+                await asyncio.sleep(0.01)
+        assert again == [key(1), key(2)]
 
 
 async def test_a_task_in_hand_is_not_taken_twice() -> None:

@@ -126,6 +126,13 @@ def _not_allowed(scope: TaskScope) -> Plan | None:
     return not_allowed(scope, *scope.job.refusal)
 
 
+def _new(scope: TaskScope) -> Plan | None:
+    """It was never sent: no list has to say first that it is not there, since the service refuses an ID that is taken."""
+    if scope.remote is not Absent.UNKNOWN or not scope.view.never_sent:
+        return None
+    return replace(add(scope), unseen=True)
+
+
 def _absent(scope: TaskScope) -> Plan | None:
     """The task is not in Azure Batch."""
     return add(scope) if scope.remote is Absent.NOT_FOUND else None
@@ -160,6 +167,7 @@ STEPS: tuple[Callable[[TaskScope], Plan | None], ...] = (
     _on_its_way,
     _without_job,
     _not_allowed,
+    _new,
     wait_for_poll,
     _absent,
     _foreign,

@@ -91,6 +91,7 @@ class TaskView:
         blocked_by: name of a BatchTask that it depends on and that has failed, or never starts itself.
         late: output that came after the task's end was seen.
         unclaimed: whether its finalizer says nothing, as it was created with it, and nothing was done for it.
+        never_sent: whether no process can have sent it, so that a task of its ID can only be somebody else's.
     """
 
     remote: ObservedTask | Absent = Absent.UNKNOWN
@@ -102,6 +103,7 @@ class TaskView:
     blocked_by: str | None = None
     late: TaskOutput = NO_OUTPUT
     unclaimed: bool = False
+    never_sent: bool = False
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
         blocked_by=_blocked_by(context, resource, job.goes_on),
         late=late,
         unclaimed=unclaimed,
+        never_sent=(unclaimed or not resource.has_finalizer) and not resource.status.get("state"),
     )
     scope = TaskScope(resource, account, job, view, context.cluster, now, context.others)
     return Decision(plans.plan(scope), _subscription(scope, session))
