@@ -164,6 +164,7 @@ class App:
             controller.triggers.on_upsert,
             lambda resource: controller.triggers.on_delete(resource.key, resource.uid, version=resource.version),
             self._stop.set,
+            parts.store.knows,
         )
         watching = self._start(group, "watch", watch.run(registry, self._access, self._stop))
         try:
@@ -258,7 +259,7 @@ def _assemble(api: KubeApi, cluster_id: str, settings: Settings, access: Access)
     store = Store()
     queue: WorkQueue[Key] = WorkQueue()
     # Both report to the controller, which needs them itself.
-    writer = StatusWriter(api, store.get, lambda resource: controller.triggers.on_status_written(resource))
+    writer = StatusWriter(api, store.get, lambda *shown: controller.triggers.on_status_written(*shown))
     namespaces = Namespaces(api, access, lambda name: controller.triggers.namespace_changed(name))
     cluster = Cluster(cluster_id, api, writer, EventRecorder(api), namespaces)
     controller = Controller(cluster, store, queue, _options(settings))

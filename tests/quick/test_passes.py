@@ -42,3 +42,16 @@ async def test_a_task_that_ends_before_a_poll_sees_it_run_has_two_passes(stage: 
     statuses = stage.writes("bt", subresource="status") - writes
     assert passes() - before <= NUMBER + statuses
     assert statuses == NUMBER
+
+
+WATCH_FIRST = Options(api_latency=(0.2, 0.3), watch_latency=(0.001, 0.002))
+
+
+@pytest.mark.parametrize("stage", [WATCH_FIRST], indirect=True)
+async def test_a_status_wakes_those_whom_it_concerns_although_its_event_comes_before_the_response(stage: Stage) -> None:
+    await open_job(stage)
+    stage.apply(job("graph", usesTaskDependencies=True, onAllTasksComplete="noaction"))
+    await stage.until(lambda: stage.ready("bj", "graph"), 300)
+    stage.apply(task("a", "graph", "exit 3"), task("b", "graph", "true", dependsOnRefs=[{"name": "a"}]))
+    await stage.until(lambda: stage.phase("bt", "a") == "Failed", 300)
+    await stage.until(lambda: stage.reason("bt", "b") == "DependencyFailed", 120)

@@ -83,7 +83,7 @@ def written(kind: Kind, first: bool) -> Way:
 
     async def way() -> str:
         server, one = ApiServer(), resource(kind, POOL_SPEC)
-        writer = status.StatusWriter(server, lambda _: one, lambda _: None)  # type: ignore[arg-type]
+        writer = status.StatusWriter(server, lambda _: one, lambda *_: None)  # type: ignore[arg-type]
         running = asyncio.create_task(writer.run())
         shown = {"conditions": [{"type": "Ready", "message": HOSTILE}], "stderrTail": HOSTILE, "names": [HOSTILE]}
         if first:

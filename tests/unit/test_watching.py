@@ -1,4 +1,4 @@
-"""How patient Kopf is with a list or a watch that is refused."""
+"""What the watches report, and how patient Kopf is with a list or a watch that is refused."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import cast
 import pytest
 from kopf._cogs.clients import errors, watching
 
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.handlers import watch
 
 
@@ -59,3 +61,24 @@ def test_only_lines_about_what_is_forbidden_are_dropped_and_only_where_it_was_sa
         logger.removeFilter(quiet)
     assert [record.__dict__["line"] for record in caplog.records] == left
     assert logger.name == watch.KOPF_LOGGER
+
+
+@pytest.mark.parametrize(
+    ("type_", "version", "told"),
+    [("MODIFIED", 7, False), ("MODIFIED", 8, True), (None, 7, False), ("ADDED", 7, False), ("DELETED", 7, True)],
+)
+async def test_an_event_with_a_known_version_is_not_read_unless_it_is_a_deletion(
+    type_: str | None, version: int, told: bool
+) -> None:
+    seen: list[Resource] = []
+    asked: list[tuple[Key, int]] = []
+
+    def knows(key: Key, version: int) -> bool:
+        asked.append((key, version))
+        return version <= 7
+
+    observe = watch.observer(seen.append, seen.append, seen.append, knows)
+    metadata = {"name": "one", "namespace": "default", "uid": "u", "resourceVersion": str(version)}
+    await observe({"type": type_, "object": {"kind": "BatchTask", "metadata": metadata, "spec": {"commandLine": "true"}}})
+    assert bool(seen) is told
+    assert asked == ([] if type_ == "DELETED" else [(Key(Kind.TASK, "default", "one"), version)])

@@ -59,6 +59,12 @@ class Resource:
     unreadable: tuple[str, ...] = ()
     """Paths in the spec of what is missing or has another type than the CRD says; it is left out of `spec`."""
 
+    @staticmethod
+    def identify(body: Mapping[str, Any]) -> tuple[Key, int]:
+        """Which object of the API server it is, in which version."""
+        metadata = body["metadata"]
+        return Key(Kind(body["kind"]), metadata["namespace"], metadata["name"]), int(metadata.get("resourceVersion", 0))
+
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> Resource:
         """From an object of the API server; what the operator does not need is dropped here."""

@@ -15,7 +15,7 @@ import kopf
 
 from azure_batch_operator.api.base import GROUP, VERSION
 from azure_batch_operator.api.kinds import KINDS
-from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.kube.access import Access
 
 logger = logging.getLogger(__name__)
@@ -32,6 +32,25 @@ class _NoDiffBase(kopf.DiffBaseStorage):
 
     def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
         return None
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """Kopf takes its own records off a copy of each object, for handlers that we do not have."""
+
+    def fetch(self, *, key: kopf.HandlerId, body: kopf.Body) -> None:
+        return None
+
+    def store(self, *, key: kopf.HandlerId, record: kopf.ProgressRecord, body: kopf.Body, patch: kopf.Patch) -> None:
+        return None
+
+    def purge(self, *, key: kopf.HandlerId, body: kopf.Body, patch: kopf.Patch) -> None:
+        return None
+
+    def touch(self, *, body: kopf.Body, patch: kopf.Patch, value: str | None) -> None:
+        return None
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        return essence
 
 
 _TRIES = (1, 1, 2, 3, 5, 8, 13, 21)
@@ -85,6 +104,7 @@ def operator_settings(waits: Callable[[], bool] = lambda: False) -> kopf.Operato
     # Not ours: Kopf takes off whatever finalizer bears this name where it has no handler that needs one.
     settings.persistence.finalizer = f"{GROUP}/never-used"
     settings.persistence.diffbase_storage = _NoDiffBase()
+    settings.persistence.progress_storage = _NoProgress()
     settings.posting.enabled = False
     settings.scanning.disabled = True
     settings.queueing.worker_limit = None
@@ -101,13 +121,24 @@ def operator_settings(waits: Callable[[], bool] = lambda: False) -> kopf.Operato
 
 
 def observer(
-    created: Callable[[Resource], None], seen: Callable[[Resource], None], gone: Callable[[Resource], None]
+    created: Callable[[Resource], None],
+    seen: Callable[[Resource], None],
+    gone: Callable[[Resource], None],
+    knows: Callable[[Key, int], bool] = lambda *_: False,
 ) -> Callable[..., Awaitable[None]]:
-    """The handler of all events; what it cannot read is told in the log, and the watch continues."""
+    """The handler of all events; what it cannot read is told in the log, and the watch continues.
+
+    Args:
+        knows: whether this version of an object, or a later one, is known: most events are echoes of the operator's own writes, whose
+            responses have shown the same.
+    """
 
     async def observe(event: kopf.RawEvent, **_: Any) -> None:
         try:
-            resource, type_ = Resource.parse(event["object"]), event["type"]
+            type_ = event["type"]
+            if type_ != "DELETED" and knows(*Resource.identify(event["object"])):
+                return
+            resource = Resource.parse(event["object"])
         except (LookupError, ValueError, TypeError, AttributeError):
             logger.exception("An object of the API server could not be read")
             return
@@ -128,6 +159,7 @@ def register(
     seen: Callable[[Resource], None],
     gone: Callable[[Resource], None],
     stopping: Callable[[], None],
+    knows: Callable[[Key, int], bool],
 ) -> None:
     """Register the handlers.
 
@@ -136,9 +168,10 @@ def register(
         seen: is told each object that was listed or changed.
         gone: is told each object that was deleted.
         stopping: is called when Kopf begins to stop, also after a signal.
+        knows: whether this version of an object, or a later one, is known.
     """
 
-    observe = observer(created, seen, gone)
+    observe = observer(created, seen, gone, knows)
     for info in KINDS.values():
         kopf.on.event(GROUP, VERSION, info.plural, registry=registry, id=f"watch-{info.plural}")(observe)
 

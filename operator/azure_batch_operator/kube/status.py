@@ -58,7 +58,7 @@ class StatusWriter:
     Args:
         api: the API server.
         known: what the API server last showed of an object.
-        learned: is told of each object as it is after a patch.
+        learned: is told of each object as it was before a patch and as it is after it.
         in_flight: most requests at once.
     """
 
@@ -66,7 +66,7 @@ class StatusWriter:
         self,
         api: KubeApi,
         known: Callable[[Key], Resource | None],
-        learned: Callable[[Resource], None],
+        learned: Callable[[Resource, Resource], None],
         in_flight: int = 16,
     ) -> None:
         self._api = api
@@ -232,7 +232,7 @@ class StatusWriter:
             return True
         answer = await self._api.patch_status(key, wanted.uid, patch)
         self._count(key, "written")
-        self._learned(Resource.parse(answer))
+        self._learned(known, Resource.parse(answer))
         return True
 
     @staticmethod

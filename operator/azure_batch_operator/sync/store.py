@@ -114,6 +114,11 @@ class Store:
         latest = self._gone.get(resource.key, -1) + 1 if known is None else known.version
         return latest > resource.version
 
+    def knows(self, key: Key, version: int) -> bool:
+        """Whether this version of an object, or a later one, is known, or was known before it was deleted: `put` would not take it."""
+        known = self._objects.get(key)
+        return (self._gone.get(key, -1) if known is None else known.version) >= version
+
     def remove(
         self, key: Key, uid: str | None = None, *, deleted: bool = False, version: int | None = None
     ) -> Resource | None:

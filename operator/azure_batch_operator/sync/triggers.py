@@ -125,11 +125,14 @@ class Triggers:
             # Its pool may stay in Azure Batch, and lets in nobody without its object.
             self._wake.wake(Trigger.POOL_CLOSED, key, known)
 
-    def on_status_written(self, resource: Resource) -> None:
-        """A status was written: a schedule wants to know what happens to its jobs, a task of those that it depends on."""
-        before = self._store.get(resource.key)
+    def on_status_written(self, before: Resource, resource: Resource) -> None:
+        """A status was written: a schedule wants to know what happens to its jobs, a task of those that it depends on.
+
+        Args:
+            before: the object before that. The store may have the new one already: its event may come before the response.
+        """
         self.learned(resource)
-        if before is None:
+        if self._store.get(resource.key) is None:
             return
         session = None if views.waits(resource) else self._relations.session(resource)
         if session is not None and not views.reads_on(resource, session):

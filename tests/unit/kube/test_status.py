@@ -82,7 +82,7 @@ class Server:
 
 @asynccontextmanager
 async def writing(server: Server) -> Any:
-    writer = StatusWriter(server, server.store.get, server.learn)  # type: ignore[arg-type]
+    writer = StatusWriter(server, server.store.get, lambda _, after: server.learn(after))  # type: ignore[arg-type]
     task = asyncio.create_task(writer.run())
     try:
         yield writer

@@ -24,6 +24,16 @@ def test_old_news_changes_nothing() -> None:
     assert store.get(new.key) is new
 
 
+def test_what_the_store_knows_is_what_it_would_not_take() -> None:
+    store = Store()
+    known = resource(Kind.POOL, POOL_SPEC, version=5)
+    assert not store.knows(known.key, 5)
+    store.put(known)
+    assert [store.knows(known.key, version) for version in (4, 5, 6)] == [True, True, False]
+    store.remove(known.key, deleted=True, version=8)
+    assert [store.knows(known.key, version) for version in (8, 9)] == [True, False]
+
+
 def test_a_namesake_replaces_the_former_object_and_an_old_list_does_not_restore_it() -> None:
     store = Store()
     former = resource(Kind.POOL, POOL_SPEC, version=5)
