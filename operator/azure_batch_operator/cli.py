@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -76,6 +77,8 @@ def run(config: str | None, **options: Any) -> None:
     logs.configure(settings.log_format, settings.log_level)
     try:
         tracing.configure(os.environ)
+        # Modules and classes stay: the garbage collector need not look at them again and again.
+        gc.freeze()
         asyncio.run(App(settings).run())
     except (ConfigException, KubeError, OSError, tracing.TracingError) as error:
         logger.critical("azure-batch-operator cannot start: %s", error)

@@ -4,6 +4,8 @@ azure-identity implements the sign-in methods. This module decides when to sign 
 background before a token expires, and again when the service refuses a token. Each sign-in uses a new azure-identity
 credential, which has no cached token, so rotated secrets and files are read again.
 
+azure-identity is imported by the first sign-in: it takes 10 MiB, which an operator whose accounts have keys does not need.
+
 The scope has two slashes, so that the token's audience ends in one, as the service requires (docs/azure-batch.md#entra-id).
 """
 
@@ -18,13 +20,6 @@ from typing import Any
 from azure.core.credentials import AccessTokenInfo
 from azure.core.credentials_async import AsyncSupportsTokenInfo
 from azure.core.exceptions import AzureError, ClientAuthenticationError, ServiceRequestError, ServiceResponseError
-from azure.identity.aio import (
-    CertificateCredential,
-    ClientAssertionCredential,
-    ClientSecretCredential,
-    ManagedIdentityCredential,
-    WorkloadIdentityCredential,
-)
 
 from azure_batch_operator.batch.auth import SecretBytes
 from azure_batch_operator.batch.errors import (
@@ -280,6 +275,8 @@ def workload_identity(
     """The identity of this program's own service account, with the token file that Kubernetes renews."""
 
     async def make() -> AsyncSupportsTokenInfo:
+        from azure.identity.aio import WorkloadIdentityCredential
+
         return WorkloadIdentityCredential(
             tenant_id=tenant_id, client_id=client_id, token_file_path=str(token_file), **authority.options()
         )
@@ -298,6 +295,8 @@ def service_account(
     """The identity that is federated with a service account. `assertion` requests its token for each sign-in."""
 
     async def make() -> AsyncSupportsTokenInfo:
+        from azure.identity.aio import ClientAssertionCredential
+
         token = await assertion()
         return ClientAssertionCredential(tenant_id, client_id, lambda: token, **authority.options())
 
@@ -308,6 +307,8 @@ def managed_identity(client_id: str | None = None, *, scope: str = BATCH_SCOPE) 
     """The managed identity of this machine; without an ID, the system-assigned one."""
 
     async def make() -> AsyncSupportsTokenInfo:
+        from azure.identity.aio import ManagedIdentityCredential
+
         return ManagedIdentityCredential(client_id=client_id)
 
     return EntraCredential(make, f"managed identity {client_id or 'of the machine'}", scope=scope, issuer=NODE)
@@ -320,6 +321,8 @@ def client_secret(
     hidden = SecretBytes(secret.encode())
 
     async def make() -> AsyncSupportsTokenInfo:
+        from azure.identity.aio import ClientSecretCredential
+
         return ClientSecretCredential(tenant_id, client_id, hidden.reveal().decode(), **authority.options())
 
     return EntraCredential(make, f"service principal {client_id}", scope=scope, issuer=authority.host)
@@ -339,6 +342,8 @@ def client_certificate(
     hidden_password = SecretBytes(password.encode()) if password is not None else None
 
     async def make() -> AsyncSupportsTokenInfo:
+        from azure.identity.aio import CertificateCredential
+
         return CertificateCredential(
             tenant_id,
             client_id,

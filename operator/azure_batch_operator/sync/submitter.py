@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 MAX_TASKS = 100
 """Tasks that one call carries (docs/azure-batch.md#task-collections)."""
-_QUIET = 0.5
+_QUIET = 1.0
 _QUIET_AMONG_MANY = 1.5
 """Seconds without a new task after which a call goes out that is not full; where many have come, more are likely to."""
 _MANY = 10

@@ -17,7 +17,6 @@ from azure.core.credentials import AccessTokenInfo
 from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
 
 from azure_batch_emulator.web.entra import Entra, TokenError
-from azure_batch_operator.batch import entra as entra_module
 from support.stage.clock import VirtualClock
 
 TENANT = "11111111-2222-3333-4444-555555555555"
@@ -90,5 +89,5 @@ def signing_in(authority: Authority) -> Iterator[None]:
         async def get_token_info(self, scope: str) -> AccessTokenInfo:
             return await authority.token(self._secret, scope)
 
-    with patch.object(entra_module, "ClientSecretCredential", Credential):
+    with patch("azure.identity.aio.ClientSecretCredential", Credential):
         yield
