@@ -14,6 +14,7 @@ from azure_batch_operator.batch import CompletedError
 from azure_batch_operator.reconcile.observed import ObservedTask
 from azure_batch_operator.reconcile.ownership import OWNER_VARIABLE, marker
 from azure_batch_operator.reconcile.plan import Absence, Absent, Ended, Evidence, Plan, Table
+from azure_batch_operator.reconcile.reconcile_policy import observed_only
 from azure_batch_operator.reconcile.task.lifecycle import plan
 from azure_batch_operator.reconcile.task.scope import JobView, TaskScope, TaskView, is_blocked, is_open
 from support import typed
@@ -88,6 +89,19 @@ def test_only_the_job_that_was_observed_counts_as_ended(current: dict[str, str],
 def test_nothing_is_submitted_on_old_news_or_twice() -> None:
     assert decide(task(), TaskView(Absent.UNKNOWN)) == Plan()
     assert decide(task(), TaskView(Absent.NOT_FOUND, pending=True)) == Plan()
+
+
+def test_a_task_that_nobody_can_have_sent_waits_for_no_list_unless_it_may_only_be_observed() -> None:
+    decision = decide(task(), TaskView(Absent.UNKNOWN, never_sent=True))
+    assert decision.submit_to == "steps"
+    assert decision.finalizer == "add"
+    assert decision.unseen
+    assert not decide(task(), TaskView(Absent.NOT_FOUND, never_sent=True)).unseen
+    # What is there already would not be added, so nothing is said of it yet.
+    assert observed_only(task(), decision, NOW) == Plan()
+    assert decide(task(), TaskView(Absent.UNKNOWN, pending=True, never_sent=True)) == Plan()
+    foreign = replace(ACTIVE, foreign="it belongs to BatchJob other/theirs")
+    assert reason(decide(task(), TaskView(Absent.UNKNOWN, never_sent=True), foreign)) == "JobNotAllowed"
 
 
 @pytest.mark.parametrize(
