@@ -257,8 +257,8 @@ class _Parts:
 
 def _assemble(api: KubeApi, cluster_id: str, settings: Settings, access: Access) -> _Parts:
     store = Store()
-    queue: WorkQueue[Key] = WorkQueue()
-    # Both report to the controller, which needs them itself.
+    # All of them report to the controller, or ask it, which needs them itself.
+    queue: WorkQueue[Key] = WorkQueue(lambda key: controller.lane(key), settings.workers)
     writer = StatusWriter(api, store.get, lambda *shown: controller.triggers.on_status_written(*shown))
     namespaces = Namespaces(api, access, lambda name: controller.triggers.namespace_changed(name))
     cluster = Cluster(cluster_id, api, writer, EventRecorder(api), namespaces)
@@ -272,7 +272,6 @@ def _options(settings: Settings) -> Options:
         SignIn(Authority(settings.authority, settings.authority_ca_file), settings.identity_namespaces),
         Pacing(settings.poll_seconds, settings.idle_poll_seconds),
         settings.reconcile_policy,
-        settings.workers,
         settings.adopt_from_clusters,
     )
 

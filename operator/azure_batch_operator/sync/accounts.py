@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from prometheus_client import Counter, Histogram
 
@@ -95,7 +96,7 @@ class Listeners:
     Attributes:
         changed: objects whose remote side looks different; `moved` if it has come, gone or changed its state.
         health: the account whose health has changed.
-        busy: asked whether objects wait to be reconciled.
+        busy: asked whether objects of an account wait to be reconciled.
         doubtful: is told object, job id and task id of each task that may be added late, by an attempt without a response; without
             a task id, of each job whose own tasks may be.
         secrets: values that no text about objects of a namespace may show.
@@ -103,7 +104,7 @@ class Listeners:
 
     changed: Changed
     health: Callable[[Key], None]
-    busy: Callable[[], bool]
+    busy: Callable[[Key], bool]
     doubtful: Callable[[Key, str, str | None], None] = lambda *_: None
     secrets: Callable[[str], Collection[str]] = lambda _: ()
 
@@ -159,7 +160,7 @@ class Session:
             PollLimits(least, most, rate * _POLLING_SHARE),
         )  # fmt: skip
         reports = Reports(self._added, self._submitted, self._doubtful, listeners.changed)
-        self.submitter = Submitter(self.client, reports, listeners.busy, listeners.secrets)
+        self.submitter = Submitter(self.client, reports, partial(listeners.busy, key), listeners.secrets)
         self.feeder = Feeder(
             self.client, self._settled, lambda id, key: listeners.doubtful(key, id, None), listeners.secrets,
             waiting=listeners.changed,

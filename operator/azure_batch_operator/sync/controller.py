@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -60,6 +60,8 @@ logger = logging.getLogger(__name__)
 RECONCILES = Counter("azurebatch_reconcile_total", "Passes over objects", ["kind", "result"])
 RECONCILE_SECONDS = Histogram("azurebatch_reconcile_duration_seconds", "Duration of passes over objects", ["kind"])
 
+_SPARE = 16
+"""Idle workers that are kept for the next burst."""
 _GONE_RETRIED_AFTER = 30.0
 """Seconds after which what is left to do for an object that is gone is retried."""
 _SHOWN_FROM = 8.0
@@ -73,7 +75,6 @@ class Options:
     Attributes:
         hosts: where credentials may be sent.
         policy: of objects that state none.
-        workers: passes at once.
         lost: ids of clusters that no longer exist, whose resources may be taken over.
     """
 
@@ -81,7 +82,6 @@ class Options:
     sign_in: SignIn
     pacing: Pacing
     policy: Policy
-    workers: int = 16
     lost: Collection[str] = ()
 
 
@@ -106,14 +106,14 @@ class Controller:
         Args:
             accounts: makes what opens sessions, given who listens to them.
         """
-        self._store, self._queue, self._writer, self._workers = store, queue, cluster.writer, options.workers
+        self._store, self._queue, self._writer, self._idle = store, queue, cluster.writer, 0
         self._few = Few()
         self._requested: dict[Key, tuple[str, str]] = {}
         """Uid and value of `reconcile-now` that was acted upon last: its record in a status may come late, or never."""
         self._inputs = Inputs(cluster.api, store.get, lambda job: store.dependents(job, Kind.TASK))
         self._memory, remote = Memory(), Wake(store, queue)
         listeners = Listeners(
-            remote.changed, remote.health_changed, lambda: bool(queue), self._doubtful, self._inputs.secrets
+            remote.changed, remote.health_changed, queue.waits_in, self._doubtful, self._inputs.secrets
         )
         open_sessions = accounts or partial(Accounts, cluster.api, options.hosts, options.sign_in, options.pacing)
         self.accounts = open_sessions(listeners)
@@ -154,18 +154,38 @@ class Controller:
         for key in keys:
             self.wake.wake(Trigger.TASKS_CHANGED, key)
 
+    def lane(self, key: Key) -> Hashable:
+        """The lane of an object in the work queue: its account. A BatchAccount has one of its own, since it says why others wait."""
+        if key.kind is Kind.ACCOUNT:
+            return (key,)
+        resource = self._store.get(key)
+        return None if resource is None else self._relations.account_key(resource)
+
     async def run(self) -> None:
         """Work until cancelled."""
         self.triggers.begin()
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._workers):
-                group.create_task(self._work())
+            self._hire(group)
 
-    async def _work(self) -> None:
+    def _hire(self, group: asyncio.TaskGroup) -> None:
+        self._idle += 1
+        group.create_task(self._work(group))
+
+    async def _work(self, group: asyncio.TaskGroup) -> None:
+        """Work while not too many others are idle.
+
+        One is always idle, so that a pass that waits holds up nobody; the lanes of the queue bound the passes at once.
+        """
         while True:
             key = await self._queue.get()
+            self._idle -= 1
+            if not self._idle:
+                self._hire(group)
             with reconciling(key), tracing.span(f"reconcile {key.kind}", namespace=key.namespace, object=key.name):
                 await self._process(key)
+            if self._idle >= _SPARE:
+                return
+            self._idle += 1
 
     async def _process(self, key: Key) -> None:
         began = time.monotonic()

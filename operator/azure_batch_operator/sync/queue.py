@@ -1,21 +1,24 @@
 """The work queue, with the semantics of controller-runtime in asyncio.
 
 A key is in the queue once however often it is added, is never worked on twice in parallel, and comes back when it was added
-while being worked on. Users' changes overtake the refresh of a restart, but a flood of them does not starve it. When something
-refused may be retried is kept in `sync.backoff`.
+while being worked on. Users' changes overtake the refresh of a restart, but a flood of them does not starve it. Keys are divided
+into lanes, one for each Batch account: a worker that waits for a call to one account keeps no other account waiting. When
+something refused may be retried is kept in `sync.backoff`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import heapq
+import sys
 import time
-from collections import deque
-from collections.abc import Collection, Hashable
+from collections.abc import Callable, Collection, Hashable
 from enum import IntEnum
 from typing import Generic, TypeVar
 
 from prometheus_client import Histogram
+
+from azure_batch_operator.sync.lanes import Lanes
 
 WAITED = Histogram(
     "azurebatch_workqueue_wait_seconds",
@@ -25,6 +28,8 @@ WAITED = Histogram(
 
 _MAX_OVERTAKEN = 8
 """Users' changes that go before one waiting refresh; then it is served."""
+_AT_A_STRETCH = 8
+"""Keys that are given without a wait before the event loop gets a turn: most passes wait for nothing, and thousands may be queued."""
 
 K = TypeVar("K", bound=Hashable)
 
@@ -37,11 +42,19 @@ class Urgency(IntEnum):
 
 
 class WorkQueue(Generic[K]):
-    """Keys to be looked at."""
+    """Keys to be looked at.
 
-    def __init__(self) -> None:
-        self._overtaken = 0
-        self._ready: tuple[deque[K], deque[K]] = (deque(), deque())
+    Args:
+        lane: of a key, as it is now.
+        width: how many keys of a lane are worked on at once.
+    """
+
+    def __init__(self, lane: Callable[[K], Hashable] = lambda _: None, width: int = sys.maxsize) -> None:
+        self._overtaken = self._stretch = 0
+        self._lane = lane
+        self._ready: Lanes[K] = Lanes(len(Urgency), width)
+        self._lane_of: dict[K, Hashable] = {}
+        """Of the keys that are worked on, since it may change meanwhile."""
         self._queued: dict[K, Urgency] = {}
         self._queued_at: dict[K, float] = {}
         self._active_since: dict[K, float] = {}
@@ -49,7 +62,7 @@ class WorkQueue(Generic[K]):
         self._delayed: list[tuple[float, int, K, Urgency]] = []
         self._due: dict[K, float] = {}
         self._sequence = 0
-        # One permit for each entry in `_ready`: an entry wakes one worker, however many wait.
+        # A permit for each entry in `_ready` whose lane has room, or more: an entry wakes one worker, however many wait.
         self._entries = asyncio.Semaphore(0)
         self._alarm: asyncio.TimerHandle | None = None
         self.added_total = 0
@@ -62,6 +75,10 @@ class WorkQueue(Generic[K]):
     def delayed(self) -> int:
         """Keys that wait for their time."""
         return len(self._due)
+
+    def waits_in(self, lane: Hashable) -> bool:
+        """Whether a key of a lane is queued."""
+        return self._ready.waits_in(lane)
 
     def active_since(self) -> Collection[float]:
         """For each key that is worked on, since when (`time.monotonic`)."""
@@ -80,7 +97,7 @@ class WorkQueue(Generic[K]):
         # A more urgent entry is added beside the old one, which `_pop` then passes over.
         self._queued[key] = urgency
         self._queued_at.setdefault(key, time.monotonic())
-        self._ready[urgency].append(key)
+        self._ready.add(self._lane(key), urgency, key)
         self._entries.release()
 
     def add_after(self, key: K, seconds: float, urgency: Urgency = Urgency.REFRESH) -> None:
@@ -101,6 +118,10 @@ class WorkQueue(Generic[K]):
     async def get(self) -> K:
         """The next key; `done` must follow."""
         while True:
+            self._stretch = 0 if self._entries.locked() else self._stretch + 1
+            if self._stretch > _AT_A_STRETCH:
+                self._stretch = 0
+                await asyncio.sleep(0)
             await self._entries.acquire()
             key = self._pop()
             if key is not None:
@@ -113,6 +134,10 @@ class WorkQueue(Generic[K]):
         """The key was looked at; if it was added meanwhile it is queued again."""
         requeue_after = self._active.pop(key, None)
         self._active_since.pop(key, None)
+        lane = self._lane_of.pop(key)
+        self._ready.ended(lane)
+        if self._ready.waits_in(lane):
+            self._entries.release()
         if requeue_after is not None:
             self.add(key, requeue_after)
 
@@ -146,12 +171,18 @@ class WorkQueue(Generic[K]):
         if self._overtaken >= _MAX_OVERTAKEN:
             order = order[::-1]
         for urgency in order:
-            ready = self._ready[urgency]
-            while ready:
-                key = ready.popleft()
-                if self._queued.get(key) is urgency:
-                    waits = urgency is Urgency.USER and bool(self._ready[Urgency.REFRESH])
-                    self._overtaken = self._overtaken + 1 if waits else 0
-                    del self._queued[key]
-                    return key
+            while (found := self._ready.take(urgency)) is not None:
+                lane, key = found
+                if self._queued.get(key) is not urgency:
+                    continue
+                if (moved := self._lane(key)) != lane:
+                    # What it names has become known since, or is another one now.
+                    self._ready.add(moved, urgency, key)
+                    continue
+                waits = urgency is Urgency.USER and self._ready.waits(Urgency.REFRESH)
+                self._overtaken = self._overtaken + 1 if waits else 0
+                del self._queued[key]
+                self._lane_of[key] = lane
+                self._ready.started(lane)
+                return key
         return None

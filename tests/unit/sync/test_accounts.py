@@ -80,7 +80,7 @@ def test_a_session_that_ends_with_an_error_is_shown_and_reopened_and_others_cont
         def health(key: Key) -> None:
             told.append((now(), key, accounts.health(key).reason))
 
-        listeners = Listeners(lambda *_, **__: None, health, lambda: False)
+        listeners = Listeners(lambda *_, **__: None, health, lambda _: False)
         api: Any = type("Api", (), {"permit": None})()
         accounts = Accounts(api, HostPolicy(), None, Pacing(), listeners)  # type: ignore[arg-type]
         running = asyncio.create_task(accounts.run())
@@ -142,7 +142,7 @@ async def test_a_rotated_secret_is_taken_up_once_by_the_session_that_is_open(mon
     own = account(GOOD)
     own = replace(own, spec={**own.spec, "accountName": "good", "auth": auth})
     secrets, told = Secrets(), list[Key]()
-    listeners = Listeners(lambda *_, **__: None, told.append, lambda: False)
+    listeners = Listeners(lambda *_, **__: None, told.append, lambda _: False)
     accounts = Accounts(secrets, HostPolicy(), mock.Mock(), Pacing(), listeners)  # type: ignore[arg-type]
     running = asyncio.create_task(accounts.run())
     await asyncio.sleep(0)
@@ -191,7 +191,7 @@ def session() -> Session:
     spec = module.AccountSpec.model_validate(
         {"endpoint": "http://127.0.0.1:1", "auth": {"sharedKey": {"secretRef": {"name": "s", "key": "k"}}}}
     )
-    listeners = Listeners(lambda *_, **__: None, lambda _: None, lambda: False)
+    listeners = Listeners(lambda *_, **__: None, lambda _: None, lambda _: False)
     return Session(resource.key, spec, SharedKey("a", "a2V5"), Setup(HostPolicy(), Pacing(), listeners))
 
 

@@ -102,7 +102,7 @@ class Scene:
         namespaces = Namespaces(self, Access(), lambda _: None)  # type: ignore[arg-type]
         self.controller = Controller(
             Cluster(CLUSTER, self, self, self, namespaces), self.store, self.queue,  # type: ignore[arg-type]
-            Options(HostPolicy(), None, Pacing(), Policy.MANAGE, workers=1),  # type: ignore[arg-type]
+            Options(HostPolicy(), None, Pacing(), Policy.MANAGE),  # type: ignore[arg-type]
             self.accounts,  # type: ignore[arg-type]
         )  # fmt: skip
         nobody = SimpleNamespace(forget=lambda *_: None, withdraw=lambda *_: None, stop=lambda *_: None)

@@ -59,7 +59,7 @@ async def test_a_verb_acts_once_however_slow_the_api_server_is(monkeypatch: pyte
     writer = StatusWriter(around, store.get, lambda _, after: store.update(after))  # type: ignore[arg-type]
     controller = Controller(
         Cluster("c", around, writer, around, around), store, queue,  # type: ignore[arg-type]
-        Options(HostPolicy(), None, Pacing(), Policy.MANAGE, workers=1),  # type: ignore[arg-type]
+        Options(HostPolicy(), None, Pacing(), Policy.MANAGE),  # type: ignore[arg-type]
     )  # fmt: skip
     running = [asyncio.create_task(controller.run()), asyncio.create_task(writer.run())]
     try:

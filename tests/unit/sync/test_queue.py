@@ -97,12 +97,12 @@ async def test_the_earliest_of_several_requests_wins() -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from(Urgency)), max_size=60), st.integers(1, 5))
+@given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from(Urgency)), max_size=60), st.integers(1, 5), st.integers(1, 3))
 def test_every_addition_is_followed_by_a_look_and_no_two_looks_overlap(
-    additions: list[tuple[int, Urgency]], workers: int
+    additions: list[tuple[int, Urgency]], workers: int, width: int
 ) -> None:
     async def scenario() -> None:
-        queue: WorkQueue[int] = WorkQueue()
+        queue: WorkQueue[int] = WorkQueue(lambda key: key % 2, width)
         active: Counter[int] = Counter()
         seen_after: dict[int, int] = {}
         added: dict[int, int] = {}
@@ -112,6 +112,7 @@ def test_every_addition_is_followed_by_a_look_and_no_two_looks_overlap(
                 key = await queue.get()
                 active[key] += 1
                 assert active[key] == 1
+                assert sum(number for other, number in active.items() if other % 2 == key % 2) <= width
                 seen_after[key] = added.get(key, 0)
                 await asyncio.sleep(0)
                 active[key] -= 1
@@ -132,3 +133,62 @@ def test_every_addition_is_followed_by_a_look_and_no_two_looks_overlap(
         await asyncio.wait(tasks)
 
     asyncio.run(scenario())
+
+
+def _by_first_letter(key: str) -> str:
+    return key[0]
+
+
+async def test_a_lane_that_is_full_keeps_no_other_waiting() -> None:
+    queue: WorkQueue[str] = WorkQueue(_by_first_letter, width=2)
+    for key in ("a1", "a2", "a3", "a4", "b1"):
+        queue.add(key)
+    assert sorted([await queue.get() for _ in range(3)]) == ["a1", "a2", "b1"]
+    more = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.done("b1")
+    await asyncio.sleep(0)
+    assert not more.done()
+    queue.done("a1")
+    assert await more == "a3"
+    queue.done("a2")
+    assert await queue.get() == "a4"
+
+
+async def test_lanes_take_turns() -> None:
+    queue: WorkQueue[str] = WorkQueue(_by_first_letter)
+    for key in ("a1", "a2", "a3", "b1"):
+        queue.add(key)
+    assert [await queue.get() for _ in range(4)] == ["a1", "b1", "a2", "a3"]
+
+
+async def test_a_key_counts_for_the_lane_that_it_has_when_it_is_taken() -> None:
+    lanes = dict.fromkeys(("x", "y", "z"), "unknown")
+    queue: WorkQueue[str] = WorkQueue(lambda key: lanes.get(key, key), width=1)
+    for key in lanes:
+        queue.add(key)
+    lanes |= {"x": "slow", "y": "slow"}
+    assert {await queue.get(), await queue.get()} == {"x", "z"}
+    queue.add("free")
+    assert await queue.get() == "free"
+    queue.done("x")
+    assert await queue.get() == "y"
+
+
+async def test_the_event_loop_gets_a_turn_among_many_keys() -> None:
+    queue: WorkQueue[int] = WorkQueue()
+    for number in range(1000):
+        queue.add(number)
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    for _ in range(1000):
+        queue.done(await queue.get())
+    task.cancel()
+    assert turns >= 100
