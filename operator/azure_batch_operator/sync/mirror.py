@@ -39,6 +39,7 @@ class RemoteTable(Generic[R]):
         self._briefs: Mapping[str, R] = {}
         self._rest: Container[str] = frozenset()
         self._touched: dict[str, float] = {}
+        self._leaving: set[str] = set()
         self.seen_at: float | None = None
         """When the last full poll began; None before the first."""
 
@@ -76,9 +77,13 @@ class RemoteTable(Generic[R]):
         return self._entries.get(id.lower()) or self._briefs.get(id.lower())
 
     def alive(self, id: str) -> bool:
-        """Whether it was there when last looked at, and not being deleted."""
+        """Whether it was there when last looked at, and not being deleted, also not by a call of ours since."""
         entry = self.latest(id)
-        return entry is not None and _state(entry) != "deleting"
+        return entry is not None and _state(entry) != "deleting" and id.lower() not in self._leaving
+
+    def leaves(self, id: str) -> None:
+        """The service has accepted a deletion; `touch` follows."""
+        self._leaving.add(id.lower())
 
     def touch(self, id: str, now: float) -> None:
         """We have changed it, or may have: what was seen no longer counts."""
@@ -158,6 +163,8 @@ class RemoteTable(Generic[R]):
         settled = {id for id, at in self._touched.items() if at < began}
         for id in settled:
             del self._touched[id]
+        # What was deleted is gone or shows it now; or it was made again.
+        self._leaving -= settled
         return settled
 
 
@@ -303,6 +310,10 @@ class Mirror:
 
     def learn(self, call: Call, answer: Any, now: float) -> None:
         """Keep what the response to a call of ours tells and no list does; `now` in seconds since the epoch."""
+        listed = {"delete_pool": self.pools, "delete_job": self.jobs, "delete_schedule": self.schedules}
+        if (table := listed.get(call.verb)) is not None:
+            # What a list lacks then is not asked for: the object lets go only after a GET anyway.
+            table.leaves(call.id)
         if call.verb == "create_pool":
             self._forget_former(call.id.lower())
         if call.verb == "create_job":
