@@ -167,7 +167,9 @@ class RateLimit(ApiModel):
     """Limits the calls that the operator makes to the account."""
 
     calls_per_second: Annotated[float, Field(gt=0, le=1000)] | None = Field(
-        default=None, description="Average number of calls per second to this account. Defaults to 50."
+        default=None,
+        description="Maximum average number of calls per second to this account. By default it is 50, and rises to 200 while calls "
+        "wait and Azure Batch throttles none.",
     )
     max_in_flight: Annotated[int, Field(ge=1, le=256)] | None = Field(
         default=None, description="Maximum number of concurrent calls. Defaults to 16."

@@ -2,7 +2,8 @@
 
 Four mechanisms together decide which call is sent next, and when: a token bucket (calls per second), a cap on calls in
 flight, priorities, and the reaction to throttling (AIMD: 429 or 503 halves the rate, which then grows a little each
-second; nothing is sent before Retry-After is over).
+second; nothing is sent before Retry-After is over). The ceiling of the rate may itself rise while calls wait for it, until the
+service throttles one.
 
 Order: the place of a call is its arrival time plus `patience` for each step that its priority is below the highest. So
 a delete overtakes polls that arrived a few seconds before it. Age alone does not prevent starvation: a poll that gives up
@@ -25,6 +26,9 @@ from azure_batch_operator.batch.requests import Priority
 
 MAX_PASSED = 8
 """Maximum number of consecutive calls of other priorities while one of a priority waits."""
+_BELOW_TOO_MUCH = 0.8
+_RAISED_AGAIN_AFTER = 600.0
+"""A raised ceiling falls to this share of a rate that was too high, and stays there for so many seconds."""
 
 _Entry = tuple[float, int, asyncio.Future[None]]
 """Place in the queue, order of arrival, and the future to grant."""
@@ -72,6 +76,7 @@ class Limiter:
         burst: float | None = None,
         max_in_flight: int = 32,
         patience: float = 5.0,
+        most: float | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Create a limiter.
@@ -81,10 +86,14 @@ class Limiter:
             burst: calls that may be sent together after a pause; by default those of one second.
             max_in_flight: maximum number of concurrent calls.
             patience: seconds that a step of priority counts in the queue.
+            most: up to which the highest rate rises while calls wait for it and the service throttles none; by default not at all.
         """
         if calls_per_second <= 0 or max_in_flight < 1:
             raise ValueError("calls_per_second must be greater than 0, and max_in_flight at least 1")
-        self._ceiling = calls_per_second
+        self._ceiling = self._usual = calls_per_second
+        self._most = max(calls_per_second, calls_per_second if most is None else most)
+        self._raised_from = -math.inf
+        self._short = False
         self._rate = calls_per_second
         self._burst = max(1.0, calls_per_second if burst is None else burst)
         self._max_in_flight = max_in_flight
@@ -187,6 +196,9 @@ class Limiter:
             self._growth = (too_much if math.isinf(self._ceiling) else self._ceiling) / 20
             self._free_at = 4 * too_much if math.isinf(self._ceiling) else math.inf
             self._rate = max(too_much / 2, min(1.0, self._ceiling))
+            if self._most > self._usual:
+                self._ceiling = max(self._usual, too_much * _BELOW_TOO_MUCH)
+                self._raised_from = now + _RAISED_AGAIN_AFTER
             self._halved_at = now
         self._tokens = min(self._tokens, 1.0)
         self._dispatch()
@@ -221,6 +233,7 @@ class Limiter:
         while self._in_flight < self._max_in_flight and (priority := self._next()) is not None:
             ready_at = self._ready_at(now)
             if ready_at > now:
+                self._short = ready_at > self._paused_until
                 self._wake_at(ready_at)
                 return
             _, _, turn = self._lines[priority].popleft()
@@ -264,6 +277,9 @@ class Limiter:
             return
         burst = max(1.0, self._rate) if math.isinf(self._burst) else self._burst
         self._tokens = min(burst, self._tokens + passed * self._rate)
+        if self._short and now >= self._raised_from:
+            self._ceiling = min(self._most, self._ceiling + passed * self._growth)
+        self._short = False
         self._rate = min(self._ceiling, self._rate + passed * self._growth)
         if self._rate >= self._free_at:
             self._rate = math.inf

@@ -64,7 +64,7 @@ RESTARTS = Counter(
     "azurebatch_session_restarts", "Account sessions that ended because of a fault in the operator and were restarted"
 )
 
-_CALLS_PER_SECOND, _IN_FLIGHT = 50.0, 16
+_CALLS_PER_SECOND, _MOST_CALLS_PER_SECOND, _IN_FLIGHT = 50.0, 200.0, 16
 # The work queue backs off by itself, so a call gives up early and makes room for others.
 _RETRY = RetryPolicy(attempts=4, deadline=30.0, attempt_deadline=20.0)
 _POLLS_BEFORE_ALARM = 2
@@ -143,7 +143,8 @@ class Session:
         self._listeners = listeners = setup.listeners
         limit = spec.rate_limit
         rate = (limit and limit.calls_per_second) or _CALLS_PER_SECOND
-        self._limiter = Limiter(rate, max_in_flight=(limit and limit.max_in_flight) or _IN_FLIGHT)
+        most = rate if limit and limit.calls_per_second else _MOST_CALLS_PER_SECOND
+        self._limiter = Limiter(rate, most=most, max_in_flight=(limit and limit.max_in_flight) or _IN_FLIGHT)
         self.client = BatchClient(
             self.url,
             credential,

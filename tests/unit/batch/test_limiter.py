@@ -263,6 +263,61 @@ async def test_without_a_rate_the_first_refusal_sets_one_and_good_conduct_lifts_
     assert stage.limiter.rate == math.inf
 
 
+async def _sent_in(stage: Stage, seconds: int, waiting: int) -> list[int]:
+    """Calls sent in each second, while so many always wait."""
+    sent = []
+    for _ in range(seconds):
+        before = len(stage.turns)
+        for _ in range(waiting - stage.limiter.waiting):
+            stage.call(f"call {len(stage.tasks)}")
+        await stage.clock.advance(1.0)
+        sent.append(len(stage.turns) - before)
+    return sent
+
+
+async def test_the_ceiling_rises_while_calls_wait_and_none_is_throttled() -> None:
+    stage = Stage(20.0, burst=1, most=40.0)
+    sent = await _sent_in(stage, 25, 100)
+    assert 19 <= sent[0] <= 21
+    assert sent[10] in range(28, 33)
+    assert sent[-1] in range(39, 42)
+    await stage.close()
+
+
+async def test_the_ceiling_does_not_rise_while_no_call_waits_for_the_rate() -> None:
+    stage = Stage(20.0, burst=20, most=40.0)
+    for _ in range(10):
+        for _ in range(10):
+            stage.call(f"call {len(stage.tasks)}")
+        await stage.clock.advance(1.0)
+    assert stage.limiter.rate == 20.0
+    await stage.close()
+
+
+async def test_a_rate_that_was_too_high_is_not_tried_again_soon() -> None:
+    stage = Stage(5.0, burst=1, most=10.0)
+    await _sent_in(stage, 25, 30)
+    stage.limiter.throttled(1.0)
+    await _sent_in(stage, 40, 30)
+    assert stage.limiter.rate == 8.0
+    stage.limiter.throttled(1.0)
+    await _sent_in(stage, 40, 30)
+    assert stage.limiter.rate == pytest.approx(6.4)
+    await stage.clock.advance(600)
+    await _sent_in(stage, 30, 30)
+    assert stage.limiter.rate == 10.0
+    await stage.close()
+
+
+async def test_a_service_that_throttles_the_usual_rate_is_not_asked_for_more() -> None:
+    stage = Stage(5.0, burst=1, most=10.0)
+    await _sent_in(stage, 1, 30)
+    stage.limiter.throttled(1.0)
+    await _sent_in(stage, 40, 30)
+    assert stage.limiter.rate == 5.0
+    await stage.close()
+
+
 async def test_a_cancelled_wait_takes_no_place_and_no_turn() -> None:
     stage = Stage(math.inf, max_in_flight=1)
     stage.call("a", stay=True)
