@@ -60,8 +60,8 @@ logger = logging.getLogger(__name__)
 RECONCILES = Counter("azurebatch_reconcile_total", "Passes over objects", ["kind", "result"])
 RECONCILE_SECONDS = Histogram("azurebatch_reconcile_duration_seconds", "Duration of passes over objects", ["kind"])
 
-_SPARE = 16
-"""Idle workers that are kept for the next burst."""
+_SPARE = 2
+"""Idle workers that are kept. With more of them, more passes that wait for nothing would run in one turn of the event loop."""
 _GONE_RETRIED_AFTER = 30.0
 """Seconds after which what is left to do for an object that is gone is retried."""
 _SHOWN_FROM = 8.0

@@ -28,8 +28,6 @@ WAITED = Histogram(
 
 _MAX_OVERTAKEN = 8
 """Users' changes that go before one waiting refresh; then it is served."""
-_AT_A_STRETCH = 8
-"""Keys that are given without a wait before the event loop gets a turn: most passes wait for nothing, and thousands may be queued."""
 
 K = TypeVar("K", bound=Hashable)
 
@@ -50,7 +48,7 @@ class WorkQueue(Generic[K]):
     """
 
     def __init__(self, lane: Callable[[K], Hashable] = lambda _: None, width: int = sys.maxsize) -> None:
-        self._overtaken = self._stretch = 0
+        self._overtaken = 0
         self._lane = lane
         self._ready: Lanes[K] = Lanes(len(Urgency), width)
         self._lane_of: dict[K, Hashable] = {}
@@ -118,9 +116,8 @@ class WorkQueue(Generic[K]):
     async def get(self) -> K:
         """The next key; `done` must follow."""
         while True:
-            self._stretch = 0 if self._entries.locked() else self._stretch + 1
-            if self._stretch > _AT_A_STRETCH:
-                self._stretch = 0
+            if not self._entries.locked():
+                # Most passes wait for nothing, and thousands may be queued: whatever else happens comes between two of them.
                 await asyncio.sleep(0)
             await self._entries.acquire()
             key = self._pop()

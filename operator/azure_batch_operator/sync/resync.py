@@ -9,6 +9,7 @@ began later shows what is true.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
@@ -18,6 +19,9 @@ from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.kube.access import Access
 from azure_batch_operator.kube.api import KubeApi, KubeError
 from azure_batch_operator.sync.store import Store
+
+_AT_A_STRETCH = 20
+"""Objects of a page that are compared before whatever else happens gets a turn."""
 
 
 async def resync(
@@ -47,7 +51,11 @@ async def resync(
     listed: dict[Key, str] = {}
     denied: set[str] = set()
     with store.departures() as departed:
+        number = 0
         async for kind, body in _everything(api, access, denied):
+            number += 1
+            if not number % _AT_A_STRETCH:
+                await asyncio.sleep(0)
             try:
                 resource = Resource.parse(body)
                 listed[resource.key] = resource.uid
