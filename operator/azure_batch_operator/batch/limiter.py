@@ -115,6 +115,8 @@ class Limiter:
         # Calls that were sent in the last whole second and in this one, and the start of this one.
         self._granted = (0, 0)
         self._second = 0.0
+        self._closed = False
+        self._last_released: asyncio.Event | None = None
 
     @property
     def waiting(self) -> int:
@@ -150,9 +152,16 @@ class Limiter:
         finally:
             self.release()
 
+    async def close(self) -> None:
+        """Give no more slots, and wait until all calls in flight have ended."""
+        self._closed = True
+        if self._in_flight:
+            self._last_released = asyncio.Event()
+            await self._last_released.wait()
+
     def acquire_now(self) -> bool:
         """Take a slot if one is free; return it with `release`."""
-        if any(self._lines.values()):
+        if self._closed or any(self._lines.values()):
             return False
         now = self._clock.now()
         self._refill(now)
@@ -181,6 +190,8 @@ class Limiter:
     def release(self) -> None:
         """Return a slot."""
         self._in_flight -= 1
+        if self._last_released is not None and not self._in_flight:
+            self._last_released.set()
         self._dispatch()
 
     def throttled(self, retry_after: float | None) -> None:
@@ -228,6 +239,8 @@ class Limiter:
 
     def _dispatch(self) -> None:
         """Grant slots while there are calls, slots and tokens; set the timer for the next token."""
+        if self._closed:
+            return
         now = self._clock.now()
         self._refill(now)
         while self._in_flight < self._max_in_flight and (priority := self._next()) is not None:

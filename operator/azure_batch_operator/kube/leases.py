@@ -23,8 +23,8 @@ from azure_batch_operator.kube.api import Conflict, KubeApi, KubeError, NotFound
 
 logger = logging.getLogger(__name__)
 
-_SHARE = 2 / 3
-_TURNS_PER_DURATION = 5
+SHARE = 2 / 3
+TURNS_PER_DURATION = 5
 
 
 def now() -> float:
@@ -167,12 +167,12 @@ class Elector:
         while True:
             if await self._turn():
                 return
-            await asyncio.sleep(self._duration / _TURNS_PER_DURATION * random.uniform(0.8, 1.2))  # noqa: S311
+            await asyncio.sleep(self._duration / TURNS_PER_DURATION * random.uniform(0.8, 1.2))  # noqa: S311
 
     async def keep(self) -> None:
         """Renew forever; once that has failed for too long, or another one has it, the fence ends the process."""
         while True:
-            await asyncio.sleep(self._duration / _TURNS_PER_DURATION)
+            await asyncio.sleep(self._duration / TURNS_PER_DURATION)
             if not await self._turn() and self._leader not in {self._me, ""}:
                 logger.error("The Lease is now held by %s", self._leader)
                 self._fence.extend(self._clock())
@@ -213,7 +213,7 @@ class Elector:
         stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         self._seen = await self._write(held(lease, self._me, self._duration, stamp))
         self._seen_at, self._leader, self._sure = began, self._me, True
-        self._fence.extend(began + self._duration * _SHARE)
+        self._fence.extend(began + self._duration * SHARE)
         if move is not Move.RENEW:
             logger.info("%s is now the leader", self._me)
         return True

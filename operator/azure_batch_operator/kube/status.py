@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -121,6 +121,20 @@ class StatusWriter:
     def owes(self, key: Key) -> bool:
         """Whether a status of this object is on its way, so that what the API server shows may be older or newer."""
         return key in self._wanted or key in self._busy
+
+    def owed(self) -> Collection[Key]:
+        """Objects whose status is not written yet, or is being written."""
+        return {*self._wanted, *self._busy}
+
+    def forget(self, key: Key) -> None:
+        """A status that is not being written yet never will be: another replica decides about the object."""
+        wanted = self._wanted.pop(key, None)
+        if wanted is None:
+            return
+        self._refusals.pop(key, None)
+        self._answer(wanted, NotFound("another replica reconciles the object", 404))
+        if not self._wanted and not self._busy:
+            self._idle.set()
 
     @property
     def waiting(self) -> int:

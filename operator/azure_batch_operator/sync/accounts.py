@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -69,6 +70,8 @@ _CALLS_PER_SECOND, _MOST_CALLS_PER_SECOND, _IN_FLIGHT = 50.0, 200.0, 16
 _RETRY = RetryPolicy(attempts=4, deadline=30.0, attempt_deadline=20.0)
 _POLLS_BEFORE_ALARM = 2
 _POLLING_SHARE = 0.5
+_LAST_CALLS = 25.0
+"""Seconds for which the calls in flight may take: a little longer than an attempt."""
 _FIRST_RESTART, _LAST_RESTART = 5.0, 300.0
 """Seconds before a session that ended by a fault of ours is opened again: doubled each time."""
 _LIVED_WELL = 1800.0
@@ -186,6 +189,12 @@ class Session:
     def offer(self) -> AccountMetadata:
         """What the service says of the account."""
         return AccountMetadata(self.mirror.images, self.mirror.applications, self._traffic.per_minute())
+
+    async def finish_calls(self) -> None:
+        """Send nothing more, and wait for the responses to what was sent."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_CALLS):
+                await self._limiter.close()
 
     async def run(self) -> None:
         """Serve until cancelled, then close the client."""
@@ -369,6 +378,12 @@ class Accounts:
             if self._problems.pop(key, None):
                 self._listeners.health(key)
         return version
+
+    async def finish(self, key: Key) -> None:
+        """End the session of an account when its calls in flight have been answered."""
+        if (session := self.session(key)) is not None:
+            await session.finish_calls()
+        await self.close(key)
 
     async def close(self, key: Key) -> None:
         """End the session of an account."""

@@ -28,8 +28,8 @@ class Landing:
 
     def __init__(self) -> None:
         self._began = asyncio.get_running_loop().time()
-        self._inherited: set[str] = set()
-        """UIDs of objects for which an earlier process may have sent a create."""
+        self._inherited: dict[str, float] = {}
+        """UIDs of objects for which another process may have sent a create → time of the loop since which it sends none."""
         self._in_doubt: defaultdict[str, dict[Absence, float]] = defaultdict(dict)
         """UID → resource that may appear late → time of the loop at which the last attempt to create it ended."""
         self._deleted: set[str] = set()
@@ -50,11 +50,11 @@ class Landing:
         """Whether the finalizer has no meaning: the object was created with it, and nothing was done for the object."""
         return resource.uid in self._unclaimed
 
-    def inherit(self, resource: Resource) -> None:
-        """The object existed when this process started."""
+    def inherit(self, resource: Resource, since: float | None = None) -> None:
+        """The object existed when this process started, or began to act for it at a later time of the loop."""
         # A BatchTask has no status before it runs.
         if resource.has_finalizer and (resource.status.get("account") or resource.key.kind is Kind.TASK):
-            self._inherited.add(resource.uid)
+            self._inherited[resource.uid] = self._began if since is None else since
 
     def doubt(self, uid: str, what: Absence) -> None:
         """An attempt to create this resource for an object has ended without a response."""
@@ -68,7 +68,7 @@ class Landing:
         """The object is gone."""
         self._in_doubt.pop(uid, None)
         self._deleted.discard(uid)
-        self._inherited.discard(uid)
+        self._inherited.pop(uid, None)
         self._unclaimed.discard(uid)
 
     def left(self, resource: Resource) -> float:
@@ -80,8 +80,8 @@ class Landing:
         """
         now, uid = asyncio.get_running_loop().time(), resource.uid
         left = max((at + LANDING_SECONDS - now for at in self._in_doubt.get(uid, {}).values()), default=0.0)
-        if uid in self._inherited:
-            left = max(left, self._began + LANDING_SECONDS - now)
+        if (since := self._inherited.get(uid)) is not None:
+            left = max(left, since + LANDING_SECONDS - now)
         return left
 
     def late(self, resource: Resource) -> float | None:

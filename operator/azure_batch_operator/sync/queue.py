@@ -78,6 +78,10 @@ class WorkQueue(Generic[K]):
         """Whether a key of a lane is queued."""
         return self._ready.waits_in(lane)
 
+    def active(self) -> Collection[K]:
+        """The keys that are worked on."""
+        return self._active.keys()
+
     def active_since(self) -> Collection[float]:
         """For each key that is worked on, since when (`time.monotonic`)."""
         return self._active_since.values()

@@ -47,6 +47,28 @@ _REFERENCES = (
 )
 
 
+def named_account(store: Store, resource: Resource) -> Key | None:
+    """The account that an object was created in, else the one that it, its pool or its job names: all that the API server knows."""
+    if (pinned := pinned_account(resource)) is not None:
+        return pinned
+    spec, namespace = resource.spec, resource.key.namespace
+    if account := spec.get("accountRef"):
+        return Key(Kind.ACCOUNT, account.get("namespace") or namespace, account["name"])
+    named = (
+        (resource.job_spec[1].get("poolRef"), Kind.POOL),
+        (spec.get("jobRef"), Kind.JOB),
+        (spec.get("scheduleRef"), Kind.SCHEDULE),
+    )
+    for reference, kind in named:
+        if reference:
+            parent = store.get(Key(kind, namespace, reference["name"]))
+            if parent is not None:
+                return named_account(store, parent)
+    if spec.get("retryOf") and (first := retry.source(store.get, resource)) is not None:
+        return named_account(store, first)
+    return None
+
+
 class Relations:
     """Follows references through the store."""
 
@@ -54,24 +76,9 @@ class Relations:
         self._store, self._accounts, self._namespaces = store, accounts, namespaces
 
     def account_key(self, resource: Resource) -> Key | None:
-        """The account that an object was created in, else the one that it, its pool or its job names."""
-        if (pinned := pinned_account(resource)) is not None:
-            return pinned
-        spec, namespace = resource.spec, resource.key.namespace
-        if account := spec.get("accountRef"):
-            return Key(Kind.ACCOUNT, account.get("namespace") or namespace, account["name"])
-        named = (
-            (resource.job_spec[1].get("poolRef"), Kind.POOL),
-            (spec.get("jobRef"), Kind.JOB),
-            (spec.get("scheduleRef"), Kind.SCHEDULE),
-        )
-        for reference, kind in named:
-            if reference:
-                parent = self._store.get(Key(kind, namespace, reference["name"]))
-                if parent is not None:
-                    return self.account_key(parent)
-        if spec.get("retryOf") and (first := retry.source(self._store.get, resource)) is not None:
-            return self.account_key(first)
+        """The account of an object."""
+        if (named := named_account(self._store, resource)) is not None:
+            return named
         # A BatchTask whose BatchJob is gone: what was sent is known, even if its status does not say so yet.
         return self._accounts.interested(resource.key) if resource.key.kind is Kind.TASK else None
 

@@ -374,3 +374,24 @@ async def test_the_real_clock_grants_turns_too() -> None:
         async with limiter.slot():
             done += 1
     assert (done, limiter.in_flight, limiter.paused_until) == (5, 0, None)
+
+
+async def test_a_closed_limiter_waits_for_the_calls_in_flight_and_sends_no_more() -> None:
+    limiter = Limiter(100.0)
+    await limiter.acquire()
+    await limiter.acquire()
+    closing = asyncio.create_task(limiter.close())
+    await settle()
+    waiting = asyncio.create_task(limiter.acquire())
+    limiter.release()
+    await settle()
+    assert not closing.done()
+    limiter.release()
+    await closing
+    assert limiter.in_flight == 0
+    assert not limiter.acquire_now()
+    await settle()
+    assert not waiting.done()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    await limiter.close()

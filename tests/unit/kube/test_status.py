@@ -255,3 +255,22 @@ async def test_what_is_decided_is_known_before_it_is_written() -> None:
         server.gate.set()
         await writer.drain(10)
         assert writer.decided(pool) is pool
+
+
+async def test_what_another_replica_decides_is_not_written_any_more() -> None:
+    server, pool = Server(), resource(Kind.POOL, POOL_SPEC, status={})
+    server.learn(pool)
+    writer = StatusWriter(server, server.store.get, server.learn)  # type: ignore[arg-type]
+    waiting = asyncio.create_task(writer.write_first(pool, {"phase": "Steady"}))
+    await asyncio.sleep(0)
+    assert writer.owed() == {pool.key}
+    writer.forget(pool.key)
+    writer.forget(pool.key)
+    with pytest.raises(NotFound):
+        await waiting
+    assert (writer.owed(), writer.decided(pool)) == (set(), pool)
+    task = asyncio.create_task(writer.run())
+    await writer.drain(10)
+    task.cancel()
+    await asyncio.wait([task])
+    assert server.patches == []
