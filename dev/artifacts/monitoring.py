@@ -153,6 +153,7 @@ OPERATOR = [
     Panel("Version", {"{{version}}": "azurebatch_operator_build_info"}, kind="stat", width=6),
     Panel("Work queue", {"waiting": "sum(azurebatch_workqueue_depth)"}, kind="stat", width=6),
     Panel("Oldest good poll", {"age": "max(azurebatch_poll_age_seconds)"}, "s", "stat", width=6),
+    Panel("Shards", {"{{pod}}": "sum by (pod) (azurebatch_shard_held)"}),
     Panel(
         "Passes by result", {"{{kind}} {{result}}": "sum by (kind, result) (rate(azurebatch_reconcile_total[5m]))"}, "ops"
     ),
@@ -305,6 +306,12 @@ ALERTS = [
         "AzureBatchNoLeader", "sum by (namespace, job) (azurebatch_leader) != 1", "5m", "critical", "No leader, or more than one",
         "{{ $value }} replicas of {{ $labels.job }} in {{ $labels.namespace }} are the leader. Without one, nothing is "
         "reconciled.",
+    ),
+    Alert(
+        "AzureBatchShardNotHeld", "sum by (namespace, job, shard) (azurebatch_shard_held) != 1", "5m", "critical",
+        "A shard without a replica, or with more than one",
+        "{{ $value }} replicas of {{ $labels.job }} in {{ $labels.namespace }} hold the Lease of shard {{ $labels.shard }}. "
+        "Without one, nothing is reconciled in its accounts.",
     ),
     Alert(
         "AzureBatchNamespaceDenied", "max by (namespace, job) (azurebatch_denied_namespaces) > 0", "15m", "warning",

@@ -116,6 +116,8 @@ def metrics() -> str:
         "No metric has tasks or nodes as labels. There are about 25 series for each pool, 4 for each job that has not ended, and",
         "6 for each account. Counters (jobs that ended, node hours, estimated cost) start at 0 when the operator starts. Divide",
         "`azurebatch_pool_node_seconds_total` by 3600 for node hours.",
+        "With [shards](scaling.md#several-replicas), each replica serves the metrics of its own accounts. The replica that acts",
+        "for shard 0 serves those of objects, pools and jobs. Sums over all replicas are right.\n",
         "The Batch data plane does not report the quotas of an account, so there is no metric of quotas.\n",
         "| Metric | Type | Labels | Description |", "|---|---|---|---|",
     ]  # fmt: skip

@@ -15,7 +15,7 @@ import time
 from collections.abc import Collection, Coroutine
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -24,7 +24,7 @@ import kopf
 from prometheus_client import REGISTRY
 
 from azure_batch_operator import guard
-from azure_batch_operator.api.resource import Key
+from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch import HostPolicy
 from azure_batch_operator.batch.entra import Authority
 from azure_batch_operator.fleet import Fleet
@@ -34,6 +34,7 @@ from azure_batch_operator.kube.api import KubeApi, KubeError
 from azure_batch_operator.kube.events import EventRecorder
 from azure_batch_operator.kube.leases import Elector, Fence
 from azure_batch_operator.kube.namespaces import Namespaces
+from azure_batch_operator.kube.shard_leases import Ring, ShardKeeper
 from azure_batch_operator.kube.status import StatusWriter
 from azure_batch_operator.liveness import Liveness
 from azure_batch_operator.metrics import LEADER, LOOP_LAG, serve
@@ -42,14 +43,17 @@ from azure_batch_operator.sync.accounts import Pacing
 from azure_batch_operator.sync.cluster import Cluster
 from azure_batch_operator.sync.controller import Controller, Options
 from azure_batch_operator.sync.credentials import SignIn
+from azure_batch_operator.sync.handover import Progress, ShardHandover
 from azure_batch_operator.sync.queue import Urgency, WorkQueue
 from azure_batch_operator.sync.resync import resync
+from azure_batch_operator.sync.shards import Shards
 from azure_batch_operator.sync.store import Store
 from azure_batch_operator.sync.wake import Trigger
 
 logger = logging.getLogger(__name__)
 
 _DRAIN_SECONDS = 15.0
+_LEAVE_SECONDS = 20.0
 _HEARTBEAT_SECONDS = 1.0
 _STUCK_SECONDS = 60.0
 # Far beyond what the time limits of all calls of one pass, poll or resync add up to.
@@ -84,7 +88,7 @@ class App:
         settings = self._settings
         async with serve(settings.http_host, settings.http_port, self._unhealthy, self._unready) as port:
             logger.info("Probes and metrics at port %d", port)
-            if not settings.leader_election:
+            if not settings.elects:
                 async with aclosing(await KubeApi.connect()) as api:
                     await self._run(api)
                 return
@@ -93,24 +97,32 @@ class App:
                 await self._run_as_leader(api, fence)
 
     async def _run_as_leader(self, api: KubeApi, fence: Fence) -> None:
-        """Stand by until the Lease is ours, run, and give it back at the end."""
+        """Stand by until the Leases let this replica act, run, and give them back at the end."""
         settings = self._settings
         me = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid4()}"
-        elector = Elector(api, _own_namespace(), settings.lease_name, me, settings.lease_seconds, fence)
+        keeper = self._keeper(api, me, fence)
         LEADER.set(0)
         self._standby = True
         logger.info("Standing by as %s", me)
-        if not await self._unless_stopped(elector.acquire()):
+        if not await self._unless_stopped(keeper.acquire()):
+            await keeper.release()
             return
-        LEADER.set(1)
+        LEADER.set(settings.shards == 1)
         self._standby = False
-        keeping = asyncio.create_task(elector.keep(), name="lease")
+        keeping = asyncio.create_task(keeper.keep(), name="lease")
         try:
-            await self._run(api)
+            await self._run(api, keeper if isinstance(keeper, ShardKeeper) else None)
         finally:
             keeping.cancel()
             await asyncio.wait([keeping])
-        await elector.release()
+        await keeper.release()
+
+    def _keeper(self, api: KubeApi, me: str, fence: Fence) -> Elector | ShardKeeper:
+        """What takes and keeps the Leases: the one of the leader, or those of shards."""
+        namespace, name, seconds = _own_namespace(), self._settings.lease_name, self._settings.lease_seconds
+        if self._settings.shards == 1:
+            return Elector(api, namespace, name, me, seconds, fence)
+        return ShardKeeper(api, Ring(namespace, name, self._settings.shards, seconds), me, fence)
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
         """Whether the work was done before the process is to stop."""
@@ -124,7 +136,7 @@ class App:
         await asyncio.wait([doing])
         return False
 
-    async def _run(self, api: KubeApi) -> None:
+    async def _run(self, api: KubeApi, keeper: ShardKeeper | None = None) -> None:
         settings = self._settings
         cluster = settings.cluster_id or await _cluster_id(api)
         parts = _assemble(api, cluster, settings, self._access)
@@ -133,12 +145,12 @@ class App:
         number = await parts.list_all()
         logger.info("Cluster %s: %d objects", cluster, number)
         self._watch_over(parts)
-        fleet = Fleet(parts.store, parts.controller.accounts, parts.queue, parts.cluster.writer)
+        fleet = Fleet(parts.store, parts.controller.accounts, parts.queue, parts.cluster.writer, parts.shards)
         REGISTRY.register(fleet)
         async with asyncio.TaskGroup() as group:
-            await self._serve(group, parts, fleet)
+            await self._serve(group, parts, fleet, keeper)
 
-    async def _serve(self, group: asyncio.TaskGroup, parts: _Parts, fleet: Fleet) -> None:
+    async def _serve(self, group: asyncio.TaskGroup, parts: _Parts, fleet: Fleet, keeper: ShardKeeper | None) -> None:
         """Run all services until Kopf ends or the process is to stop, and end them in order."""
         settings, controller, cluster = self._settings, parts.controller, parts.cluster
         resyncing = guard.keep("resync", partial(self._resync_once, parts), expected=(KubeError,))
@@ -148,6 +160,7 @@ class App:
             ("namespaces", cluster.namespaces.run()),
             ("resync", resyncing),
             ("task sources", controller.look_at_task_sources(settings.task_source_seconds)),
+            ("shards", parts.handover.run()),
         )]  # fmt: skip
         writers = [self._start(group, name, work) for name, work in (
             ("status", cluster.writer.run()),
@@ -157,6 +170,8 @@ class App:
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
         await asyncio.sleep(0)  # Kopf takes tasks that begin after it for its own, and waits for them at the end
         self._ready = True
+        if keeper is not None:
+            keeper.hand_over_by(parts.handover)
         registry = kopf.OperatorRegistry()
         watch.register(
             registry,
@@ -170,10 +185,15 @@ class App:
         try:
             # Kopf's end is not waited for: first it would wait 5 s for the sessions of accounts, which began after it.
             await asyncio.wait([watching, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if keeper is not None:
+                keeper.hand_over_by(None)
+                await parts.handover.leave_all(_LEAVE_SECONDS)
         finally:
             self._ready = False
             REGISTRY.unregister(fleet)
             logger.info("Stopping")
+            if keeper is not None:
+                keeper.hand_over_by(None)
             # Workers first, so that nothing new is decided; writers last, so that what was decided is written.
             for task in (*workers, stopping):
                 task.cancel()
@@ -241,6 +261,13 @@ class _Parts:
     store: Store
     queue: WorkQueue[Key]
     controller: Controller
+    shards: Shards
+
+    @cached_property
+    def handover(self) -> ShardHandover:
+        """What takes shards over and leaves them."""
+        shards, progress = self.shards, Progress(self.store, self.queue, self.cluster.writer)
+        return ShardHandover(shards, self.controller, progress, self.list_all, lambda: LEADER.set(shards.leads))
 
     async def list_all(self) -> int:
         """Compare everything with the API server; the number of objects."""
@@ -257,13 +284,20 @@ class _Parts:
 
 def _assemble(api: KubeApi, cluster_id: str, settings: Settings, access: Access) -> _Parts:
     store = Store()
+    shards = Shards(store, settings.shards)
+
+    def known(key: Key) -> Resource | None:
+        """What the API server last showed of an object, if this replica writes its status."""
+        resource = store.get(key)
+        return resource if resource is not None and shards.finishes(resource) else None
+
     # All of them report to the controller, or ask it, which needs them itself.
     queue: WorkQueue[Key] = WorkQueue(lambda key: controller.lane(key), settings.workers)
-    writer = StatusWriter(api, store.get, lambda *shown: controller.triggers.on_status_written(*shown))
+    writer = StatusWriter(api, known, lambda *shown: controller.triggers.on_status_written(*shown))
     namespaces = Namespaces(api, access, lambda name: controller.triggers.namespace_changed(name))
     cluster = Cluster(cluster_id, api, writer, EventRecorder(api), namespaces)
-    controller = Controller(cluster, store, queue, _options(settings))
-    return _Parts(cluster, store, queue, controller)
+    controller = Controller(cluster, store, queue, _options(settings), shards=shards)
+    return _Parts(cluster, store, queue, controller, shards)
 
 
 def _options(settings: Settings) -> Options:

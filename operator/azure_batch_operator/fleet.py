@@ -21,6 +21,7 @@ from azure_batch_operator.reconcile.status import seconds_since
 from azure_batch_operator.sync.accounts import Accounts
 from azure_batch_operator.sync.polls.tries import REQUEUES, RETRIES
 from azure_batch_operator.sync.queue import WorkQueue
+from azure_batch_operator.sync.shards import Shards
 from azure_batch_operator.sync.store import Store
 from azure_batch_operator.tally import DURATION, FINISHED, Tally, is_true
 
@@ -34,11 +35,22 @@ _TASK_STATES = ("active", "running", "succeeded", "failed")
 
 
 class Fleet(Collector):
-    """Collects from one running operator."""
+    """Collects from one running operator.
 
-    def __init__(self, store: Store, accounts: Accounts, queue: WorkQueue[Key], writer: StatusWriter) -> None:
+    Each replica tells of the accounts for which it acts. What all of them know is told by the one that leads, so sums are right.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        accounts: Accounts,
+        queue: WorkQueue[Key],
+        writer: StatusWriter,
+        shards: Shards | None = None,
+    ) -> None:
         self._accounts, self._queue, self._writer = accounts, queue, writer
-        self._tally = Tally()
+        self._shards = shards or Shards(store)
+        self._tally = Tally(counts=self._shards.decides)
         store.observe(self._tally.changed)
 
     def describe(self) -> Iterable[Family]:
@@ -50,11 +62,12 @@ class Fleet(Collector):
         for namespace in self._tally.left():
             for metric in _BY_NAMESPACE:
                 metric.remove_by_labels({"namespace": namespace})
-        yield from _objects(self._tally)
-        yield from _pools(self._tally.pools.values())
-        yield from _usage(self._tally)
-        yield _jobs(self._tally.jobs.values())
-        yield from self._sessions(self._tally.accounts)
+        tally = self._tally if self._shards.leads else Tally()
+        yield from _objects(tally)
+        yield from _pools(tally.pools.values())
+        yield from _usage(tally)
+        yield _jobs(tally.jobs.values())
+        yield from self._sessions(key for key, account in self._tally.accounts.items() if self._shards.decides(account))
         yield from self._work()
 
     def _sessions(self, accounts: Iterable[Key]) -> Iterator[Family]:

@@ -18,7 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, Gauge, disable_created_metric
 # A series more for each counter and histogram, which nobody asks for in this format.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
-LEADER = Gauge("azurebatch_leader", "1 if this replica is the leader, 0 if it is on standby")
+LEADER = Gauge("azurebatch_leader", "1 if this replica is the leader, or acts for shard 0; 0 if not")
 LEADER.set(1)
 LOOP_LAG = Gauge("azurebatch_event_loop_lag_seconds", "Delay of the last heartbeat of the event loop")
 BUILD = Gauge("azurebatch_operator_build_info", "Always 1; the labels contain the versions", ["version", "python"])

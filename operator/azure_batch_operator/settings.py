@@ -108,6 +108,13 @@ class Settings(BaseSettings):
         default=False,
         description="Whether to reconcile only while holding the Lease. Required with more than one replica.",
     )
+    shards: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Number of parts that the BatchAccounts are divided into, to share them among replicas. With more than one, "
+        "each replica reconciles the accounts of the shards whose Leases it holds. All replicas need the same number.",
+    )
     lease_name: str = Field(
         default="azure-batch-operator",
         pattern="^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$",
@@ -146,6 +153,11 @@ class Settings(BaseSettings):
         except (OSError, ValueError) as error:
             raise ValueError(f"no certificates can be read from {value!r}: {error}") from None
         return value
+
+    @property
+    def elects(self) -> bool:
+        """Whether replicas agree by Leases who acts."""
+        return self.leader_election or self.shards > 1
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:

@@ -95,7 +95,15 @@ class Tally:
         usage: of pools.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, counts: Callable[[Resource], bool] = lambda _: True
+    ) -> None:
+        """Count from now on.
+
+        Args:
+            counts: whether this replica counts the end of an object.
+        """
+        self._counts = counts
         # A wall clock that is set right would count hours that nobody has paid for.
         self._clock = clock
         self._objects: Counter[str] = Counter()
@@ -128,7 +136,7 @@ class Tally:
         if one.key.kind is Kind.POOL:
             self._use(one.key, after)
         if before is not None and after is not None and one.key.kind is Kind.JOB and before.uid == after.uid:
-            _finished(before, after)
+            _finished(before, after, self._counts)
 
     def _count(self, resource: Resource, by: int) -> None:
         where = (resource.key.kind.value, resource.key.namespace)
@@ -195,9 +203,9 @@ def _add(counts: Counter[tuple[str, str, str]], labels: tuple[str, str, str], by
         del counts[labels]
 
 
-def _finished(before: Resource, after: Resource) -> None:
+def _finished(before: Resource, after: Resource, counts: Callable[[Resource], bool]) -> None:
     result = result_of(after)
-    if result is None or result_of(before) is not None:
+    if result is None or result_of(before) is not None or not counts(after):
         return
     labels = (after.key.namespace, result)
     FINISHED.labels(*labels).inc()

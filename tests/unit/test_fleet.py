@@ -13,6 +13,7 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.fleet import Fleet
 from azure_batch_operator.reconcile.status import timestamp
 from azure_batch_operator.sync.queue import WorkQueue
+from azure_batch_operator.sync.shards import Shards
 from azure_batch_operator.sync.store import Store
 from azure_batch_operator.tally import FINISHED, KEPT_FOR
 from unit.objects import POOL_SPEC, resource
@@ -33,6 +34,28 @@ def collected(*resources: Resource) -> dict[tuple[str, ...], float]:
         }
 
     return asyncio.run(collect())
+
+
+def test_with_shards_one_replica_tells_of_objects_and_each_of_its_accounts() -> None:
+    store = Store()
+    health = SimpleNamespace(checked=True, reason="")
+    accounts = SimpleNamespace(health=lambda _: health, session=lambda _: None)
+    spec = {"endpoint": "https://main.westeurope.batch.azure.com"}
+    for each in (resource(Kind.ACCOUNT, spec, name="main"), resource(Kind.POOL, POOL_SPEC, uid="uid-2")):
+        store.put(each)
+
+    async def names(acting: set[int]) -> set[str]:
+        shards = Shards(store, 64)
+        shards.acting = acting
+        fleet = Fleet(store, cast("Any", accounts), WorkQueue(), cast("Any", SimpleNamespace(waiting=0)), shards)
+        told = {"azurebatch_objects", "azurebatch_account_up"}
+        return {sample.name for family in fleet.collect() for sample in family.samples} & told
+
+    (own,) = {Shards(store, 64).of(each) for each in store.of_kind(Kind.POOL)}
+    assert own != 0
+    assert asyncio.run(names(set())) == set()
+    assert asyncio.run(names({0})) == {"azurebatch_objects"}
+    assert asyncio.run(names({own})) == {"azurebatch_account_up"}
 
 
 def leaving(name: str, seconds: float) -> Resource:

@@ -50,7 +50,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 
 {{- define "azure-batch-operator.elects" -}}
-{{- if or .Values.leaderElection.enabled (gt (int .Values.replicaCount) 1) }}true{{ end -}}
+{{- if or .Values.leaderElection.enabled (gt (int .Values.replicaCount) 1) (include "azure-batch-operator.divides" .) }}true{{ end -}}
+{{- end }}
+
+{{- /* Whether replicas share the accounts, each shard with a Lease. */ -}}
+{{- define "azure-batch-operator.divides" -}}
+{{- if gt (int (default 1 .Values.config.shards)) 1 }}true{{ end -}}
 {{- end }}
 
 {{- define "azure-batch-operator.subject" -}}

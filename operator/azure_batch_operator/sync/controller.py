@@ -51,6 +51,7 @@ from azure_batch_operator.sync.queue import WorkQueue
 from azure_batch_operator.sync.relations import Relations, standing
 from azure_batch_operator.sync.retries import Links, Retries, former_jobs, retries_of
 from azure_batch_operator.sync.secret_keeper import SecretKeeper
+from azure_batch_operator.sync.shards import Shards
 from azure_batch_operator.sync.store import Store
 from azure_batch_operator.sync.triggers import Parts, Triggers
 from azure_batch_operator.sync.wake import Finder, Target, Trigger, Wake
@@ -100,12 +101,15 @@ class Controller:
         queue: WorkQueue[Key],
         options: Options,
         accounts: Callable[[Listeners], Accounts] | None = None,
+        shards: Shards | None = None,
     ) -> None:
         """Wire the parts, each made of those before it.
 
         Args:
             accounts: makes what opens sessions, given who listens to them.
+            shards: for which objects this replica acts; for all by default.
         """
+        self._shards = shards = shards or Shards(store)
         self._store, self._queue, self._writer, self._idle = store, queue, cluster.writer, 0
         self._few = Few()
         self._requested: dict[Key, tuple[str, str]] = {}
@@ -125,7 +129,7 @@ class Controller:
             others=others, held=self._memory.is_held, lets_in=relations.lets_in, unclaimed=self._memory.landing.is_unclaimed,
             late=self._memory.landing.late,
         )  # fmt: skip
-        parts = Parts(self.wake, cluster.writer, self._inputs, self._memory, self._forget)
+        parts = Parts(self.wake, cluster.writer, self._inputs, self._memory, self._forget, shards)
         self.triggers = Triggers(store, relations, parts)
         triggers = self.triggers
         told = Told(triggers.on_delete, triggers.learned, triggers.on_upsert, triggers.on_created, self._inputs.secrets)
@@ -148,7 +152,9 @@ class Controller:
 
     async def look_at_task_sources(self, every: float) -> None:
         """Look for changed ConfigMaps that jobs take tasks from, every so many seconds, until cancelled."""
-        await self._inputs.tasks.run(lambda: self._store.of_kind(Kind.JOB), self._tasks_changed, every)
+        await self._inputs.tasks.run(
+            lambda: filter(self._shards.decides, self._store.of_kind(Kind.JOB)), self._tasks_changed, every
+        )
 
     def _tasks_changed(self, keys: Iterable[Key]) -> None:
         for key in keys:
@@ -167,6 +173,12 @@ class Controller:
         async with asyncio.TaskGroup() as group:
             self._hire(group)
 
+    def take_over(self, resource: Resource) -> None:
+        """Another replica has acted for an object until now: nothing that this one remembers of it is true."""
+        self._writer.forget(resource.key)
+        self._forget(resource)
+        self._memory.landing.inherit(resource, asyncio.get_running_loop().time())
+
     def _hire(self, group: asyncio.TaskGroup) -> None:
         self._idle += 1
         group.create_task(self._work(group))
@@ -181,11 +193,23 @@ class Controller:
             self._idle -= 1
             if not self._idle:
                 self._hire(group)
+            if (resource := self._store.get(key)) is not None and not self._shards.decides(resource):
+                await self._pass_over(resource)
+                self._idle += 1
+                continue
             with reconciling(key), tracing.span(f"reconcile {key.kind}", namespace=key.namespace, object=key.name):
                 await self._process(key)
             if self._idle >= _SPARE:
                 return
             self._idle += 1
+
+    async def _pass_over(self, resource: Resource) -> None:
+        """Another replica decides about an object."""
+        key = resource.key
+        if key.kind is Kind.ACCOUNT and not self._shards.finishes(resource):
+            # Its endpoint was corrected before it ever responded.
+            await self.accounts.close(key)
+        self._queue.done(key)
 
     async def _process(self, key: Key) -> None:
         began = time.monotonic()

@@ -17,6 +17,7 @@ from azure_batch_operator.sync.inputs import Inputs
 from azure_batch_operator.sync.memory import Memory
 from azure_batch_operator.sync.queue import Urgency
 from azure_batch_operator.sync.relations import Relations
+from azure_batch_operator.sync.shards import Shards
 from azure_batch_operator.sync.store import Store
 from azure_batch_operator.sync.wake import Trigger, Wake
 
@@ -31,6 +32,7 @@ class Parts:
         inputs: what objects take from Secrets and ConfigMaps.
         memory: of effects.
         forget: an object is gone.
+        shards: for which objects this replica acts.
     """
 
     wake: Wake
@@ -38,6 +40,7 @@ class Parts:
     inputs: Inputs
     memory: Memory
     forget: Callable[[Resource], None]
+    shards: Shards
 
 
 class Triggers:
@@ -46,6 +49,7 @@ class Triggers:
     def __init__(self, store: Store, relations: Relations, parts: Parts) -> None:
         self._store, self._relations, self._wake = store, relations, parts.wake
         self._writer, self._inputs, self._memory, self._forget = parts.writer, parts.inputs, parts.memory, parts.forget
+        self._shards = parts.shards
         self._begun = False
 
     def begin(self) -> None:
@@ -63,7 +67,9 @@ class Triggers:
             return
         landing = self._memory.landing
         if before is None and created and self._begun:
-            landing.created(resource)
+            if not self._shards.divided:
+                # With shards, another replica may act for it before this one does, so its deletion needs proof.
+                landing.created(resource)
         elif before is None or not self._begun:
             # Also of a namespace that could not be read when this process began: its creation was not seen.
             landing.inherit(resource)
@@ -71,7 +77,8 @@ class Triggers:
             landing.claim(before.uid)
         if before is not None and before.uid == resource.uid:
             ours = resource.key.kind is not Kind.JOB or not managed_elsewhere(resource)
-            if ours and resource.status != before.status and not self._writer.owes(resource.key):
+            ours = ours and resource.status != before.status and not self._writer.owes(resource.key)
+            if ours and self._shards.decides(resource):
                 # Only the operator writes statuses: what somebody else has written is set right, not believed.
                 self._writer.write(resource, before.status)
             if not _differs(before, resource):

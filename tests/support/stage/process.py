@@ -54,7 +54,7 @@ class Process:
     async def _run(self) -> None:
         self._app = app_module.App(self._settings)
         try:
-            if self._settings.leader_election:
+            if self._settings.elects:
                 fence = Fence(self.kill)
                 await self._app._run_as_leader(StageApi(self._gate, lambda: self.alive, fence.check), fence)
             else:

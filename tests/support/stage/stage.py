@@ -157,9 +157,9 @@ class Stage:
         await self.kill()
         self.start(**settings)
 
-    def freeze(self) -> None:
-        """SIGSTOP the operator: the world goes on without it."""
-        self.loop.park(self.operator.owns)
+    def freeze(self, process: Process | None = None) -> None:
+        """SIGSTOP the operator, or one of several: the world goes on without it."""
+        self.loop.park((process or self.operator).owns)
 
     def thaw(self) -> None:
         """SIGCONT."""

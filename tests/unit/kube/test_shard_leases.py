@@ -1,0 +1,392 @@
+"""Which of several replicas acts for a shard, with a clock of the test's own: at no moment two of them, and in the end one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from azure_batch_operator.kube.api import AlreadyExists, Busy, Conflict, NotFound
+from azure_batch_operator.kube.leases import Elector, Fence
+from azure_batch_operator.kube.shard_leases import Ring, ShardKeeper
+
+DURATION = 15.0
+PATH = "/apis/coordination.k8s.io/v1/namespaces/ns/leases"
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+class Server:
+    """An API server that holds Leases and refuses writes to another version than it has."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[str, dict[str, Any]] = {}
+        self.version = 0
+        self.before_the_answer: Callable[[], Awaitable[object]] | None = None
+        self.writes_before_it = 0
+
+    async def request(
+        self, method: str, path: str, *, params: Mapping[str, str] | None = None, body: Any = None, fenced: bool = True
+    ) -> dict[str, Any]:
+        name = path.removeprefix(PATH).removeprefix("/") or (body or {}).get("metadata", {}).get("name", "")
+        if method == "GET" and not name:
+            assert params == {"labelSelector": "azurebatch.io/lease-of=lease"}
+            labeled = [each for each in self.bodies.values() if each["metadata"].get("labels")]
+            return {"items": labeled}
+        if method == "GET":
+            if name not in self.bodies:
+                raise NotFound("no lease", 404)
+            return self.bodies[name]
+        assert not fenced, "the Leases are what opens the fence"
+        known = self.bodies[name]["metadata"]["resourceVersion"] if name in self.bodies else None
+        if body["metadata"].get("resourceVersion") != known:
+            raise (AlreadyExists if method == "POST" else Conflict)("changed", 409)
+        self.version += 1
+        answer = {**body, "metadata": {**body["metadata"], "resourceVersion": str(self.version)}}
+        self.bodies[name] = answer
+        self.writes_before_it -= 1
+        if (wait := self.before_the_answer) is not None and self.writes_before_it < 0:
+            self.before_the_answer = None
+            await wait()
+        return answer
+
+
+class Connection:
+    """The server as one replica reaches it, or does not."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.cut = False
+        self.refused: set[str] = set()
+        """Names of Leases that it may not write."""
+
+    async def request(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        if self.cut or (method == "PUT" and path.rpartition("/")[2] in self.refused):
+            raise Busy("out of reach")
+        return await self.server.request(method, path, **options)
+
+
+class Replica:
+    """A keeper that takes its turns when the test says so, and acts for shards as soon as it may."""
+
+    def __init__(self, name: str, count: int, server: Server, clock: Clock) -> None:
+        self.name, self.count, self.ended = name, count, False
+        self.acting: set[int] = set()
+        self.slow = False
+        """Whether it still acts for the shards that it is to leave."""
+        self.leaving: set[int] = set()
+        self.connection = Connection(server)
+        self.fence = Fence(self._end, clock)
+        ring = Ring("ns", "lease", count, DURATION)
+        self.keeper = ShardKeeper(self.connection, ring, name, self.fence, clock)  # type: ignore[arg-type]
+        self.keeper.hand_over_by(self)
+
+    def _end(self) -> None:
+        self.ended = True
+
+    def arrive(self, shards: Collection[int]) -> None:
+        assert not self.acting & set(shards)
+        self.acting |= set(shards)
+
+    def leave(self, shard: int) -> None:
+        self.leaving.add(shard)
+
+    def has_left(self, shard: int) -> bool:
+        if self.slow:
+            return False
+        self.leaving.discard(shard)
+        self.acting.discard(shard)
+        return True
+
+    @property
+    def acts_for(self) -> set[int]:
+        """The shards for which something may go out now."""
+        return self.acting if self.fence.open and not self.ended else set()
+
+    async def turn(self) -> None:
+        if not self.ended:
+            await self.keeper._turn()
+            self.fence.check()
+
+    async def end(self) -> None:
+        """An orderly end."""
+        self.ended, self.acting = True, set()
+        await self.keeper.release()
+
+
+class World:
+    """Replicas of one Deployment, and what may happen to them."""
+
+    def __init__(self, counts: Collection[int]) -> None:
+        self.server, self.clock = Server(), Clock()
+        self.replicas = [Replica(f"r{number}", count, self.server, self.clock) for number, count in enumerate(counts)]
+
+    def check(self) -> None:
+        """No two act for one account: shards of another number are others."""
+        acting = [(each.count, shard) for each in self.replicas for shard in each.acts_for]
+        assert max(Counter(acting).values(), default=0) <= 1, acting
+        assert len({count for count, _ in acting}) <= 1, acting
+
+    async def rounds(self, number: int) -> None:
+        for _ in range(number):
+            self.clock.seconds += 3
+            for each in self.replicas:
+                await each.turn()
+                self.check()
+
+    def shares(self) -> list[int]:
+        return sorted(len(each.acts_for) for each in self.replicas if not each.ended)
+
+
+async def test_one_has_all_then_two_share_and_then_the_other_one_has_all() -> None:
+    world = World([4, 4])
+    a, b = world.replicas
+    b.connection.cut = True
+    await world.rounds(2)
+    assert (len(a.acts_for), len(b.acts_for)) == (4, 0)
+    b.connection.cut = False
+    await world.rounds(4)
+    assert (len(a.acts_for), len(b.acts_for)) == (2, 2)
+    await a.end()
+    await world.rounds(3)
+    assert (len(a.acts_for), len(b.acts_for)) == (0, 4)
+
+
+async def test_what_is_left_slowly_is_taken_only_when_it_was_left() -> None:
+    world = World([4, 4])
+    a, b = world.replicas
+    await a.turn()
+    a.slow = True
+    await world.rounds(20)
+    assert (len(a.acts_for), len(b.acts_for)) == (4, 0)
+    assert len(a.leaving) == 2
+    a.slow = False
+    await world.rounds(3)
+    assert (len(a.acts_for), len(b.acts_for)) == (2, 2)
+
+
+async def test_shards_of_one_that_is_cut_off_are_taken_over_after_it_has_ended() -> None:
+    world = World([6, 6, 6])
+    await world.rounds(5)
+    assert world.shares() == [2, 2, 2]
+    world.replicas[1].connection.cut = True
+    await world.rounds(8)
+    assert world.replicas[1].ended
+    assert world.shares() == [3, 3]
+
+
+async def test_more_replicas_than_shards_stand_by() -> None:
+    world = World([2, 2, 2])
+    await world.rounds(10)
+    assert world.shares() == [0, 1, 1]
+    spare = next(each for each in world.replicas if not each.acts_for)
+    dead = next(each for each in world.replicas if each.acts_for)
+    dead.ended = True
+    await world.rounds(10)
+    assert len(spare.acts_for) == 1
+
+
+async def test_a_replica_with_another_number_of_shards_waits_until_all_others_are_gone() -> None:
+    world = World([4, 4, 6])
+    a, b, new = world.replicas
+    await world.rounds(10)
+    assert (len(a.acts_for), len(b.acts_for), len(new.acts_for)) == (2, 2, 0)
+    await a.end()
+    await world.rounds(5)
+    assert (len(b.acts_for), len(new.acts_for)) == (4, 0)
+    await b.end()
+    # The last one has released what all of them hold together.
+    await world.rounds(3)
+    assert len(new.acts_for) == 6
+
+
+async def test_a_leader_and_replicas_with_shards_wait_for_each_other() -> None:
+    world = World([4])
+    (divided,) = world.replicas
+    fence = Fence(lambda: None, world.clock)
+    elector = Elector(world.server, "ns", "lease", "leader", DURATION, fence, world.clock)  # type: ignore[arg-type]
+    assert await elector._turn()
+    for _ in range(20):
+        world.clock.seconds += 3
+        await divided.turn()
+        assert await elector._turn()
+        assert not divided.acts_for
+    await elector.release()
+    await world.rounds(2)
+    assert len(divided.acts_for) == 4
+    for _ in range(20):
+        world.clock.seconds += 3
+        await divided.turn()
+        assert not await elector._turn()
+    await divided.end()
+    assert await elector._turn()
+
+
+async def test_a_lease_that_somebody_else_has_ends_the_process() -> None:
+    world = World([2])
+    (only,) = world.replicas
+    await world.rounds(2)
+    world.server.version += 1
+    world.server.bodies["lease-shard-1"]["spec"]["holderIdentity"] = "somebody"
+    await world.rounds(1)
+    assert only.ended
+
+
+@pytest.mark.parametrize("writes_before", range(6))
+async def test_a_shard_is_acted_for_also_if_the_response_was_lost_when_its_lease_was_taken(writes_before: int) -> None:
+    world = World([4])
+    (only,) = world.replicas
+    world.server.before_the_answer, world.server.writes_before_it = _lose, writes_before
+    await world.rounds(4)
+    assert world.server.before_the_answer is None
+    assert only.acts_for == {0, 1, 2, 3}
+
+
+async def test_a_lease_that_somebody_deletes_is_created_again() -> None:
+    world = World([2])
+    (only,) = world.replicas
+    await world.rounds(2)
+    del world.server.bodies["lease-shard-1"]
+    await world.rounds(3)
+    assert not only.ended
+    assert world.server.bodies["lease-shard-1"]["spec"]["holderIdentity"] == "r0"
+
+
+@pytest.mark.parametrize("writes_before", range(5))
+async def test_a_response_that_takes_long_does_not_make_the_time_of_the_holder_longer(writes_before: int) -> None:
+    world = World([3, 3])
+    a, b = world.replicas
+    await a.turn()
+    assert len(a.acts_for) == 3
+
+    async def seen_by_the_other() -> None:
+        b.connection.cut = False
+        await b.turn()
+        world.clock.seconds += 9
+
+    b.connection.cut = True
+    world.clock.seconds += 3
+    # The Leases of the replica, of its three shards, and the common one.
+    world.server.before_the_answer, world.server.writes_before_it = seen_by_the_other, writes_before
+    await a.turn()
+    assert world.server.before_the_answer is None
+    a.connection.cut = True
+    for _ in range(60):
+        world.clock.seconds += 0.5
+        await b.turn()
+        world.check()
+    assert len(b.acts_for) == 3
+
+
+async def test_the_time_of_a_lease_counts_from_before_the_request() -> None:
+    world = World([2])
+    (only,) = world.replicas
+
+    async def late() -> None:
+        world.clock.seconds += 9
+
+    world.server.before_the_answer = late
+    await only.turn()
+    # Two thirds of 15 seconds after 100.
+    assert only.keeper._deadlines["lease-member-0"] == 110
+
+
+@pytest.mark.parametrize("name", ["lease-shard-0", "lease-member-0", "lease"])
+async def test_a_replica_ends_in_time_if_it_cannot_renew_one_of_its_leases(name: str) -> None:
+    world = World([4, 4])
+    await world.rounds(5)
+    first = world.replicas[0]
+    assert first.acts_for == {0, 1}
+    first.connection.refused = {name}
+    await world.rounds(5)
+    assert first.ended
+    await world.rounds(6)
+    assert len(world.replicas[1].acts_for) == 4
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(("turn", "turn", "turn", "cut", "mend", "slow", "quick", "freeze", "end", "late", "lost")),
+        st.integers(0, 3),
+        st.floats(0, 6),
+    ),
+    max_size=60,
+)
+
+
+async def _lose() -> None:
+    raise Busy("the connection was closed")
+
+
+async def _play(counts: list[int], steps: list[tuple[str, int, float]]) -> None:
+    world = World(counts)
+    frozen: set[int] = set()
+    for what, number, seconds in steps:
+        index = number % len(counts)
+        one = world.replicas[index]
+        world.clock.seconds += seconds
+        world.check()
+        match what:
+            case "turn" if index not in frozen:
+                await one.turn()
+            case "cut" | "mend":
+                one.connection.cut = what == "cut"
+            case "slow" | "quick":
+                one.slow = what == "slow"
+            case "freeze":
+                frozen ^= {index}
+            case "end" if not one.ended and index not in frozen:
+                await one.end()
+                world.replicas[index] = Replica(f"{one.name}x", one.count, world.server, world.clock)
+            case "late" | "lost" if index not in frozen:
+                others = [each for place, each in enumerate(world.replicas) if place not in {index, *frozen}]
+
+                async def meanwhile(others: list[Replica] = others, seconds: float = seconds) -> None:
+                    for other in others:
+                        world.clock.seconds += seconds
+                        world.check()
+                        await other.turn()
+                        world.check()
+
+                wait = meanwhile if what == "late" else _lose
+                world.server.before_the_answer, world.server.writes_before_it = wait, int(10 * seconds) % 5
+                await one.turn()
+                world.server.before_the_answer = None
+        world.check()
+    for place, one in enumerate(world.replicas):
+        one.connection.cut, one.slow = False, False
+        if one.ended:
+            # The kubelet starts the container again.
+            world.replicas[place] = Replica(f"{one.name}y", one.count, world.server, world.clock)
+    await world.rounds(30)
+    world.replicas = [each for each in world.replicas if not each.ended] + [
+        Replica(f"{each.name}z", each.count, world.server, world.clock) for each in world.replicas if each.ended
+    ]
+    await world.rounds(30)
+    acting = [each for each in world.replicas if each.acts_for]
+    assert len({each.count for each in acting}) == 1
+    (count,) = {each.count for each in acting}
+    shares = [len(each.acts_for) for each in world.replicas if each.count == count]
+    assert sum(shares) == count
+    assert max(shares) - min(shares) <= 1
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from((2, 3, 3, 3, 5)), min_size=1, max_size=4), STEPS)
+def test_never_two_act_for_one_shard_and_in_the_end_one_does(
+    counts: list[int], steps: list[tuple[str, int, float]]
+) -> None:
+    asyncio.run(_play(counts, steps))
