@@ -46,6 +46,7 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
     },
     "no-policy": {"admissionPolicy": {"create": False}},
     "own-account": {"serviceAccount": {"create": False, "name": "mine"}, "rbac": {"create": False}},
+    "shards": {"replicaCount": 3, "config": {"shards": 6, "leaseName": "batch"}},
     "names": {
         "fullnameOverride": "batch",
         "image": {"digest": "sha256:" + "0" * 64},

@@ -24,7 +24,7 @@ class Pair:
         self.stage, self.emulator, self.folder = stage, emulator, folder
         self.replicas: list[Operator] = []
 
-    def start(self) -> Operator:
+    def start(self, **settings: str) -> Operator:
         """One more replica."""
         number = len(self.replicas)
         lease = f"test-{self.stage.namespace}"
@@ -34,6 +34,7 @@ class Pair:
             "AZURE_BATCH_OPERATOR_LEASE_SECONDS": str(LEASE_SECONDS),
             "POD_NAMESPACE": self.stage.namespace,
             "POD_NAME": f"replica-{number}",
+            **{f"AZURE_BATCH_OPERATOR_{name.upper()}": value for name, value in settings.items()},
         }
         pod = Pod(NAMESPACE, SERVICE_ACCOUNT, ("run",), environment)
         replica = Operator.start(self.stage.cluster, self.folder / str(number), pod=pod, arguments=self.stage.arguments)
@@ -53,11 +54,14 @@ class Pair:
 @pytest.fixture
 def pair(make_stage: Callable[..., Stage], installed: LocalCluster, tmp_path: Path) -> Iterator[Pair]:
     stage = make_stage("--executor=simulated")
-    # The Lease is in the test's own namespace; the rights on it are those of the component, put there.
-    rights = (REPOSITORY / "manifests" / "components" / "high-availability" / "rbac.yaml").read_text()
-    rights = rights.replace("resourceNames: [azure-batch-operator]", f"resourceNames: [test-{stage.namespace}]")
-    own = rights.replace("  namespace: azure-batch-operator\n  labels", f"  namespace: {stage.namespace}\n  labels")
-    installed.kubectl("apply", "-f", "-", input=own)
+    # The Leases are in the test's own namespace; the rights on them are those of the components, put there.
+    for component in ("high-availability", "shards"):
+        rights = (REPOSITORY / "manifests" / "components" / component / "rbac.yaml").read_text()
+        rights = rights.replace("resourceNames: [azure-batch-operator]", f"resourceNames: [test-{stage.namespace}]")
+        for kind in ("shard", "member"):
+            rights = rights.replace(f"- azure-batch-operator-{kind}-", f"- test-{stage.namespace}-{kind}-")
+        own = rights.replace("  namespace: azure-batch-operator\n  labels", f"  namespace: {stage.namespace}\n  labels")
+        installed.kubectl("apply", "-f", "-", input=own)
     stage.operator.stop()
     made = Pair(stage, stage.emulator, tmp_path / "pair")
     yield made
@@ -147,3 +151,25 @@ def test_a_leader_whose_api_server_is_gone_ends_before_another_may_act(pair: Pai
     pair.stage.kubectl("delete", "rolebinding", "azure-batch-operator-leader")
     wait_until(lambda: not first.process.alive(), "it ends by itself")
     assert "The Lease has expired" in first.log.read_text()
+
+
+def test_three_replicas_share_the_accounts_and_take_over_those_of_one_that_is_killed(pair: Pair) -> None:
+    replicas = [pair.start(shards="6") for _ in range(3)]
+
+    def held(replica: Operator) -> int:
+        lines = replica.get("metrics")[1].splitlines()
+        return sum(line.startswith("azurebatch_shard_held{") and line.endswith(" 1.0") for line in lines)
+
+    wait_until(lambda: [held(each) for each in replicas] == [2, 2, 2], "each of them has two shards", 60)
+    assert sum(pair.leads(each) for each in replicas) == 1
+    pair.stage.apply(*pair.stage.account(), *work("one"))
+    pair.stage.wait("bj", "one", "Complete")
+    acting = next(each for each in replicas if "azurebatch_account_up{" in each.get("metrics")[1])
+    acting.kill()
+    left = [each for each in replicas if each is not acting]
+    pair.stage.apply(*work("two"))
+    wait_until(lambda: [held(each) for each in left] == [3, 3], "the others have them", 60)
+    pair.stage.wait("bj", "two", "Complete")
+    assert pair.answers() == {
+        "Pools_CreatePool": {"201": 2}, "Jobs_CreateJob": {"201": 2}, "Tasks_CreateTaskCollection": {"200": 2},
+    }  # fmt: skip

@@ -68,7 +68,12 @@ class _Generator:
             with_nulls,
         ):
             steps = more(self.seed, steps)
-        return History(self.seed, (), replicas=replicas, finalizer_at_creation=self.seed % 3 == 2).having(steps)
+        settings: dict[str, Any] = {}
+        if replicas > 1 and self.seed % 2:
+            # They share the accounts; without this, the others are on standby.
+            settings, replicas = {"shards": 4}, 3
+        at_creation = self.seed % 3 == 2
+        return History(self.seed, (), settings, replicas, finalizer_at_creation=at_creation).having(steps)
 
     def _beginning(self) -> list[tuple[str, Body]]:
         return [

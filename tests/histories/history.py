@@ -31,7 +31,7 @@ class History:
     Attributes:
         seed: of the stage's latencies and of the emulator.
         settings: of the operator, beside those of the stage.
-        replicas: how many operators run; more than one use leader election.
+        replicas: how many operators run; more than one use leader election, or share the accounts if the settings have `shards`.
         found: for stored histories: what was wrong when this one was found.
         finalizer_at_creation: whether the API server creates BatchTasks with the operator's finalizer.
     """
