@@ -89,7 +89,9 @@ class Settings(BaseSettings):
         description="Reconcile policy of objects for which neither the object nor its namespace sets one: manage, skip or "
         "detach-on-delete.",
     )
-    workers: int = Field(default=16, ge=1, le=256, description="Number of objects of an account that are reconciled concurrently.")
+    workers: int = Field(
+        default=16, ge=1, le=256, description="Number of objects of an account that are reconciled concurrently."
+    )
     poll_seconds: float = Field(
         default=1.0, gt=0, description="Minimum interval between two polls of an account, in seconds."
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from azure_batch_operator.sync.controller import RECONCILES
-from support.stage import Options, Stage, job, sleeping, task
+from support.stage import Options, Stage, job, task
 
 BORN = pytest.mark.parametrize(
     "stage", [Options(), Options(finalizer_at_creation=True)], indirect=True, ids=["by patch", "at creation"]

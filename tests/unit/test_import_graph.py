@@ -1,4 +1,6 @@
-"""What is imported when. No files import each other in a circle, also not for types only or inside functions: each can be read after those it needs."""
+"""What is imported when. No files import each other in a circle, also not for types only or inside functions: each can be read after
+those it needs.
+"""
 
 from __future__ import annotations
 
@@ -43,5 +45,5 @@ def test_a_circle_is_found(graph: grimp.ImportGraph) -> None:
 def test_the_operator_loads_no_library_that_only_some_accounts_need() -> None:
     """azure-identity takes 10 MiB; only accounts that sign in with Microsoft Entra ID need it (docs/performance.md#memory)."""
     code = "import sys, azure_batch_operator.cli, azure_batch_operator.app; print('azure.identity' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

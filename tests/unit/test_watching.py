@@ -79,6 +79,8 @@ async def test_an_event_with_a_known_version_is_not_read_unless_it_is_a_deletion
 
     observe = watch.observer(seen.append, seen.append, seen.append, knows)
     metadata = {"name": "one", "namespace": "default", "uid": "u", "resourceVersion": str(version)}
-    await observe({"type": type_, "object": {"kind": "BatchTask", "metadata": metadata, "spec": {"commandLine": "true"}}})
+    await observe(
+        {"type": type_, "object": {"kind": "BatchTask", "metadata": metadata, "spec": {"commandLine": "true"}}}
+    )
     assert bool(seen) is told
     assert asked == ([] if type_ == "DELETED" else [(Key(Kind.TASK, "default", "one"), version)])

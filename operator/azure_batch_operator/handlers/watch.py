@@ -129,8 +129,8 @@ def observer(
     """The handler of all events; what it cannot read is told in the log, and the watch continues.
 
     Args:
-        knows: whether this version of an object, or a later one, is known: most events are echoes of the operator's own writes, whose
-            responses have shown the same.
+        knows: whether this version of an object, or a later one, is known: most events are echoes of the operator's own writes,
+            whose responses have shown the same.
     """
 
     async def observe(event: kopf.RawEvent, **_: Any) -> None:

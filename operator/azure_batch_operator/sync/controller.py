@@ -161,7 +161,7 @@ class Controller:
             self.wake.wake(Trigger.TASKS_CHANGED, key)
 
     def lane(self, key: Key) -> Hashable:
-        """The lane of an object in the work queue: its account. A BatchAccount has one of its own, since it says why others wait."""
+        """The lane of an object in the work queue: its account. A BatchAccount has its own, since it says why others wait."""
         if key.kind is Kind.ACCOUNT:
             return (key,)
         resource = self._store.get(key)

@@ -115,7 +115,7 @@ class Store:
         return latest > resource.version
 
     def knows(self, key: Key, version: int) -> bool:
-        """Whether this version of an object, or a later one, is known, or was known before it was deleted: `put` would not take it."""
+        """Whether this version of an object, or a later one, is or was known, so that `put` would not take it."""
         known = self._objects.get(key)
         return (self._gone.get(key, -1) if known is None else known.version) >= version
 

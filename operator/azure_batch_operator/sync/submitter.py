@@ -212,7 +212,11 @@ class Submitter:
             for key in keys:
                 self._in_hand.pop(key, None)
         news = [self._learn(job_id, item, outcome.get(item.id, unknown)) for item in items]
-        again = [key for item, key in zip(items, keys, strict=True) if outcome.get(item.id, unknown) or key in self._looked_at]
+        again = [
+            key
+            for item, key in zip(items, keys, strict=True)
+            if outcome.get(item.id, unknown) or key in self._looked_at
+        ]
         self._looked_at.difference_update(keys)
         if any(news):
             self._settled(keys, again)

@@ -97,7 +97,9 @@ async def test_the_earliest_of_several_requests_wins() -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from(Urgency)), max_size=60), st.integers(1, 5), st.integers(1, 3))
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.sampled_from(Urgency)), max_size=60), st.integers(1, 5), st.integers(1, 3)
+)
 def test_every_addition_is_followed_by_a_look_and_no_two_looks_overlap(
     additions: list[tuple[int, Urgency]], workers: int, width: int
 ) -> None:
