@@ -1,5 +1,6 @@
-"""What is imported when. No files import each other in a circle, also not for types only or inside functions: each can be read after
-those it needs.
+"""What is imported when.
+
+No files import each other in a circle, also not for types only or inside functions: each can be read after those it needs.
 """
 
 from __future__ import annotations
