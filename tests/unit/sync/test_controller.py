@@ -105,7 +105,9 @@ class Scene:
             Options(HostPolicy(), None, Pacing(), Policy.MANAGE),  # type: ignore[arg-type]
             self.accounts,  # type: ignore[arg-type]
         )  # fmt: skip
-        nobody = SimpleNamespace(forget=lambda *_: None, withdraw=lambda *_: None, stop=lambda *_: None)
+        nobody = SimpleNamespace(
+            forget=lambda *_: None, withdraw=lambda *_: None, stop=lambda *_: None, looked_at=lambda *_: None
+        )
         self._session = SimpleNamespace(
             key=ACCOUNT.key,
             client=SimpleNamespace(jobs=EMPTY, job_schedules=EMPTY, nodes=EMPTY, pools=self.pools),
