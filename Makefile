@@ -123,7 +123,7 @@ bench: setup ## Run the benchmarks; BENCH="add_tasks …" selects some
 
 .PHONY: bench-check
 bench-check: setup ## Fail if a counted figure is worse than its baseline: calls, writes, memory, ratios of CPU time
-	@BENCH_TASKS=1000 $(BIN)/python tests/benchmarks tasks_10k --check
+	@BENCH_TASKS=1000 BENCH_POOLS=60 $(BIN)/python tests/benchmarks tasks_10k at_rest accounts --check
 
 .PHONY: lint
 lint: setup ## Run ruff, mypy --strict, the import rules and the check of words

@@ -59,7 +59,7 @@ class Connection:
         parts = urlsplit(target)
         pairs = sorted((name.lower(), value) for name, value in parse_qsl(parts.query, keep_blank_values=True))
         query = "".join(f"\n{name}:{value}" for name, value in pairs)
-        length = str(len(data)) if method == "POST" else ""
+        length = str(len(data)) if data or method == "POST" else ""
         kind = "application/json" if data else ""
         text = f"{method}\n\n\n{length}\n\n{kind}\n\n\n\n\n\n\nocp-date:{date}\n/{self._account}{parts.path}{query}"
         digest = base64.b64encode(hmac.new(self._key, text.encode(), hashlib.sha256).digest()).decode()
