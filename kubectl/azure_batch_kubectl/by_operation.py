@@ -19,7 +19,7 @@ from azure_batch_kubectl.operating import Target
 from azure_batch_kubectl.remote import Place
 from azure_batch_operator.api.base import GROUP
 from azure_batch_operator.api.kinds import KINDS, Kind
-from azure_batch_operator.api.operation import MAX_FILE_BYTES
+from azure_batch_operator.api.operation_inputs import MAX_FILE_BYTES
 
 _TTL = 300
 """Seconds for which the operation stays, and with it the ConfigMap that others in the namespace can read, too."""

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from azure_batch_kubectl.nodes_group import NODE_STATES as WORDS_OF_THE_PLUGIN
-from azure_batch_operator.api.operation import NODE_STATES, TARGETS, On, OperationSpec
+from azure_batch_operator.api.operation import TARGETS, On, OperationSpec
+from azure_batch_operator.api.operation_inputs import NODE_STATES
 from azure_batch_operator.batch.models import NodeState
 from azure_batch_operator.crds import structural
 

@@ -9,7 +9,8 @@ import pytest
 from click.testing import Result
 from kubernetes.aio.client.exceptions import ForbiddenException
 
-from azure_batch_operator.api.operation import MAX_FILE_BYTES, OperationSpec
+from azure_batch_operator.api.operation import OperationSpec
+from azure_batch_operator.api.operation_inputs import MAX_FILE_BYTES
 from unit.kubectl.conftest import FakeCluster, thing
 from unit.kubectl.test_remote import REF, batch_account
 

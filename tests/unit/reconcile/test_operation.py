@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from azure_batch_operator.api.kinds import Kind
-from azure_batch_operator.api.operation import MAX_RESULTS
+from azure_batch_operator.api.operation_status import MAX_RESULTS
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.adoption import NO_OTHERS
 from azure_batch_operator.reconcile.operation import lifecycle as operation

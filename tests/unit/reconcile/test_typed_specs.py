@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from azure_batch_operator.api.base import Condition as ConditionModel
 from azure_batch_operator.api.kinds import KINDS, Kind
-from azure_batch_operator.api.operation import OperationResult
+from azure_batch_operator.api.operation_status import OperationResult
 from azure_batch_operator.api.pool_status import Remediation
 from azure_batch_operator.batch.wire import EnvironmentSetting, TaskConstraints, Wire, build, convert
 from azure_batch_operator.reconcile.account.spec import AccountSpec

@@ -15,7 +15,8 @@ import orjson
 
 from azure_batch_operator.api.base import TERMINATE
 from azure_batch_operator.api.kinds import Kind
-from azure_batch_operator.api.operation import MAX_RESULTS, MAX_TARGETS, MAX_VALUES
+from azure_batch_operator.api.operation_inputs import MAX_TARGETS
+from azure_batch_operator.api.operation_status import MAX_RESULTS, MAX_VALUES
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.wire import build, convert
 from azure_batch_operator.reconcile.annotations import handled, pending_request

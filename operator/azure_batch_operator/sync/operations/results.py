@@ -5,7 +5,8 @@ One place says it for all verbs, so that no refusal is taken for success and no 
 
 from __future__ import annotations
 
-from azure_batch_operator.api.operation import MAX_VALUES, On
+from azure_batch_operator.api.operation import On
+from azure_batch_operator.api.operation_status import MAX_VALUES
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import (
     AuthenticationError,

@@ -9,7 +9,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from azure_batch_operator.api.operation import MAX_TARGETS, On
+from azure_batch_operator.api.operation import On
+from azure_batch_operator.api.operation_inputs import MAX_TARGETS
 from azure_batch_operator.batch import BatchClient, BatchError, NotFoundError, is_gone
 from azure_batch_operator.batch.caller import Listing
 from azure_batch_operator.reconcile.operation_order import FAILED, SKIPPED, Chosen, Look, Place, Request, Result
