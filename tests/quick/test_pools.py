@@ -105,13 +105,19 @@ async def test_a_lost_cluster_is_restored_from_git(stage: Stage) -> None:
         "Jobs_DeleteJob",
     )
     before = [stage.azure.calls(each) for each in operations]
+    task_before = stage.azure.get("/jobs/steps/tasks/one")
+    assert task_before
     stage.start(cluster_id="new", adopt_from_clusters=["quick"])
     stage.apply(*fleet, *jobs, done, *steps)
     await stage.until(lambda: all(stage.ready("bp", f"pool-{number}") for number in range(3)), 600)
     await stage.until(lambda: all(stage.phase("bj", each["metadata"]["name"]) == "Running" for each in jobs), 600)
     await stage.until(lambda: stage.phase("bj", "done") == "Succeeded", 600)
     await stage.until(lambda: stage.phase("bt", "one") == "Running", 600)
-    assert [stage.azure.calls(each) for each in operations] == before, "nothing is created or deleted"
+    before[2] += 1
+    assert [stage.azure.calls(each) for each in operations] == before, "one task is offered again"
+    after = stage.azure.get("/jobs/steps/tasks/one")
+    assert after
+    assert after["creationTime"] == task_before["creationTime"], "and the service refuses it, as it has it"
     assert stage.azure.ids("/pools") == ["pool-0", "pool-1", "pool-2"]
 
     await stage.restart(cluster_id="new", adopt_from_clusters=[])

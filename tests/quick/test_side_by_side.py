@@ -49,7 +49,7 @@ async def test_tasks_do_not_wait_until_the_objects_of_another_account_have_been_
     created = stage.now
     stage.apply(task("t", "own"))
     await stage.until(lambda: stage.azure.calls("Tasks_CreateTaskCollection"), 60)
-    assert stage.now - created < 1
+    assert stage.now - created < 3, "a call waits a second for more of the same job"
 
 
 async def test_an_account_with_a_low_limit_keeps_no_other_waiting(stage: Stage) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -160,11 +160,12 @@ class Session:
         self.mirror, self.interest = Mirror(), Interest()
         least, most = setup.pacing.within(spec.polling)
         self.poller = Poller(
-            self.client, self.mirror, self.interest, self._changed, self._polled,
+            self.client, self.mirror, self.interest, listeners.changed, self._polled,
             PollLimits(least, most, rate * _POLLING_SHARE),
         )  # fmt: skip
         reports = Reports(self._added, self._submitted, self._doubtful, listeners.changed)
         self.submitter = Submitter(self.client, reports, partial(listeners.busy, key), listeners.secrets)
+        self.interest.on_its_way = self.submitter.has
         self.feeder = Feeder(
             self.client, self._settled, lambda id, key: listeners.doubtful(key, id, None), listeners.secrets,
             waiting=listeners.changed,
@@ -214,11 +215,6 @@ class Session:
         # The next list of tasks decides, not the one before the call.
         self.mirror.tasks[job_id.lower()].touch(task_id, asyncio.get_running_loop().time())
         self._listeners.doubtful(key, job_id, task_id)
-
-    def _changed(self, keys: Iterable[Key], *, moved: bool = False) -> None:
-        """A poll has news. What a list shows of a task on its way is none: the next list is read for what comes of that."""
-        problems, on_its_way = self.mirror.problems, self.submitter.has
-        self._listeners.changed([key for key in keys if key in problems or not on_its_way(key)], moved=moved)
 
     def _settled(self, keys: Sequence[Key]) -> None:
         self._submitted(keys, keys)

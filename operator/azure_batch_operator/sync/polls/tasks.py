@@ -117,7 +117,7 @@ class TaskPoll(Poll):
             wanted = self._interest.tasks.get(job_id, {})
             learned = {id for id in wanted if id not in known and table.get(id) is not Absent.UNKNOWN}
             for id in different | learned:
-                news.changed |= wanted.get(id, set())
+                news.changed |= {key for key in wanted.get(id, ()) if not self._interest.on_its_way(key)}
 
     async def _ask(
         self,
