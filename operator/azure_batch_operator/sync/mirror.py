@@ -413,8 +413,8 @@ class Interest:
         self._wished_by: dict[str, Key] = {}
         self._tails: dict[Key, int] = {}
         self.on_its_way: Callable[[Key], bool] = lambda _: False
-        """Whether the task of a BatchTask is being added: what a list of tasks shows of it is no news, since the next one is read for
-        what comes of that. What is shown of its job is news (tests/quick/test_taken_over.py)."""
+        """Whether the task of a BatchTask is being added: what a list of tasks shows of it is no news, since the next one is read
+        for what comes of that. What is shown of its job is news (tests/quick/test_taken_over.py)."""
 
     def add(self, key: Key, *path: str) -> bool:
         """Note what an object needs to know of.
