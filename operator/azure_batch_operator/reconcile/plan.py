@@ -269,6 +269,7 @@ class Feed:
         marked: whether a call of the plan says first, at the job, that its tasks change. Nothing is brought in unless that was
             answered; to wait for a poll as well would starve a job whose sources change faster than polls come.
         spec: to make the tasks from, with values from Secrets and ConfigMaps.
+        ends: whether the service ends the job when its tasks have ended, so that none may be deleted that keeps it open.
     """
 
     fingerprint: str
@@ -276,6 +277,7 @@ class Feed:
     exact: bool = True
     marked: bool = False
     spec: Mapping[str, Any] | None = field(default=None, repr=False)
+    ends: bool = False
 
 
 @dataclass(frozen=True)

@@ -231,7 +231,7 @@ class Executor:
             case StartFeed(feed) | StartMarkedFeed(feed):
                 incarnation, id = work.incarnation(feed.created), work.resource.remote_id
                 spec = feed.spec or work.resource.spec
-                session.feeder.feed(incarnation, id, spec, feed.fingerprint, exact=feed.exact)
+                session.feeder.feed(incarnation, id, spec, feed.fingerprint, exact=feed.exact, ends=feed.ends)
             case Retry(value, until, created):
                 wait = session.retrier.retry(work.incarnation(created), work.resource.remote_id, value, until)
                 self._look_in(key, wait)

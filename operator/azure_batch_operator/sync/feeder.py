@@ -34,6 +34,7 @@ from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.job.task_policies import Policies
 from azure_batch_operator.sync.backoff import Backoff
+from azure_batch_operator.sync.keeper import Keeper
 from azure_batch_operator.sync.landing import LANDING_SECONDS
 from azure_batch_operator.sync.open_group import OpenGroup
 from azure_batch_operator.sync.task_diff import Body, FeedState, Sieve, UnorderedError
@@ -70,6 +71,8 @@ class _Job:
         resting: whether all is done but to wait for `landing`.
         exact: whether a task that has more than the spec mentions differs from it.
         acted: whether a task was added or deleted.
+        ends: whether the service ends the job when its tasks have ended.
+        spared: the task that kept such a job open while others were replaced, and is to be replaced itself.
     """
 
     incarnation: Incarnation
@@ -80,6 +83,8 @@ class _Job:
     resting: bool = False
     exact: bool = True
     acted: bool = False
+    ends: bool = False
+    spared: str | None = None
 
 
 class Feeder:
@@ -126,12 +131,22 @@ class Feeder:
             return False
         return job.task is not None or job.state.complete or self.retry_in(incarnation, fingerprint) is not None
 
-    def feed(self, incarnation: Incarnation, job_id: str, spec: Body, fingerprint: str, *, exact: bool = True) -> None:
+    def feed(
+        self,
+        incarnation: Incarnation,
+        job_id: str,
+        spec: Body,
+        fingerprint: str,
+        *,
+        exact: bool = True,
+        ends: bool = False,
+    ) -> None:
         """Bring the tasks in, unless that is in progress; other sources, or another incarnation, begin again.
 
         Args:
             fingerprint: of `spec`, decided together with it.
             exact: whether a task that has more than `spec` mentions differs from it.
+            ends: whether the service ends the job when its tasks have ended.
         """
         if not self._group.is_open:
             return
@@ -144,7 +159,7 @@ class Feeder:
             return
         if job is not None and job.task:
             job.task.cancel()
-        before, job = job, _Job(incarnation, FeedState(fingerprint), exact=exact)
+        before, job = job, _Job(incarnation, FeedState(fingerprint), exact=exact, ends=ends)
         if before is not None:
             # What was meant for a former incarnation may land in this one.
             same = before.incarnation == incarnation and before.state.fingerprint == fingerprint
@@ -233,7 +248,10 @@ class Feeder:
         """
         state = job.state
         policies = Policies.of(JobTerms.of(spec), exact=job.exact)
-        sieve = Sieve(state, policies, lambda task: self._delete(job, job_id, task))
+        keeper = Keeper(self._client, job_id, but=job.spared) if job.ends and policies.replace else None
+        sieve = Sieve(
+            state, policies, lambda task: self._delete(job, job_id, task), None if keeper is None else keeper.spares
+        )
         requeue_after = False
         try:
             requeue_after = await self._add(job, job_id, sieve, spec)
@@ -242,6 +260,10 @@ class Feeder:
             there = {str(task["id"]): task async for task in self._list(job_id)}
             requeue_after = await self._add(job, job_id, sieve, spec, there)
         deleted, changed = await sieve.prune(expand.expand(spec, job_id))
+        if keeper is not None and keeper.spared is not None and job.spared is None:
+            # The others are in by now, and one of them keeps the job open while this one is replaced.
+            job.spared = keeper.spared
+            return requeue_after or bool(changed), True
         if policies.replace and not requeue_after:
             # Were there a default that nobody knows of, each further round would replace the tasks again.
             job.exact = False

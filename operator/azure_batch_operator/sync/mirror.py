@@ -187,6 +187,8 @@ class JobResults:
     unfinished: int | None = None
     lost: int = 0
     """Tasks of a job that has ended which were in it and are found no more, by lists or counts."""
+    found: int | None = None
+    """How many tasks a job that has ended has by its lists; None if those that have succeeded were not all listed."""
     awaits_counts: bool = False
     """Whether the job has ended and its lists and counts do not agree yet."""
     retries: int | None = None

@@ -38,6 +38,7 @@ class FeedState:
         refused: why it does not go on.
         different: tasks that differ from the spec and were left so, at most five: id, and in which members.
         different_count: how many of them there are.
+        kept: whether one of them was to be replaced, but the job would have ended without it.
     """
 
     fingerprint: str = ""
@@ -47,11 +48,13 @@ class FeedState:
     refused: BatchError | None = None
     different: list[str] = field(default_factory=list)
     different_count: int = 0
+    kept: bool = False
 
     def begin(self) -> None:
         """A list is read from its start."""
         self.submitted = self.different_count = 0
         self.different = []
+        self.kept = False
 
 
 class Sieve:
@@ -59,10 +62,17 @@ class Sieve:
 
     Args:
         delete: deletes a task as it was listed; False if it has changed since.
+        spares: whether a task must stay, since the job would end between its deletion and its addition.
     """
 
-    def __init__(self, state: FeedState, policies: Policies, delete: Callable[[Body], Awaitable[bool]]) -> None:
-        self._state, self._policies, self._delete = state, policies, delete
+    def __init__(
+        self,
+        state: FeedState,
+        policies: Policies,
+        delete: Callable[[Body], Awaitable[bool]],
+        spares: Callable[[Body], Awaitable[bool]] | None = None,
+    ) -> None:
+        self._state, self._policies, self._delete, self._spares = state, policies, delete, spares
         self.capped = False
         """Whether there are more superfluous tasks than are kept."""
         self.superfluous: dict[str, Body] = {}
@@ -135,7 +145,7 @@ class Sieve:
         if own and normal.contains(there, task) and (not self._policies.exact or normal.has_no_more(there, task)):
             self._state.submitted += 1
             return False
-        if own and self._policies.replace and await self._delete(there):
+        if own and self._policies.replace and not await self._is_spared(there) and await self._delete(there):
             return True
         self._state.submitted += 1
         self._state.different_count += 1
@@ -143,6 +153,11 @@ class Sieve:
             members = normal.unlike(there, task, exact=self._policies.exact) if own else ["a BatchTask owns it"]
             self._state.different.append(f"{task['id']} ({', '.join(members)})")
         return False
+
+    async def _is_spared(self, there: Body) -> bool:
+        spared = self._spares is not None and await self._spares(there)
+        self._state.kept = self._state.kept or spared
+        return spared
 
     def _keep(self, there: Body) -> None:
         # Tasks of BatchTasks say whose they are.

@@ -624,15 +624,32 @@ def test_a_job_with_one_task_speaks_of_it_alone() -> None:
 
 
 def test_a_job_that_ended_by_itself_before_all_tasks_were_in_has_failed() -> None:
-    """Unless they came too late: all tasks of an earlier version of the spec were in and ended well."""
+    """Also if all tasks of an earlier version of the spec were in and ended well: it has no result for those of its spec."""
     one, tasks = job(SIX, finalizer=True), TasksView(counts=counted(succeeded=2), unfinished=0, fingerprint="later")
     bare = {**completed(one), "metadata": remote(one, full=False)["metadata"]}
     decision = decide(one, bare, tasks)
-    assert conditions(decision)["Failed"] == ("True", "JobTerminated")
-    assert "(AllTasksCompleted) when 2 of 6 tasks had succeeded" in (decision.status or {})["conditions"][0]["message"]
+    assert conditions(decision)["Failed"] == ("True", "TasksMissing")
+    message = (decision.status or {})["conditions"][0]["message"]
+    assert "4 of 6 tasks are not in the job, which ended before they were added; 2 of 6 tasks had succeeded" in message
     others = [each for each in bare["metadata"] if each["name"] != "azurebatch.io/tasks"]
     grown = {**bare, "metadata": [*others, {"name": "azurebatch.io/tasks", "value": "earlier/1"}]}
-    assert conditions(decide(one, grown, tasks))["Complete"] == ("True", "Succeeded")
+    assert conditions(decide(one, grown, tasks))["Failed"] == ("True", "TasksMissing")
+    seen = replace(tasks, found=6)
+    assert conditions(decide(one, grown, seen))["Complete"] == ("True", "Succeeded"), "lists are exact where counts lag"
+
+
+@pytest.mark.parametrize(
+    ("view", "expected"),
+    [({"found": 5}, "TasksMissing"), ({}, "Succeeded"), ({"found": 5, "others_in": 1}, "Succeeded")],
+)
+def test_a_job_whose_lists_prove_that_a_task_is_gone_has_failed(view: dict[str, int], expected: str) -> None:
+    """Counts alone prove nothing, nor does what may be the task of a BatchTask, which has a status itself."""
+    one = job(SIX, finalizer=True)
+    tasks = TasksView(counts=counted(succeeded=5), unfinished=0, lost=1, **view)  # type: ignore[arg-type]
+    shown = decide(one, completed(one), tasks).status or {}
+    assert shown["conditions"][0]["reason"] == expected
+    words = "1 of 6 tasks is no longer in the job, so nobody knows whether it succeeded"
+    assert (words in shown["conditions"][0]["message"]) == (expected == "TasksMissing")
 
 
 @pytest.mark.parametrize(
@@ -662,7 +679,8 @@ def test_tasks_that_are_no_longer_in_the_job_are_not_counted_as_succeeded(
 def test_a_job_that_is_gone_before_its_result_was_certain_has_that_of_its_last_lists(failed: int, reason: str) -> None:
     """If a GET does not find it either; nothing of it is in Azure Batch, so nothing is to be cleaned up."""
     one = job(SIX, status={"state": "completed", "tasksStartTime": "2026-01-01T00:00:00Z"})
-    tasks = TasksView(unfinished=0, failed_count=failed, failed=[failure("a")][:failed])
+    print_ = job_changes.fingerprint(one.spec)
+    tasks = TasksView(unfinished=0, failed_count=failed, failed=[failure("a")][:failed], fingerprint=print_)
     scope = JobScope(one, ACCOUNT, POOL, Absent.NOT_FOUND, None, CLUSTER, NOW)
     assert conditions(lifecycle.plan(scope))["Stalled"] == ("True", "JobGone")
     ended = lifecycle.plan(replace(scope, end=(completed(one), tasks)))

@@ -112,6 +112,11 @@ def _noted(job: Job) -> tuple[str, int | None, str]:
     return print_, whole_number(width), aim
 
 
+def are_changing(job: Job) -> bool:
+    """Whether the tasks of a job were being brought in line with other sources, so that some may have been deleted."""
+    return noted_tasks(job)[0] == _CHANGING
+
+
 def new_note(spec: JobTerms, print_: str) -> str:
     """The note of a job that is created to have the tasks of its spec."""
     deletes = Policies.of(spec).deletes

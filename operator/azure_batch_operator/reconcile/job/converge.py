@@ -20,6 +20,7 @@ from azure_batch_operator.reconcile.job import status as job_status
 from azure_batch_operator.reconcile.job.creation import FOREIGN_LOOKED_AT_EVERY, wrong_tasks
 from azure_batch_operator.reconcile.job.failures import first_failed
 from azure_batch_operator.reconcile.job.scope import LiveJob, TasksView
+from azure_batch_operator.reconcile.job.task_policies import Policies
 from azure_batch_operator.reconcile.job.waiting import waiting_for
 from azure_batch_operator.reconcile.plan import Call, Event, Evidence, Feed, Plan, Retry, StopFeed, Table, without_etag
 from azure_batch_operator.reconcile.standard_plans import GRACE_SECONDS, beside, failed, finalizer_on, with_event
@@ -142,16 +143,23 @@ def _foreign_pool(resource: Resource, pool: TargetPoolView, held: str, now: floa
 
 
 def _ends_now(live: LiveJob) -> bool:
-    """Whether it is time for `terminatejob`: all tasks are in, and with action Hold all have ended well enough."""
+    """Whether it is time for `terminatejob`: all tasks are in, and with action Hold all have ended well enough.
+
+    With Replace all have ended, too: nobody can take `terminatejob` back, and a job that has it would end while its last
+    unfinished task is deleted to be added again (tests/quick/test_replaced_late.py).
+    """
     spec, tasks, own = live.spec, live.tasks, expand.total(live.spec)
     present = tasks.present
     if not job_status.terminates(spec) or tasks.others_pending:
         return False
     if not (own or present or expand.nothing_to_do(spec)):
         return False
-    if spec.failure_policy.action != "Hold":
+    holds, replaces = spec.failure_policy.action == "Hold", Policies.of(spec).replace and bool(own or present)
+    if not (holds or replaces):
         return True
     ended = tasks.completed >= max(own, 1) and not (tasks.active or tasks.running)
+    if not holds:
+        return ended
     total = job_status.total_of(live)
     return (
         ended
@@ -210,7 +218,7 @@ def _update(resource: Resource, job: Job, change: Mapping[str, Any]) -> Call:
 def _feed(live: LiveJob) -> Feed:
     job = live.job
     exact = bool(job_changes.noted_tasks(job)[0]) or not ownership.adopted(job)
-    return Feed(live.tasks.fingerprint, job.creation_time, exact, spec=live.spec.whole)
+    return Feed(live.tasks.fingerprint, job.creation_time, exact, spec=live.spec.whole, ends=job.ends_with_its_tasks)
 
 
 def _ending(live: LiveJob) -> job_end.Ending | None:

@@ -13,6 +13,7 @@ from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.job_wire import Job
 from azure_batch_operator.reconcile.before import status_before
+from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job.failures import first_failed, how
 from azure_batch_operator.reconcile.job.scope import TasksView
 from azure_batch_operator.reconcile.job.spec import JobTerms, job_before
@@ -149,16 +150,12 @@ def outcome(
     tasks: TasksView,
     total: int,
     missing: int = 0,
-    *,
-    grown: bool = False,
 ) -> Verdict:
     """The verdict on a job that is completed in Azure Batch and whose unfinished tasks were counted.
 
     Args:
         total: tasks that it has, or should have.
-        missing: those of them that were never added.
-        grown: whether all tasks of an earlier version of the spec were in, so that what is missing came too late for a job that has
-            ended well.
+        missing: those of them that are not in the job, since they were never added, or deleted and not added again.
     """
     info = job.execution
     failed, unfinished = tasks.failed_count, tasks.unfinished or 0
@@ -168,8 +165,9 @@ def outcome(
         code = error.code or "SchedulingError"
         return failure(Ending(code, "", f"the job could not be scheduled: {error.message}"))
     well = failed <= allowed_failures(spec, total) and not unfinished
-    if well and (not missing or (grown and reason in _BY_ITSELF)) and (total or reason not in _ENDINGS):
-        return _success(total - missing, failed, tasks.lost, reason)
+    gone = _gone(spec, tasks)
+    if well and not (missing or gone) and (total or reason not in _ENDINGS):
+        return _success(total, failed, tasks.lost, reason)
     succeeded = total - missing - failed - unfinished - tasks.lost
     so_far = f"{succeeded} of {counted(total, 'task')} had succeeded" if total else "it had no tasks"
     ending = _ENDINGS.get(reason)
@@ -189,7 +187,31 @@ def outcome(
             way = how(tasks.failed[0])
             text = f"task {tasks.failed[0].id!r} failed{f' ({way})' if way else ''}"
         return failure(Ending("TasksFailed", "", text))
+    if (missing or gone) and not unfinished and reason in _BY_ITSELF:
+        return failure(Ending("TasksMissing", "", _missing(missing or gone, total, so_far, added=not missing)))
     return failure(Ending("JobTerminated", "", f"the job was ended ({reason}) when {so_far}"))
+
+
+def _gone(spec: JobTerms, tasks: TasksView) -> int:
+    """How many of the job's own tasks its lists prove to be gone, although all were added.
+
+    Counts alone do not prove it, since they lag; nor where what is gone may be the task of a BatchTask, which has a status itself.
+    """
+    return tasks.lost if tasks.found is not None and expand.total(spec) and not tasks.others_in else 0
+
+
+def _missing(number: int, total: int, so_far: str, *, added: bool) -> str:
+    """What is said of a job whose own tasks are not all in it."""
+    are = f"{number} of {counted(total, 'task')} {'is' if number == 1 else 'are'}"
+    if added:
+        return (
+            f"{are} no longer in the job, so nobody knows whether {'it' if number == 1 else 'they'} succeeded: another client "
+            f"has deleted {'it' if number == 1 else 'them'}; {so_far}. To run the tasks again, create a new BatchJob"
+        )
+    return (
+        f"{are} not in the job, which ended before {'it was' if number == 1 else 'they were'} added; {so_far}. Azure Batch adds "
+        "no tasks to a job that has ended: create a new BatchJob"
+    )
 
 
 def _success(total: int, failed: int, lost: int, reason: str) -> Verdict:

@@ -156,7 +156,8 @@ def finish(live: LiveJob) -> Plan:
         return Plan(status=job_status.job_status(live, verdict))
     total = job_status.total_of(live)
     noted, all_in = job_changes.noted_tasks(job)[0], live.is_complete
-    present = max(tasks.present, tasks.failed_count + tasks.unfinished)
+    counted = max(tasks.present, tasks.failed_count + tasks.unfinished)
+    present = counted if tasks.found is None else tasks.found
     # The service's counts lag, so they are asked only where there may be tasks that were never added.
     unread = expand.unread(spec)
     missing = 0 if all_in or not (unread or expand.total(spec)) else max(0, total - present)
@@ -167,7 +168,7 @@ def finish(live: LiveJob) -> Plan:
     # Tasks that were never added are not lost as well.
     tasks = replace(tasks, lost=min(tasks.lost, max(0, total - missing - present)))
     live = replace(live, tasks=tasks)
-    verdict = job_end.outcome(spec, job, tasks, total, missing, grown=bool(noted))
+    verdict = job_end.outcome(spec, job, tasks, total, missing)
     marks = handled(resource, TERMINATE)
     plan = Plan(
         finalizer=finalizer_on(resource),

@@ -30,6 +30,7 @@ class TasksView:
         failed_count: how many failed tasks the service has, counted by listing.
         unfinished: how many tasks have not ended, counted by listing after the job was completed; None before.
         lost: how many tasks were in the job and are found no more, such as those that another client has deleted.
+        found: how many tasks a job that has ended has by its lists, which were read to their end; None if they were not.
         awaits_counts: whether the job was completed and its lists and counts do not agree yet.
         submitted: how many of the job's own tasks are known to be in Azure Batch.
         complete: whether all of them are, by this process's own doing.
@@ -42,6 +43,7 @@ class TasksView:
         unread: reason and message why the ConfigMaps of the tasks can no longer be read; None if they can.
         different: tasks that differ from the spec and were left so, at most five: id, and in which members.
         different_count: how many of them there are.
+        kept: whether one of them was to be replaced, but the job would have ended without it.
         retries, requeues: sums over the tasks; None before they were counted.
         most_requeues: of one task.
         retried: value of the annotation by which failed tasks were reactivated last, by this process.
@@ -59,6 +61,7 @@ class TasksView:
     failed_count: int = 0
     unfinished: int | None = None
     lost: int = 0
+    found: int | None = None
     awaits_counts: bool = False
     submitted: int | None = None
     complete: bool = False
@@ -71,6 +74,7 @@ class TasksView:
     unread: tuple[str, str] | None = None
     different: Sequence[str] = ()
     different_count: int = 0
+    kept: bool = False
     retries: int | None = None
     requeues: int | None = None
     most_requeues: int = 0

@@ -133,14 +133,19 @@ def retry_refused(tasks: TasksView) -> Mapping[str, tuple[bool, str, str]]:
     return {RETRY_REFUSED: (True, problem.reason, text)}
 
 
+_KEPT = (
+    "spec.taskUpdatePolicy is Replace, but the job already has onAllTasksComplete: terminatejob, which Azure Batch cannot revert, so "
+    "it would end as soon as its last unfinished task is deleted, and take no new one. Change the spec back, or create a new "
+    "BatchJob with Replace from the start"
+)
+
+
 def in_sync(resource: Resource, tasks: TasksView, *, complete: bool) -> Mapping[str, tuple[bool, str, str]]:
     """Whether tasks in Azure Batch differ from the spec; kept until they are compared again."""
     if tasks.different_count:
         first = ", ".join(tasks.different)
-        text = (
-            f"tasks in Azure Batch that differ from the spec: {tasks.different_count} (first: {first}): set "
-            "spec.taskUpdatePolicy to Replace, change the spec back, or create a new BatchJob"
-        )
+        text = f"tasks in Azure Batch that differ from the spec: {tasks.different_count} (first: {first}): "
+        text += _KEPT if tasks.kept else "set spec.taskUpdatePolicy to Replace, change the spec back, or create a new BatchJob"
         return {IN_SYNC: (False, "TasksDiffer", text)}
     if complete and tasks.unread:
         reason, why = tasks.unread

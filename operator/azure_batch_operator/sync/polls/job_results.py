@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import AsyncIterable, Awaitable, Mapping
 from dataclasses import replace as replace_results
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -21,7 +21,7 @@ from azure_batch_operator.batch.wire import (
     build,
 )
 from azure_batch_operator.reconcile.account.problems import judges_account
-from azure_batch_operator.reconcile.job.changes import noted_tasks
+from azure_batch_operator.reconcile.job.changes import are_changing, noted_tasks
 from azure_batch_operator.reconcile.job.failures import cause
 from azure_batch_operator.reconcile.observed import FailedTask
 from azure_batch_operator.reconcile.plan import Absent
@@ -89,7 +89,7 @@ class JobReader(Poll):
         all_ended = (job.get("executionInfo") or {}).get("terminateReason") == _ALL_ENDED
 
         def tasks() -> Tasks:
-            return Tasks(counts, results.failed_count, wait.unfinished or 0, known, wish.has_added, all_ended)
+            return Tasks(counts, results.failed_count, wait.unfinished or 0, known.number, wish.has_added, all_ended)
 
         first = wait.unfinished is None
         if first or over or tasks().total <= LISTED or tasks().lists_lag:
@@ -100,14 +100,15 @@ class JobReader(Poll):
                     await self._optional(watch, "preparation", self._failed_nodes(id, results))
             wait.unfinished = await self._number(id, _UNFINISHED)
         read = tasks()
-        if over and not read.agree:
-            results.lost = max(0, read.total - await self._seen(id, read, watch))
+        agree = read.agree and (not known.changing or await self._is_found(id, read, results))
+        if over and not agree:
+            results.lost = max(0, read.total - await self._seen(id, read, results, watch))
             logger.warning(
                 "The tasks of job %r do not add up %.0f s after its end: its result is that of the lists, %d failed, %d "
                 "unfinished and %d not found of at least %d",
                 id, COUNTS_LAG, read.failed, read.unfinished, results.lost, read.total,
             )  # fmt: skip
-        elif not (read.agree or await self._add_up(id, read)):
+        elif not (agree or (not known.changing and await self._add_up(id, read))):
             wait.go_on(clock())
             results.awaits_counts = True
             if wait.is_settled(clock()):
@@ -116,12 +117,23 @@ class JobReader(Poll):
         results.unfinished, results.awaits_counts = wait.unfinished, False
         watch.end = None
 
-    def _known(self, id: str, job: Mapping[str, Any], wish: JobSubscription) -> int:
+    def _known(self, id: str, job: Mapping[str, Any], wish: JobSubscription) -> _Known:
         """How many tasks the job has at least: its own, its job manager task, and BatchTasks that have run or may be in it."""
         table, wanted = self._mirror.tasks.get(id), self._interest.tasks.get(id, {})
         there = {task for task in wanted if table is None or table.get(task) is not Absent.NOT_FOUND}
-        own = wish.total if noted_tasks(build(Job, job))[0] else 0
-        return own + wish.has_manager + len(there | wish.ran(job.get("creationTime")))
+        seen = build(Job, job)
+        # One that was being replaced may be missing for good: no counts will ever show it.
+        changing = are_changing(seen) and wish.total <= LISTED
+        own = wish.total if noted_tasks(seen)[0] and not changing else 0
+        return _Known(own + wish.has_manager + len(there | wish.ran(job.get("creationTime"))), changing=changing)
+
+    async def _is_found(self, id: str, read: Tasks, results: JobResults) -> bool:
+        """Whether lists show as many tasks as the service counts, where the operator does not know how many there are."""
+        if read.total > LISTED:
+            return True
+        succeeded = await self._number(id, _SUCCEEDED, most=LISTED)
+        results.found = succeeded + read.failed + read.unfinished
+        return results.found == read.there
 
     async def _add_up(self, id: str, read: Tasks) -> bool:
         """Whether the tasks that have succeeded are all others; listed only where that takes one page."""
@@ -134,7 +146,7 @@ class JobReader(Poll):
             logger.info("The tasks of job %r that have succeeded could not be listed: %s", id, error)
             return False
 
-    async def _seen(self, id: str, read: Tasks, watch: Watch) -> int:
+    async def _seen(self, id: str, read: Tasks, results: JobResults, watch: Watch) -> int:
         """How many tasks are there when the time is over; no task is missing if neither a list nor the counts can tell."""
         listed: list[int] = []
 
@@ -143,8 +155,10 @@ class JobReader(Poll):
 
         await self._optional(watch, "succeeded", ask())
         if not listed or listed[0] >= _MAX_SUCCEEDED_LISTED:
+            results.found = None
             return read.seen
-        return max(read.there, read.failed + read.unfinished + listed[0])
+        results.found = max(read.there, read.failed + read.unfinished + listed[0])
+        return results.found
 
     async def _number(self, id: str, filter: str, *, most: int | None = None) -> int:
         """How many tasks a list shows; it is read no further than to `most`."""
@@ -273,6 +287,18 @@ class JobReader(Poll):
             if error.status != 409:
                 raise
         results.node_failures = found
+
+
+class _Known(NamedTuple):
+    """What is known of the tasks of a completed job before they are read.
+
+    Attributes:
+        number: how many it has at least.
+        changing: whether its own tasks were being brought in line with other sources, so that lists alone tell which there are.
+    """
+
+    number: int
+    changing: bool
 
 
 def _brief(task: Task) -> FailedTask:

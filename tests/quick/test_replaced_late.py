@@ -1,0 +1,153 @@
+"""Tasks that are replaced when the job may end at any moment: none is lost, and a job that lacks one of its tasks says so.
+
+Azure Batch ends a job with `onAllTasksComplete: terminatejob` when no task is unfinished, and lets nobody take that back.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from support.stage import Stage, config_map, job
+
+REPLACE = {"taskUpdatePolicy": "Replace"}
+
+
+def made_of(source: str, first: str, second: str | None, **policies: Any) -> list[dict[str, Any]]:
+    """Objects for a job with these commands, in its spec, in a ConfigMap or made by a factory."""
+    commands = [each for each in (first, second) if each is not None]
+    tasks = [{"id": "ab"[at], "commandLine": each} for at, each in enumerate(commands)]
+    if source == "tasks":
+        return [job("own", tasks=tasks, **policies)]
+    if source == "taskFactory":
+        last = len(commands) - 1
+        factory = {
+            "parametricSweep": {"parameterSets": [{"start": 0, "end": last}]},
+            "repeatTask": {"commandLine": first},
+        }
+        return [job("own", taskFactory=factory, **policies)]
+    lines = "\n".join(f"- {task}" for task in tasks)
+    reference = [{"configMapKeyRef": {"name": "list", "key": "tasks.yaml"}}]
+    return [config_map("list", tasks_yaml=lines), job("own", tasksFrom=reference, **policies)]
+
+
+def tasks_of(stage: Stage) -> list[dict[str, Any]]:
+    return stage.azure.all("/jobs/own/tasks") if stage.azure.get("/jobs/own") else []
+
+
+def commands(stage: Stage) -> set[str]:
+    return {task["commandLine"] for task in tasks_of(stage)}
+
+
+def completed(stage: Stage) -> int:
+    return sum(task["state"] == "completed" for task in tasks_of(stage))
+
+
+def ends(stage: Stage) -> bool:
+    return bool((stage.azure.get("/jobs/own") or {}).get("onAllTasksComplete") == "terminatejob")
+
+
+async def result(stage: Stage, within: float = 2000) -> str:
+    await stage.until(lambda: stage.phase("bj", "own") in {"Succeeded", "Failed"}, within)
+    return stage.phase("bj", "own")
+
+
+@pytest.mark.parametrize("source", ["tasks", "tasksFrom"])
+@pytest.mark.parametrize("other", ["sleep 5", "sleep 500", None], ids=["ended", "running", "none"])
+@pytest.mark.parametrize("late", [False, True], ids=["soon", "late"])
+async def test_the_last_task_is_replaced(stage: Stage, source: str, other: str | None, late: bool) -> None:
+    """The policy is there from the start."""
+    await stage.ready_pool()
+    stage.apply(*made_of(source, "sleep 600", other, **REPLACE))
+    await stage.until(lambda: len(commands(stage)) == 1 + (other is not None), 300)
+    if late:
+        await stage.until(lambda: completed(stage) == (other == "sleep 5"), 300)
+        await stage.run_for(120)
+    stage.apply(*made_of(source, "sleep 601", other, **REPLACE))
+    if source == "tasksFrom":
+        stage.annotate("bj", "own", reconcile_now="1")
+    await stage.until(lambda: "sleep 601" in commands(stage), 300)
+    assert await result(stage) == "Succeeded"
+    assert "sleep 601" in commands(stage)
+    assert len(commands(stage)) == 1 + (other is not None)
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["before", "with"])
+async def test_the_last_unfinished_task_of_a_job_that_ends_with_it_stays(stage: Stage, together: bool) -> None:
+    """Nobody can take terminatejob back, so the condition says why the task is not replaced."""
+    await stage.ready_pool()
+    stage.apply(*made_of("tasks", "sleep 600", "sleep 5"))
+    await stage.until(lambda: ends(stage) and completed(stage) == 1, 300)
+    if not together:
+        stage.apply(*made_of("tasks", "sleep 600", "sleep 5", **REPLACE))
+        await stage.run_for(60)
+    stage.apply(*made_of("tasks", "sleep 601", "sleep 5", **REPLACE))
+    await stage.until(lambda: stage.condition("bj", "own", "TasksInSync").get("status") == "False", 300)
+    told = stage.condition("bj", "own", "TasksInSync")
+    assert told["reason"] == "TasksDiffer"
+    assert "a (commandLine)" in told["message"]
+    assert "would end as soon as its last unfinished task is deleted" in told["message"]
+    deleted = stage.azure.calls("Tasks_DeleteTask")
+    calls = len(stage.azure.log)
+    await stage.run_for(60)
+    assert stage.azure.calls("Tasks_DeleteTask") == deleted == 0
+    assert len(stage.azure.log) > calls
+    assert await result(stage) == "Succeeded"
+    assert commands(stage) == {"sleep 600", "sleep 5"}
+
+
+@pytest.mark.parametrize("source", ["tasks", "taskFactory"])
+async def test_all_tasks_of_a_job_that_ends_with_them_are_replaced_in_turn(stage: Stage, source: str) -> None:
+    """One keeps the job open until others are in."""
+    await stage.ready_pool()
+    stage.apply(*made_of(source, "sleep 600", "sleep 600"))
+    await stage.until(lambda: ends(stage), 300)
+    stage.apply(*made_of(source, "sleep 60", "sleep 60", **REPLACE))
+    await stage.until(lambda: commands(stage) == {"sleep 60"}, 300)
+    assert stage.azure.calls("Tasks_DeleteTask") == 2
+    assert await result(stage) == "Succeeded"
+    assert stage.status("bj", "own")["taskCounts"]["succeeded"] == 2
+
+
+@pytest.mark.parametrize("effect", ["Jobs_UpdateJob", "Tasks_DeleteTask", "Tasks_CreateTaskCollection"])
+@pytest.mark.parametrize("taken", [False, True], ids=["before", "after"])
+async def test_a_crash_while_the_last_task_is_replaced_loses_nothing(stage: Stage, effect: str, taken: bool) -> None:
+    await stage.ready_pool()
+    stage.apply(*made_of("tasks", "sleep 600", "sleep 5", **REPLACE))
+    await stage.until(lambda: completed(stage) == 1, 300)
+    await stage.run_for(120)
+    hold = stage.azure.hold(effect, count=1)
+    stage.apply(*made_of("tasks", "sleep 601", "sleep 5", **REPLACE))
+    await stage.until(lambda: hold.arrived, 60)
+    if taken:
+        hold.release()
+    await stage.kill()
+    hold.release()
+    await stage.run_for(30)
+    stage.start()
+    assert await result(stage) == "Succeeded"
+    assert commands(stage) == {"sleep 601", "sleep 5"}
+
+
+async def test_a_job_that_lacks_a_task_of_its_spec_has_failed(stage: Stage) -> None:
+    """Somebody ends the job, as its last task would, while the task is not there; no counts will ever show it."""
+    await stage.ready_pool()
+    stage.apply(*made_of("tasks", "sleep 600", "sleep 5", **REPLACE))
+    await stage.until(lambda: completed(stage) == 1, 300)
+    await stage.run_for(60)
+    hold = stage.azure.hold("Tasks_CreateTaskCollection", count=1)
+    stage.apply(*made_of("tasks", "sleep 601", "sleep 5", **REPLACE))
+    await stage.until(lambda: hold.arrived, 60)
+    stage.azure.patch("/jobs/own", {"onAllTasksComplete": "terminatejob"})
+    await stage.until(lambda: stage.azure.get("/jobs/own")["state"] == "completed", 300)
+    ended = stage.now
+    hold.release()
+    assert await result(stage) == "Failed"
+    assert stage.now - ended < 90
+    told = stage.condition("bj", "own")
+    assert told["reason"] == "TasksMissing"
+    assert "1 of 2 tasks is not in the job" in told["message"]
+    assert "create a new BatchJob" in told["message"]
+    await stage.until(lambda: stage.events("bj", "own", "TasksMissing"), 60)
+    assert stage.events("bj", "own", "TasksMissing")[0]["type"] == "Warning"
