@@ -148,6 +148,29 @@ async def test_an_object_that_was_terminated_ends_when_nothing_can_land_any_more
     hold.release()
 
 
+@pytest.mark.parametrize("lands", [True, False])
+async def test_a_task_that_was_terminated_while_its_addition_may_land_does_not_run(stage: Stage, lands: bool) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", onAllTasksComplete="noaction"))
+    await stage.until(lambda: stage.azure.get("/jobs/own"))
+    hold = stage.azure.hold("Tasks_CreateTaskCollection", count=1, cut=True)
+    stage.apply(task("late", "own", "sleep 36000"))
+    await stage.until(lambda: hold.arrived)
+    stage.azure.fault("Tasks_CreateTaskCollection", status=503, code="ServerBusy")
+    await stage.run_for(5)
+    stage.annotate("bt", "late", terminate="now")
+    await stage.until(lambda: "may still take effect" in stage.condition("bt", "late").get("message", ""), 60)
+    assert stage.phase("bt", "late") == "Terminating"
+    if lands:
+        stage.azure.heal()
+        hold.release()
+        await stage.until(lambda: (stage.azure.get("/jobs/own/tasks/late") or {}).get("state") == "completed", 120)
+    await stage.until(lambda: stage.phase("bt", "late") == "Failed", 120)
+    assert stage.reason("bt", "late") == "TaskEnded"
+    assert (stage.azure.get("/jobs/own/tasks/late") is not None) == lands
+    hold.release()
+
+
 async def test_a_job_that_lands_after_its_pending_deadline_is_followed(stage: Stage) -> None:
     await stage.ready_pool()
     hold = stage.azure.hold("Jobs_CreateJob", count=1)

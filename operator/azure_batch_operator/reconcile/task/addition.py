@@ -13,7 +13,7 @@ from azure_batch_operator.reconcile.annotations import handled, pending_request
 from azure_batch_operator.reconcile.error_classes import RetryClass, classify_error
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.plan import TAKES_NO_MORE, Absence, Absent, Ended, Plan, Table
-from azure_batch_operator.reconcile.standard_plans import once_absent, other_name, troubled, waiting, with_event
+from azure_batch_operator.reconcile.standard_plans import once_absent, once_late, other_name, troubled, waiting, with_event
 from azure_batch_operator.reconcile.status import Verdict, carry_over
 from azure_batch_operator.reconcile.steps import first_plan
 from azure_batch_operator.reconcile.task.scope import TaskScope
@@ -77,7 +77,9 @@ def _ended_before(scope: TaskScope) -> Plan | None:
     if not pending_request(scope.resource, TERMINATE):
         return None
     message = f"the task was terminated by the annotation {TERMINATE} before it was added"
-    return _ended(scope, Verdict("Failed", "TaskEnded", message, ready=False, trend="Stalled"))
+    plan = _ended(scope, Verdict("Failed", "TaskEnded", message, ready=False, trend="Stalled"))
+    gone = Absence(Table.TASKS, scope.resource.remote_id, scope.job.id)
+    return once_late(scope.resource, plan, scope.late, gone, message, scope.now)
 
 
 def _too_late(scope: TaskScope) -> Plan | None:

@@ -114,6 +114,8 @@ class TaskScope:
         cluster: id of this cluster, part of the ownership marker.
         now: seconds since the epoch.
         others: what is known of other owners.
+        late: seconds for which an addition without a response may still take effect, zero or less if it may have since the last
+            list; None if there was no such addition.
     """
 
     resource: Resource
@@ -123,6 +125,7 @@ class TaskScope:
     cluster: str
     now: float
     others: Others = NO_OTHERS
+    late: float | None = None
 
     @cached_property
     def spec(self) -> TaskTerms:

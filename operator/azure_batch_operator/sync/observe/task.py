@@ -48,7 +48,7 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
         unclaimed=unclaimed,
         never_sent=(unclaimed or not resource.has_finalizer) and not resource.status.get("state"),
     )
-    scope = TaskScope(resource, account, job, view, context.cluster, now, context.others)
+    scope = TaskScope(resource, account, job, view, context.cluster, now, context.others, context.late(resource))
     return Decision(plans.plan(scope), _subscription(scope, session))
 
 
