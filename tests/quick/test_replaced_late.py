@@ -64,9 +64,13 @@ async def test_the_last_task_is_replaced(stage: Stage, source: str, other: str |
     if late:
         await stage.until(lambda: completed(stage) == (other == "sleep 5"), 300)
         await stage.run_for(120)
+    hold = stage.azure.hold("Tasks_CreateTaskCollection", count=1)
     stage.apply(*made_of(source, "sleep 601", other, **REPLACE))
     if source == "tasksFrom":
         stage.annotate("bj", "own", reconcile_now="1")
+    await stage.until(lambda: hold.arrived, 300)
+    await stage.run_for(10)
+    hold.release()
     await stage.until(lambda: "sleep 601" in commands(stage), 300)
     assert await result(stage) == "Succeeded"
     assert "sleep 601" in commands(stage)
