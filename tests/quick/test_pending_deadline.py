@@ -50,3 +50,21 @@ async def test_a_job_fails_at_its_pending_deadline_whatever_it_waits_for(
     await stage.until(lambda: stage.phase("bj", "own") == "Failed", 7)
     assert stage.reason("bj", "own") == "PendingDeadlineExceeded"
     assert stage.azure.get("/jobs/own") is None
+
+
+@pytest.mark.parametrize("where", ["object", "namespace"])
+async def test_the_deadline_does_not_end_a_job_that_is_held(stage: Stage, where: str) -> None:
+    """It is the operator that does not create the job, so the time says nothing about its pool."""
+    await stage.ready_pool()
+    held = {"azurebatch.io/reconcile-policy": "skip"}
+    body = job("own", tasks=sleeping(1, 30), **_LIMIT)
+    if where == "object":
+        body = {**body, "metadata": {**body["metadata"], "annotations": held}}
+    else:
+        stage.annotate("namespace", "default", "", reconcile_policy="skip")
+        await stage.run_for(60)
+    stage.apply(body)
+    await stage.run_for(SECONDS + 60)
+    assert stage.phase("bj", "own") == "Skipped"
+    assert stage.condition("bj", "own", "Failed") == {}
+    assert stage.azure.get("/jobs/own") is None

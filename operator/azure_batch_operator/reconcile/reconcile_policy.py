@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from azure_batch_operator.api.base import ADOPT, RECONCILE_POLICY
+from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.wire import ResourceState, build
 from azure_batch_operator.reconcile import adoption, ownership
@@ -126,6 +127,14 @@ def halts(resource: Resource, policy: Policy | None) -> bool:
         policy: None if the annotation has an unknown value.
     """
     return policy in {None, Policy.SKIP} or resource.deleting or is_stopping(resource)
+
+
+def held(resource: Resource) -> Resource:
+    """An object under the policy skip as it is decided about: no deadline ends a job that the operator itself holds back."""
+    if resource.key.kind is not Kind.JOB or "pendingDeadlineSeconds" not in resource.spec:
+        return resource
+    spec = {name: value for name, value in resource.spec.items() if name != "pendingDeadlineSeconds"}
+    return replace(resource, spec=spec)
 
 
 def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:

@@ -110,6 +110,8 @@ class Decider:
                 return resource, Plan(), None
             account, session = self._relations.account(resource)
             resource = self._relations.with_defaults(resource)
+            if policy is Policy.SKIP:
+                resource = policies.held(resource)
             decision = views.plan(self._context, resource, account, session, self._now())
             if session is not None:
                 subscribe(session, resource.key, decision.subscription)
