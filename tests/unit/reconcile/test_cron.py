@@ -328,3 +328,22 @@ def test_history_keeps_what_a_retry_still_needs() -> None:
     none_kept = nightly(failedJobsHistoryLimit=0)
     found = plan(none_kept, children, at("2026-03-09T03:00:00Z"), {children[0].key})
     assert deleted(found) == [each.key.name for each in children[1:]]
+
+
+@pytest.mark.parametrize(
+    ("expression", "exists"),
+    [
+        ("0 0 30 2 *", True), ("0 0 31 4 *", True), ("0 0 31 2,4,6,9,11 *", True), ("0 0 30-31 feb *", True),
+        ("0 0 32 4 *", False), ("0 0 30 13 *", False), ("0 0 30 2 8", False), ("0 0 30 2", False), ("0 24 30 2 *", False),
+    ],
+)  # fmt: skip
+def test_a_date_that_no_month_has_is_told_from_a_wrong_expression(expression: str, exists: bool) -> None:
+    with pytest.raises(ValueError, match="spec.cron.expression") as refused:
+        times(expression, "UTC", 0.0, NOW)
+    text = f"spec.cron.expression {expression!r} never comes due: no such date; correct the day or the month"
+    assert (str(refused.value) == text) == exists
+    assert ("is not a cron expression" in str(refused.value)) != exists
+
+
+def test_the_29th_of_february_comes() -> None:
+    assert times("0 0 29 2 *", "UTC", 0.0, NOW).next == at("2028-02-29T00:00:00Z")

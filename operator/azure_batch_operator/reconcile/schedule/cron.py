@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -47,6 +47,7 @@ _MACROS = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
+_FIELDS = ("minute", "hour", "day", "month", "weekday")
 HISTORY_SHOWN = 10
 _MAX_COLLIDED = 3
 """Consecutive runs whose IDs have other owners, after which no more are created: nobody would ever end or delete them."""
@@ -87,6 +88,10 @@ def times(expression: str, zone: str, since: float, now: float) -> Times:
         # The reverse iteration excludes its start, but a run that is due now counts.
         past = next(CronSim(text, datetime.fromtimestamp(now + 1, place), reverse=True), None)
     except CronSimError as error:
+        if _has_no_date(text):
+            raise ValueError(
+                f"spec.cron.expression {expression!r} never comes due: no such date; correct the day or the month"
+            ) from None
         raise ValueError(
             f"spec.cron.expression {expression!r} is not a cron expression ({error}): use five fields, such as '0 2 * * *'"
         ) from None
@@ -94,6 +99,24 @@ def times(expression: str, zone: str, since: float, now: float) -> Times:
     return Times(
         last if last is not None and since < last <= now else None, None if upcoming is None else upcoming.timestamp()
     )
+
+
+def _has_no_date(text: str) -> bool:
+    """Whether an expression is refused only since no month that it names has such a day, as on 30 February."""
+    fields = text.split()
+    if len(fields) != len(_FIELDS):
+        return False
+    fields[_FIELDS.index("month")] = "*"
+    try:
+        CronSim(" ".join(fields), datetime.fromtimestamp(0, UTC))
+    except CronSimError:
+        return False
+    month = text.split()[_FIELDS.index("month")]
+    try:
+        CronSim(f"* * * {month} *", datetime.fromtimestamp(0, UTC))
+    except CronSimError:
+        return False
+    return True
 
 
 def plan(resource: Resource, children: Sequence[Resource], now: float, kept: Collection[Key] = ()) -> Plan:
