@@ -12,14 +12,21 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from artifacts.lifecycles import LIFECYCLES
 from azure_batch_operator import logs
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.cli import main
+from azure_batch_operator.reconcile.account.lifecycle import Health
+from azure_batch_operator.reconcile.account.lifecycle import plan as plan_account
 from azure_batch_operator.settings import wants_json
 from azure_batch_operator.sync.transitions import Transitions
 from support.jumping_loop import run_jumping
-from unit.objects import POOL_SPEC, resource
+from unit.objects import NOW, POOL_SPEC, resource
 
+ACCOUNT_SPEC = {
+    "endpoint": "https://a.westeurope.batch.azure.com",
+    "auth": {"sharedKey": {"secretRef": {"name": "key", "key": "key"}}},
+}
 logger = logging.getLogger("azure_batch_operator.test")
 
 
@@ -123,6 +130,63 @@ def test_a_transition_is_one_line_with_its_reason_whatever_is_written_late() -> 
         f"{pool.key} is Steady: why",
         f"{pool.key} is Stalled: InvalidSpec: why",
     ]
+
+
+ACCOUNT_LEVELS = {
+    "Connecting": "INFO",
+    "Connected": "INFO",
+    "Throttled": "INFO",
+    "Unavailable": "WARNING",
+    "Deleting": "INFO",
+}
+"""An account that nobody can use is worth a warning, whether it may come back by itself or not; a throttled one is used."""
+
+
+def test_every_phase_of_an_account_has_its_level() -> None:
+    assert set(ACCOUNT_LEVELS) == {*LIFECYCLES[Kind.ACCOUNT].states, "Deleting"}
+    bad = {phase for phase, (_, look) in LIFECYCLES[Kind.ACCOUNT].states.items() if look == "bad"}
+    assert bad == {phase for phase, level in ACCOUNT_LEVELS.items() if level == "WARNING"}
+
+
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize(
+    ("health", "phase"),
+    [
+        (Health(), "Connecting"),
+        (Health(checked=True), "Connected"),
+        (Health(True, "Throttled", "…", NOW + 30), "Throttled"),
+        *(
+            (Health(True, reason, "…"), "Unavailable")
+            for reason in (
+                # What may pass by itself…
+                "AuthorityUnreachable", "ConnectionFailed", "NameNotResolved", "ConnectionRefused", "NoAnswer", "ServiceFailed",
+                "InternalError",
+                # … and what a person must correct.
+                "TLSFailed", "KeyRefused", "UnknownAccount", "SecretNotFound", "EndpointRefused", "AccountIsDisabled",
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_an_account_that_nobody_can_use_is_one_warning(health: Health, phase: str) -> None:
+    stream, transitions = written("json"), Transitions()
+    account = resource(Kind.ACCOUNT, ACCOUNT_SPEC)
+    for _ in range(2):
+        planned = plan_account(account, health, [], NOW).status
+        assert planned is not None
+        transitions.log(account, planned)
+    [line] = [json.loads(each) for each in stream.getvalue().splitlines()]
+    assert (line["phase"], line["level"]) == (phase, ACCOUNT_LEVELS[phase])
+
+
+@pytest.mark.usefixtures("restored")
+def test_an_account_that_waits_for_its_users_is_no_warning() -> None:
+    stream, transitions = written("json"), Transitions()
+    account = resource(Kind.ACCOUNT, ACCOUNT_SPEC, deleting=True, finalizer=True)
+    user = resource(Kind.POOL, POOL_SPEC, finalizer=True)
+    planned = plan_account(account, Health(True, "ConnectionRefused", "…"), [user], NOW).status
+    assert planned is not None
+    transitions.log(account, planned)
+    assert (json.loads(stream.getvalue())["phase"], json.loads(stream.getvalue())["level"]) == ("Deleting", "INFO")
 
 
 @pytest.mark.usefixtures("restored")

@@ -18,6 +18,8 @@ from azure_batch_operator.logs import Few
 logger = logging.getLogger(__name__)
 
 State = tuple[str, str]
+_UNUSABLE = (Kind.ACCOUNT, "Unavailable")
+"""Nothing works for anybody who uses it, also while it may come back by itself, so that it is not stalled."""
 
 
 def _ready(status: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -32,12 +34,12 @@ def state_of(status: Mapping[str, Any]) -> State:
 
 
 def level_of(kind: Kind, status: Mapping[str, Any]) -> int:
-    """WARNING if a person must act or something has failed; BatchTasks else only at DEBUG.
+    """WARNING if a person must act, something has failed, or an account cannot be used; BatchTasks else only at DEBUG.
 
     An object that is being deleted keeps the conditions of its life. These were logged when they came.
     """
     phase, reason = state_of(status)
-    if any(
+    if (kind, phase) == _UNUSABLE or any(
         condition["type"] in {"Stalled", "Failed"}
         and condition["status"] == "True"
         and (phase != "Deleting" or condition.get("reason") == reason)
