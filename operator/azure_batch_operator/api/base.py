@@ -89,6 +89,14 @@ def immutable(field: str, remedy: str) -> Rule:
     )
 
 
+def fixed_account(kind: str) -> Rule:
+    """Refuse another account; what the object has in Azure Batch can stay if both represent the same account there."""
+    return immutable(
+        "accountRef",
+        f"create a new {kind}, which can adopt what this one has in Azure Batch (docs/ownership.md, Move objects)",
+    )
+
+
 _MAX_SEEN_AT_ONCE = 3
 """Fields of a choice that a reader finds in a manifest without being told which of them are there."""
 

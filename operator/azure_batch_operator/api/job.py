@@ -13,6 +13,7 @@ from azure_batch_operator.api.base import (
     RemoteId,
     Rule,
     cel,
+    fixed_account,
     immutable,
     many,
     one_of,
@@ -174,5 +175,10 @@ JobSpec.rules = (
         "networkConfiguration cannot be removed: change it, or create a new BatchJob",
         ".networkConfiguration",
     ),
-    *(immutable(name, "create a new BatchJob") for name in JobSpec.wire_names() if name not in _CHANGEABLE),
+    fixed_account("BatchJob"),
+    *(
+        immutable(name, "create a new BatchJob")
+        for name in JobSpec.wire_names()
+        if name not in {*_CHANGEABLE, "accountRef"}
+    ),
 )

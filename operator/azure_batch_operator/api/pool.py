@@ -13,6 +13,7 @@ from azure_batch_operator.api.base import (
     Refused,
     RemoteId,
     cel,
+    fixed_account,
     immutable,
     one_of,
     optional,
@@ -27,7 +28,6 @@ from azure_batch_operator.api.pool_policies import (
 )
 from azure_batch_operator.api.rest import tags
 
-_FIXED = ("id", "accountRef")
 _STAYS = ("networkConfiguration", "upgradePolicy", "resourceTags")
 """What Azure Batch can change but not remove (docs/azure-batch.md#patch-of-a-pool)."""
 _WRAPPED = "write its members directly under spec"
@@ -98,7 +98,8 @@ _TARGETS = "has(self.targetDedicatedNodes) || has(self.targetLowPriorityNodes)"
 
 PoolSpec.rules = (
     *PoolBody.rules,
-    *(immutable(name, "create a new BatchPool") for name in _FIXED),
+    immutable("id", "create a new BatchPool"),
+    fixed_account("BatchPool"),
     *(
         cel(
             f"!has(oldSelf.{name}) || has(self.{name})",

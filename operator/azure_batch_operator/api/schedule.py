@@ -19,6 +19,7 @@ from azure_batch_operator.api.base import (
     RemoteId,
     Rule,
     cel,
+    fixed_account,
     immutable,
     judged,
     misnamed,
@@ -142,7 +143,6 @@ _ONLY_CRON = sorted(JobTemplate.ours - {"poolRef"})
 """What only a BatchJob supports; Azure Batch creates the jobs of `schedule` without the operator."""
 _FIXED = {
     "id": "create a new BatchJobSchedule",
-    "accountRef": "create a new BatchJobSchedule",
     "displayName": "create a new BatchJobSchedule",
 }
 
@@ -206,6 +206,7 @@ class JobScheduleSpec(ApiModel):
             "has(self.schedule) == has(oldSelf.schedule)",
             "schedule cannot be replaced by cron or the reverse: create a new BatchJobSchedule",
         ),
+        fixed_account("BatchJobSchedule"),
         *(immutable(name, remedy) for name, remedy in _FIXED.items()),
     )  # fmt: skip
 

@@ -1,0 +1,61 @@
+"""Objects move to another BatchAccount or namespace as docs/ownership.md, Move objects, says; what is in Azure Batch stays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from support.stage import Refusal, Stage, job, pool, sleeping
+
+ADOPT, POLICY = "azurebatch.io/adopt", "azurebatch.io/reconcile-policy"
+
+
+def adopting(body: dict[str, Any], namespace: str = "default") -> dict[str, Any]:
+    body["metadata"] |= {"namespace": namespace, "annotations": {ADOPT: "true", POLICY: "manage"}}
+    return body
+
+
+def changed(stage: Stage, since: float) -> set[str]:
+    """What was called to change something."""
+    return {each.operation for each in stage.azure.changes(since)}
+
+
+async def test_a_pool_and_its_running_job_move_to_another_account(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=sleeping(2, 7200)))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running", 900)
+    for kind, name in (("bj", "own"), ("bp", "cpu")):
+        with pytest.raises(Refusal, match=r"accountRef cannot be changed: .* \(docs/ownership\.md, Move objects\)"):
+            stage.patch(kind, name, {"spec": {"accountRef": {"name": "other"}}})
+    since = stage.clock.time()
+    for kind, name in (("bj", "own"), ("bp", "cpu")):
+        stage.annotate(kind, name, reconcile_policy="detach-on-delete")
+        stage.delete(kind, name)
+    await stage.until(lambda: stage.gone("bj", "own") and stage.gone("bp", "cpu"), 600)
+    stage.apply(*stage.account_objects("other"))
+    stage.apply(adopting(pool("cpu", accountRef={"name": "other"})), adopting(job("own", tasks=sleeping(2, 7200))))
+    await stage.until(lambda: stage.ready("bp", "cpu") and stage.phase("bj", "own") == "Running", 900)
+    stage.delete("bacc", "main")
+    await stage.until(lambda: stage.gone("bacc", "main"), 60)
+    assert not {each for each in changed(stage, since) if "Delete" in each or "Create" in each or "Terminate" in each}
+    assert stage.status("bp", "cpu")["adopted"] is stage.status("bj", "own")["adopted"] is True
+    # With the policy `manage`, what was adopted goes with its objects.
+    stage.delete("bj", "own")
+    stage.delete("bp", "cpu")
+    await stage.until(lambda: stage.gone("bj", "own") and stage.gone("bp", "cpu"), 900)
+    assert stage.azure.ids("/pools") == stage.azure.ids("/jobs") == []
+
+
+async def test_a_pool_moves_to_another_namespace_when_its_marker_is_removed(stage: Stage) -> None:
+    stage.apply({"kind": "Namespace", "metadata": {"name": "team"}})
+    await stage.ready_pool(metadata=[{"name": "a", "value": "b"}])
+    stage.annotate("bp", "cpu", reconcile_policy="detach-on-delete")
+    stage.delete("bp", "cpu")
+    await stage.until(lambda: stage.gone("bp", "cpu"), 600)
+    stage.apply(*stage.account_objects(namespace="team"), adopting(pool("cpu"), "team"))
+    await stage.until(lambda: stage.reason("bp", "cpu", "team") == "OwnershipConflict", 600)
+    # `az batch pool set --metadata` replaces all items.
+    stage.azure.patch("/pools/cpu", {"metadata": [{"name": "a", "value": "b"}]})
+    await stage.until(lambda: stage.ready("bp", "cpu", "team"), 900)
+    assert stage.azure.ids("/pools") == ["cpu"]
