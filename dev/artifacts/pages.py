@@ -15,6 +15,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.metrics_core import Metric
 from pydantic.alias_generators import to_camel
 
+from artifacts.alert_actions import TODO
 from artifacts.chart import SET_BY_CHART
 from artifacts.monitoring import ALERTS
 from artifacts.navigation import title
@@ -98,6 +99,8 @@ _ALERTS = (
     '  annotations: {config.kubernetes.io/local-config: "true"}  # not applied',
     "data: {url: https://docs.example.com/azure-batch-operator}",
     "```\n",
+    "In the commands, `NAMESPACE`, `POOL` and `ACCOUNT` are labels of the alert. The operator is in the namespace",
+    "`azure-batch-operator`; replace it if your release is in another one.\n",
 )
 """What the page says before the table of alerts, by lines."""
 
@@ -123,10 +126,10 @@ def metrics() -> str:
     ]  # fmt: skip
     lines += [f"| `{exposed(each)}` | {each.type} | {_labels(each)} | {each.documentation} |" for each in families()]
     lines += _ALERTS
-    lines += ["| Alert | Severity | Condition | Meaning |", "|---|---|---|---|"]
+    lines += ["| Alert | Severity | Condition | Meaning | What to do |", "|---|---|---|---|---|"]
     for alert in ALERTS:
         when = f"{_code_in_table(alert.expression)} for {alert.lasting}"
-        lines.append(f"| {alert.name} | {alert.severity} | {when} | {alert.summary} |")
+        lines.append(f"| {alert.name} | {alert.severity} | {when} | {alert.summary} | {TODO[alert.name]} |")
     lines += [
         "\n## Traces\n",
         "Set `OTEL_EXPORTER_OTLP_ENDPOINT` (OTLP over HTTP, such as `http://collector:4318`) to export traces. Each pass over an",
