@@ -26,6 +26,8 @@ SKEW = 60.0
 APPLY = "apply the custom resource definitions of this version: kubectl apply -k crds (docs/upgrade.md)"
 _STAYS = "docs/troubleshooting.md, A namespace stays Terminating"
 _SHOWN = 3
+_OF_SECRET = frozenset({"SecretNotFound", "SecretKeyNotFound"})
+"""Reasons of an account that a look at its Secret shows, too."""
 
 
 class Verdict(StrEnum):
@@ -304,15 +306,19 @@ def _no_accounts(seen: Seen) -> Iterator[Finding]:
 
 def _account(account: Object, secrets: Mapping[str, frozenset[str] | None]) -> Iterator[Finding]:
     who = f"BatchAccount {objects.name(account)}"
-    yield from _secret(account, who, secrets)
-    ready = condition(account, "Ready")
-    if not ready:
+    found, ready = [*_secret(account, who, secrets)], condition(account, "Ready")
+    yield from found
+    message = " ".join(str(ready.get("message") or "").split())
+    if account["metadata"].get("deletionTimestamp"):
+        yield Finding(Verdict.NOTE, f"{who} is being deleted ({ready.get('reason')})", message)
+    elif ready.get("reason") in _OF_SECRET and any(each.verdict is Verdict.FAULT for each in found):
+        return  # said of the Secret
+    elif not ready:
         remedy = "check that the operator runs and watches this namespace"
         yield Finding(Verdict.FAULT, f"the operator has not reconciled {who} yet", remedy)
     elif ready.get("status") == "True":
         yield Finding(Verdict.OK, f"{who} is reached at {objects.spec(account).get('endpoint')}")
     else:
-        message = " ".join(str(ready.get("message") or "").split())
         yield Finding(Verdict.FAULT, f"{who} is not usable ({ready.get('reason')})", message)
     if until := (status(account).get("throttling") or {}).get("until"):
         text = f"{who} is throttled until {until}"

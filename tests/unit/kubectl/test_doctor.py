@@ -49,8 +49,13 @@ def with_more(plural: str) -> dict[str, Any]:
     return changed
 
 
-def failing(**more: Any) -> Any:
-    return thing("BatchAccount", "main", ("Ready", "False", "KeyRefused", "the value is not a key: correct it")) | more
+def failing(reason: str = "KeyRefused", *, deleted: bool = False, **more: Any) -> Any:
+    found: dict[str, Any] = thing(
+        "BatchAccount", "main", ("Ready", "False", reason, "the value is not a key: correct it")
+    )
+    if deleted:
+        found["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    return {**ACCOUNT, **found, "spec": ACCOUNT["spec"]} | more
 
 
 @pytest.mark.parametrize(
@@ -133,6 +138,19 @@ def failing(**more: Any) -> Any:
             ["fault: Secret k of BatchAccount main has no key 'key': correct the BatchAccount or the Secret"],
         ),
         ({"secrets": {}}, []),
+        (
+            {"accounts": [failing("SecretNotFound")], "secrets": {"k": None}},
+            ["fault: Secret k of BatchAccount main does not exist: create it with the credentials"],
+        ),
+        (
+            # The user may not read it.
+            {"accounts": [failing("SecretNotFound")], "secrets": {}},
+            ["fault: BatchAccount main is not usable (SecretNotFound): the value is not a key: correct it"],
+        ),
+        (
+            {"accounts": [failing("InUse", deleted=True)]},
+            ["note: BatchAccount main is being deleted (InUse): the value is not a key: correct it"],
+        ),
     ],
 )  # fmt: skip
 def test_each_fault_is_named_with_its_remedy(change: dict[str, Any], says: list[str]) -> None:
