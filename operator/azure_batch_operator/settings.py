@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import re
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
 
@@ -164,8 +165,19 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
         if self.idle_poll_seconds < self.poll_seconds:
-            raise ValueError("idle_poll_seconds is less than poll_seconds")
+            raise ValueError(
+                f"idlePollSeconds ({self.idle_poll_seconds:g}) is less than pollSeconds ({self.poll_seconds:g}): raise the former "
+                "or lower the latter"
+            )
         return self
+
+
+def _suggested(name: str, known: Iterable[str]) -> str:
+    """A name that does not exist, with the one that is likely meant."""
+    # The prefix of the variables would make all of them alike.
+    by_end = {each.removeprefix(PREFIX): each for each in known}
+    near = get_close_matches(name.removeprefix(PREFIX), by_end, n=1, cutoff=0.8)
+    return f"{name} (did you mean {by_end[near[0]]}?)" if near else name
 
 
 def flag_of(name: str) -> str:
@@ -199,7 +211,10 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: str | None 
         and not _SERVICE_LINK.match(f"{name}={value}")
     )
     if unknown:
-        raise SettingsError(f"there is no setting {listed(unknown, 'or')}")
+        known = [*map(variable_of, Settings.model_fields), CONFIG_VARIABLE]
+        told = [_suggested(name, known) for name in unknown]
+        more = ": docs/configuration.md lists all" if told == unknown else ""
+        raise SettingsError(f"there is no setting {listed(told, 'or')}{more}")
     content = _read(file) if file else {}
 
     class _Settings(Settings):
@@ -246,7 +261,8 @@ def _read(file: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise SettingsError(f"the file {file} does not contain a mapping of settings")
     if unknown := [str(key) for key in content if key not in names]:
-        raise SettingsError(f"the file {file} has no setting {listed(unknown, 'or')}; there are {listed(names)}")
+        told = [_suggested(name, names) for name in unknown]
+        raise SettingsError(f"the file {file} has no setting {listed(told, 'or')}; there are {listed(names)}")
     return {names[key]: value for key, value in content.items()}
 
 

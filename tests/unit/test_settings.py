@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from azure_batch_operator.cli import main
-from azure_batch_operator.settings import Settings, SettingsError, flag_of, load, variable_of
+from azure_batch_operator.settings import PREFIX, Settings, SettingsError, flag_of, load, variable_of
 
 
 @pytest.fixture
@@ -105,7 +105,11 @@ def test_an_address_that_is_taken_stops_the_start_with_the_settings_names() -> N
         ("workers: many", "workers"),
         ("- a", "not contain a mapping"),
         ("{", "not YAML"),
-        ("pollSeconds: 9\nidlePollSeconds: 3", "idle_poll_seconds is less than poll_seconds"),
+        (
+            "pollSeconds: 9\nidlePollSeconds: 3",
+            r"idlePollSeconds \(3\) is less than pollSeconds \(9\): raise the former or lower the latter",
+        ),
+        ("polSeconds: 1", "no setting polSeconds .did you mean pollSeconds.?"),
     ],
 )
 def test_a_wrong_file_is_refused_with_what_is_wrong(tmp_path: Path, text: str, words: str) -> None:
@@ -114,8 +118,11 @@ def test_a_wrong_file_is_refused_with_what_is_wrong(tmp_path: Path, text: str, w
 
 
 def test_a_variable_that_is_no_setting_is_refused_but_not_those_of_a_service() -> None:
-    with pytest.raises(SettingsError, match="AZURE_BATCH_OPERATOR_POL_SECONDS"):
-        load({}, {"AZURE_BATCH_OPERATOR_POL_SECONDS": "1"})
+    for given, meant in (("POL_SECONDS", "POLL_SECONDS"), ("NAMESPACE", "NAMESPACES"), ("WORKER", "WORKERS")):
+        with pytest.raises(SettingsError, match=rf"no setting {PREFIX}{given} \(did you mean {PREFIX}{meant}\?\)$"):
+            load({}, {f"{PREFIX}{given}": "1"})
+    with pytest.raises(SettingsError, match=rf"no setting {PREFIX}XYZZY: docs/configuration\.md lists all$"):
+        load({}, {f"{PREFIX}XYZZY": "1"})
     load({}, {
         "AZURE_BATCH_OPERATOR_SERVICE_HOST": "10.0.0.1", "AZURE_BATCH_OPERATOR_SERVICE_PORT_HTTP": "8080",
         "AZURE_BATCH_OPERATOR_PORT": "tcp://10.0.0.1:8080", "AZURE_BATCH_OPERATOR_PORT_8080_TCP_ADDR": "10.0.0.1",
