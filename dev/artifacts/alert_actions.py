@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-TODO: Mapping[str, str] = {
+WHAT_TO_DO: Mapping[str, str] = {
     "AzureBatchPoolStalled": (
         "`kubectl azure-batch why bp/NAME -n NAMESPACE`, or the row of the reason in [Reasons](reasons.md). "
         "`kubectl get bp -n NAMESPACE` shows which pools have it"
@@ -74,6 +74,11 @@ TODO: Mapping[str, str] = {
         "azure-batch-operator describe pods`. No Pod gets the Lease: the log says `could not be renewed` and why, "
         "such as a missing permission. More than one leader: one of them has not been scraped since it lost the "
         "Lease; if it stays, delete that Pod"
+    ),
+    "AzureBatchShardNotHeld": (
+        "`kubectl -n azure-batch-operator get lease,pods`: the Lease of the shard names its holder. None: the log of "
+        "each Pod says why it takes no more shards, such as `could not be renewed` ([Several "
+        "replicas](scaling.md#several-replicas)). More than one: as for AzureBatchNoLeader"
     ),
     "AzureBatchNamespaceDenied": (
         "`kubectl -n azure-batch-operator logs deploy/azure-batch-operator --since=1h` has a line with `is not "

@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.metrics_core import Metric
 from pydantic.alias_generators import to_camel
 
-from artifacts.alert_actions import TODO
+from artifacts.alert_actions import WHAT_TO_DO
 from artifacts.chart import SET_BY_CHART
 from artifacts.monitoring import ALERTS
 from artifacts.navigation import title
@@ -129,7 +129,7 @@ def metrics() -> str:
     lines += ["| Alert | Severity | Condition | Meaning | What to do |", "|---|---|---|---|---|"]
     for alert in ALERTS:
         when = f"{_code_in_table(alert.expression)} for {alert.lasting}"
-        lines.append(f"| {alert.name} | {alert.severity} | {when} | {alert.summary} | {TODO[alert.name]} |")
+        lines.append(f"| {alert.name} | {alert.severity} | {when} | {alert.summary} | {WHAT_TO_DO[alert.name]} |")
     lines += [
         "\n## Traces\n",
         "Set `OTEL_EXPORTER_OTLP_ENDPOINT` (OTLP over HTTP, such as `http://collector:4318`) to export traces. Each pass over an",

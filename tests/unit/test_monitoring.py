@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from artifacts import monitoring, navigation, pages
-from artifacts.alert_actions import TODO
+from artifacts.alert_actions import WHAT_TO_DO
 from azure_batch_operator.generate import ROOT
 from unit.test_reasons import reasons
 
@@ -152,10 +152,10 @@ def test_alerts_have_names_of_their_own_and_say_what_to_do() -> None:
 
 def test_the_row_of_an_alert_has_a_command_to_type() -> None:
     """`runbook_url` leads there at night: what the alert means is not enough."""
-    assert set(TODO) == {alert.name for alert in monitoring.ALERTS}
+    assert set(WHAT_TO_DO) == {alert.name for alert in monitoring.ALERTS}
     rows = [line.strip("| ").split(" | ") for line in pages.metrics().splitlines() if line.startswith("| AzureBatch")]
-    assert {row[0]: row[4] for row in rows} == TODO
-    for name, text in TODO.items():
+    assert {row[0]: row[4] for row in rows} == WHAT_TO_DO
+    for name, text in WHAT_TO_DO.items():
         assert re.search(r"`kubectl [^`]+`", text), name
         assert "|" not in text, name
 

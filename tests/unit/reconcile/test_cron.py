@@ -338,7 +338,7 @@ def test_history_keeps_what_a_retry_still_needs() -> None:
     ],
 )  # fmt: skip
 def test_a_date_that_no_month_has_is_told_from_a_wrong_expression(expression: str, exists: bool) -> None:
-    with pytest.raises(ValueError, match="spec.cron.expression") as refused:
+    with pytest.raises(ValueError, match=r"spec\.cron\.expression") as refused:
         times(expression, "UTC", 0.0, NOW)
     text = f"spec.cron.expression {expression!r} never comes due: no such date; correct the day or the month"
     assert (str(refused.value) == text) == exists

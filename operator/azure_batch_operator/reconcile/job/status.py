@@ -134,8 +134,8 @@ def retry_refused(tasks: TasksView) -> Mapping[str, tuple[bool, str, str]]:
 
 
 _KEPT = (
-    "spec.taskUpdatePolicy is Replace, but the job already has onAllTasksComplete: terminatejob, which Azure Batch cannot revert, so "
-    "it would end as soon as its last unfinished task is deleted, and take no new one. Change the spec back, or create a new "
+    "spec.taskUpdatePolicy is Replace, but the job already has onAllTasksComplete: terminatejob, which Azure Batch cannot revert, "
+    "so it would end as soon as its last unfinished task is deleted, and take no new one. Change the spec back, or create a new "
     "BatchJob with Replace from the start"
 )
 
@@ -145,7 +145,11 @@ def in_sync(resource: Resource, tasks: TasksView, *, complete: bool) -> Mapping[
     if tasks.different_count:
         first = ", ".join(tasks.different)
         text = f"tasks in Azure Batch that differ from the spec: {tasks.different_count} (first: {first}): "
-        text += _KEPT if tasks.kept else "set spec.taskUpdatePolicy to Replace, change the spec back, or create a new BatchJob"
+        text += (
+            _KEPT
+            if tasks.kept
+            else "set spec.taskUpdatePolicy to Replace, change the spec back, or create a new BatchJob"
+        )
         return {IN_SYNC: (False, "TasksDiffer", text)}
     if complete and tasks.unread:
         reason, why = tasks.unread

@@ -13,7 +13,14 @@ from azure_batch_operator.reconcile.annotations import handled, pending_request
 from azure_batch_operator.reconcile.error_classes import RetryClass, classify_error
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.plan import TAKES_NO_MORE, Absence, Absent, Ended, Plan, Table
-from azure_batch_operator.reconcile.standard_plans import once_absent, once_late, other_name, troubled, waiting, with_event
+from azure_batch_operator.reconcile.standard_plans import (
+    once_absent,
+    once_late,
+    other_name,
+    troubled,
+    waiting,
+    with_event,
+)
 from azure_batch_operator.reconcile.status import Verdict, carry_over
 from azure_batch_operator.reconcile.steps import first_plan
 from azure_batch_operator.reconcile.task.scope import TaskScope
