@@ -175,7 +175,7 @@ class Settings(BaseSettings):
 def _suggested(name: str, known: Iterable[str]) -> str:
     """A name that does not exist, with the one that is likely meant."""
     # The prefix of the variables would make all of them alike.
-    by_end = {each.removeprefix(PREFIX): each for each in known}
+    by_end = {setting.removeprefix(PREFIX): setting for setting in known}
     near = get_close_matches(name.removeprefix(PREFIX), by_end, n=1, cutoff=0.8)
     return f"{name} (did you mean {by_end[near[0]]}?)" if near else name
 
