@@ -194,7 +194,10 @@ async def _properties(client: BatchClient, owner: str, where: Place) -> FileProp
     except BatchError as error:
         told = await missing.reason(file, error) or error
         if missing.is_no_file(told):
-            raise FailureError(f"{place!r} does not exist: kubectl azure-batch files ls lists files") from None
+            text = f"{place!r} does not exist: kubectl azure-batch files ls {where.name}/{where.member} lists files"
+            if where.kind is Kind.JOB and not where.path.startswith("wd/"):
+                text += f"; what a command writes is in wd/, such as wd/{where.path}"
+            raise FailureError(text) from None
         with missing.advised(place):
             raise told from None
 

@@ -133,7 +133,7 @@ async def show(cluster: Cluster, target: str, wish: Wish) -> None:
 async def _with_credentials(cluster: Cluster, where: Place, wish: Wish) -> None:
     async with remote.opened(cluster, where) as (client, job):
         if where.member:
-            await _single(TaskFile(client, job, where.member, wish.path), wish)
+            await _single(TaskFile(client, job, where.member, wish.path, name=where.name), wish)
         elif wish.follow:
             await _follow_all(client, job, wish)
         else:
@@ -260,7 +260,8 @@ async def _missing(file: TaskFile, error: BatchError) -> FailureError:
     except NotFoundError as gone:
         if not is_gone(gone):
             raise
-        return FailureError(f"job {file.job!r} has no task {file.task!r}: give the ID of one of its tasks")
+        all_ = f"kubectl azure-batch tasks ls {file.name} lists them" if file.name else "give the ID of one of its tasks"
+        return FailureError(f"job {file.job!r} has no task {file.task!r}: {all_}")
     told = await missing.reason(file, error)
     if told is None:
         return FailureError(f"{file.path} of task {file.task!r} has just appeared: try again")

@@ -132,6 +132,7 @@ class TaskFile:
     Attributes:
         is_over: whether the job of the task is over; None to ask Azure Batch. Who follows many tasks knows it without a call for
             each.
+        name: of the BatchJob, if somebody has named the task.
     """
 
     client: BatchClient
@@ -139,6 +140,7 @@ class TaskFile:
     task: str
     path: str
     is_over: Callable[[], bool] | None = None
+    name: str = ""
 
     async def properties(self) -> FileProperties:
         """Its length."""

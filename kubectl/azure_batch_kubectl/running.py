@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -16,6 +18,7 @@ from urllib3.exceptions import HTTPError
 from azure_batch_kubectl.cluster import Place, connected, refusal, unusable
 from azure_batch_kubectl.failure import Exit, FailureError
 from azure_batch_kubectl.objects import UnknownKindError
+from azure_batch_operator.api.kinds import KINDS
 from azure_batch_operator.batch import BatchError
 
 Work = Callable[[Any], Awaitable[None]]
@@ -54,11 +57,21 @@ def _said(error: Exception) -> str:
         # Of a token that the library renews between two calls.
         return unusable(error)
     if isinstance(error, ApiException):
-        return refusal(error)
+        return refusal(error) + _where_to_look(error)
     if isinstance(error, (aiohttp.ClientError, HTTPError, TimeoutError, OSError)):
         text = " ".join(str(error).split()) or type(error).__name__
         return f"the API server is unreachable: {text}: check the cluster and --context"
     return " ".join(str(error).split())
+
+
+_NO_OBJECT = re.compile(r"([a-z]+)\.azurebatch\.io \"[^\"]*\" not found")
+
+
+def _where_to_look(error: ApiException) -> str:
+    """What to do where an object of ours is not there."""
+    said = _NO_OBJECT.fullmatch(refusal(error)) if error.status == HTTPStatus.NOT_FOUND else None
+    names = next((each for each in KINDS.values() if said is not None and each.plural == said[1]), None)
+    return "" if names is None else f": kubectl get {names.short} lists those of the namespace; -n names another namespace"
 
 
 def execute(place: Place | None, work: Work, code: int = Exit.ERROR) -> None:

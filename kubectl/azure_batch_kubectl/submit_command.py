@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import click
+from kubernetes.aio.client.exceptions import ApiException
 
 from azure_batch_kubectl import objects, output, submitting
-from azure_batch_kubectl.cluster import Cluster
+from azure_batch_kubectl.cluster import Cluster, refusal
 from azure_batch_kubectl.failure import FailureError
 from azure_batch_kubectl.storing import Submission, suffix
 from azure_batch_kubectl.submitting import Order, Over
@@ -59,6 +61,17 @@ def order(
     return Order(made, path.name, _text(path), tuple(_over(each) for each in overs), tuple(arguments), settings)
 
 
+async def _taken(cluster: Cluster, name: str, error: ApiException) -> FailureError:
+    """What to do where an object of that name is there."""
+    try:
+        phase = objects.status(await cluster.get(Kind.JOB, name)).get("phase") or "Pending"
+    except ApiException:
+        return FailureError(f"{refusal(error)}: give another --name, or delete it first")
+    return FailureError(
+        f"BatchJob {name} already exists ({phase}): give another --name, or delete it first: kubectl delete bj/{name}"
+    )
+
+
 async def run(cluster: Cluster | None, wanted: Order, *, dry_run: bool) -> None:
     """Apply the objects, or print them, for which no cluster is needed."""
     made = submitting.manifests(wanted)
@@ -66,6 +79,11 @@ async def run(cluster: Cluster | None, wanted: Order, *, dry_run: bool) -> None:
         output.documents(made)
         return
     *items, job = made
-    created = await Submission(cluster, items, job).store()
+    try:
+        created = await Submission(cluster, items, job).store()
+    except ApiException as error:
+        if error.status == HTTPStatus.CONFLICT:
+            raise await _taken(cluster, objects.name(job), error) from None
+        raise
     if sys.stderr.isatty():
         click.echo(f"To see its output: kubectl azure-batch logs -f {objects.name(created)}", err=True)

@@ -53,7 +53,14 @@ def test_the_commands_patch_and_say_so(fake: FakeCluster, run: Run) -> None:
             ("suspend", "bp/cpu"),
             "error: suspend does not apply to a BatchPool: use it for BatchJob (bj) and BatchJobSchedule (bjs)\n",
         ),
-        (("terminate", "missing"), 'error: batchjobs.azurebatch.io "missing" not found\n'),
+        (
+            ("terminate", "missing"),
+            'error: batchjobs.azurebatch.io "missing" not found: kubectl get bj lists those of the namespace; -n names another',
+        ),
+        (
+            ("suspend", "nightly"),
+            "error: there is no BatchJob nightly, but a BatchJobSchedule: kubectl azure-batch suspend bjs/nightly\n",
+        ),
         (("terminate", "pod/x"), "error: 'pod' is not a kind of azurebatch.io: use one of batchaccount (bacc), "),
     ],
 )  # fmt: skip
@@ -61,6 +68,7 @@ def test_what_can_have_no_effect_is_refused_in_one_line(
     fake: FakeCluster, run: Run, words: tuple[str, ...], text: str
 ) -> None:
     fake.add(thing("BatchJob", "old", ENDED, phase="Failed"))
+    fake.add(thing("BatchJobSchedule", "nightly"))
     done = run(*words)
     assert done.exit_code == 1
     assert done.stderr.startswith(text)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from kubernetes.aio.client.exceptions import ApiException
 
 from azure_batch_kubectl import submit_command, submitting
 from azure_batch_kubectl.cli import plugin
@@ -166,3 +167,20 @@ def test_a_dry_run_with_a_pool_needs_no_kubeconfig(tmp_path: Path, monkeypatch: 
     wrong = CliRunner().invoke(plugin, [*words, "--pool", "cpu", "--over", "none"])
     assert wrong.exit_code == 1
     assert wrong.stderr.startswith("error: --over none: there is no such file: ")
+
+
+def test_a_name_that_is_taken_is_refused_with_what_to_do(
+    fake: FakeCluster, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def taken(*_: object) -> None:
+        raise ApiException(status=409, reason="Conflict")
+
+    script = tmp_path / "run.sh"
+    script.write_text("true\n")
+    fake.add({"kind": "BatchJob", "metadata": {"name": "mine"}, "status": {"phase": "Failed"}})
+    monkeypatch.setattr(fake, "create", taken)
+    done = run("submit", str(script), "--pool", "cpu", "--name", "mine")
+    assert done.exit_code == 1
+    assert done.stderr == (
+        "error: BatchJob mine already exists (Failed): give another --name, or delete it first: kubectl delete bj/mine\n"
+    )
