@@ -260,7 +260,9 @@ async def _missing(file: TaskFile, error: BatchError) -> FailureError:
     except NotFoundError as gone:
         if not is_gone(gone):
             raise
-        all_ = f"kubectl azure-batch tasks ls {file.name} lists them" if file.name else "give the ID of one of its tasks"
+        all_ = (
+            f"kubectl azure-batch tasks ls {file.name} lists them" if file.name else "give the ID of one of its tasks"
+        )
         return FailureError(f"job {file.job!r} has no task {file.task!r}: {all_}")
     told = await missing.reason(file, error)
     if told is None:

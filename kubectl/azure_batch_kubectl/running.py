@@ -71,7 +71,9 @@ def _where_to_look(error: ApiException) -> str:
     """What to do where an object of ours is not there."""
     said = _NO_OBJECT.fullmatch(refusal(error)) if error.status == HTTPStatus.NOT_FOUND else None
     names = next((each for each in KINDS.values() if said is not None and each.plural == said[1]), None)
-    return "" if names is None else f": kubectl get {names.short} lists those of the namespace; -n names another namespace"
+    return (
+        "" if names is None else f": kubectl get {names.short} lists those of the namespace; -n names another namespace"
+    )
 
 
 def execute(place: Place | None, work: Work, code: int = Exit.ERROR) -> None:

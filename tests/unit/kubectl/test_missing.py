@@ -97,8 +97,16 @@ def test_files_that_are_gone_are_said_with_what_keeps_output(
 @pytest.mark.parametrize(
     ("status", "get", "says"),
     [
-        (404, NotFoundError("no such file", status=404, code="FileNotFound"), "'j/t:x' does not exist: kubectl azure-batch files ls j/t lists files; what a command writes is in wd/, such as wd/x"),
-        (409, NotFoundError("no such file", status=404, code="FileNotFound"), "'j/t:x' does not exist: kubectl azure-batch files ls j/t lists files; what a command writes is in wd/, such as wd/x"),
+        (
+            404,
+            NotFoundError("no such file", status=404, code="FileNotFound"),
+            "'j/t:x' does not exist: kubectl azure-batch files ls j/t lists files; what a command writes is in wd/, such as wd/x",
+        ),
+        (
+            409,
+            NotFoundError("no such file", status=404, code="FileNotFound"),
+            "'j/t:x' does not exist: kubectl azure-batch files ls j/t lists files; what a command writes is in wd/, such as wd/x",
+        ),
         (409, ConflictError("busy", status=409, code="NodeBeingCreated"), "error: NodeBeingCreated: busy"),
         # Nothing better is known.
         (409, None, "the service gave no reason"),
