@@ -122,6 +122,23 @@ async def test_a_job_that_ends_after_its_schedule_is_followed_over_a_restart(sta
     assert not asked & {"JobSchedules_ListJobSchedules", "Jobs_ListJobs", "Jobs_GetJobTaskCounts"}
 
 
+@pytest.mark.parametrize("waits", [0, 20])
+async def test_a_schedule_that_has_ended_is_not_created_again_when_it_is_deleted_in_azure(
+    stage: Stage, waits: int
+) -> None:
+    """It is followed until the counts of its jobs are settled, and no longer."""
+    stage.azure.service.lag.seconds = 200
+    await is_over(stage, "by its time")
+    await stage.run_for(waits)
+    stage.azure.delete("/jobschedules/once")
+    await stage.run_for(1200)
+    assert stage.azure.calls("JobSchedules_CreateJobSchedule") == 1
+    assert stage.phase("bjs", "once") == "Completed"
+    since = stage.now
+    await stage.run_for(600)
+    assert not stage.azure.calls("JobSchedules_ListJobSchedules", since)
+
+
 async def test_a_restart_writes_nothing_about_the_jobs_of_a_schedule(stage: Stage) -> None:
     await ran_once(stage)
     await stage.run_for(1200)

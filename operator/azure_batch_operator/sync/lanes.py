@@ -19,10 +19,13 @@ class Lanes(Generic[K]):
     Args:
         levels: number of levels.
         width: how many keys of a lane may be worked on at once.
+        overtaking: how many keys of a lane go before one that waits there and is less urgent; then that one is taken. Counted by
+            lane, so that a flood in one is not hidden by what is taken from others.
     """
 
-    def __init__(self, levels: int, width: int) -> None:
-        self._width = width
+    def __init__(self, levels: int, width: int, overtaking: int) -> None:
+        self._width, self._overtaking = width, overtaking
+        self._passed: Counter[Hashable] = Counter()
         self._lines: tuple[dict[Hashable, deque[K]], ...] = tuple({} for _ in range(levels))
         # Lanes whose turn comes, the next one first. One that is full loses its turn, and `ended` gives it back.
         self._turns: tuple[dict[Hashable, None], ...] = tuple({} for _ in range(levels))
@@ -33,26 +36,40 @@ class Lanes(Generic[K]):
         self._lines[level].setdefault(lane, deque()).append(key)
         self._turns[level].setdefault(lane)
 
-    def take(self, level: int) -> tuple[Hashable, K] | None:
-        """The next key of a level in a lane that has room, and that lane; `started` follows if it is worked on."""
-        turns, lines = self._turns[level], self._lines[level]
+    def take(self, level: int) -> tuple[int, Hashable, K] | None:
+        """The next key in a lane that has room and a key of a level; `started` follows if it is worked on.
+
+        Returns:
+            Its level, which may be a less urgent one whose turn it is, its lane, and the key.
+        """
+        turns = self._turns[level]
         while turns:
             lane = next(iter(turns))
             del turns[lane]
             if self._active[lane] >= self._width:
                 continue
-            line = lines[lane]
+            at = self._level(level, lane)
+            line = self._lines[at][lane]
             key = line.popleft()
-            if line:
+            if not line:
+                del self._lines[at][lane]
+                self._turns[at].pop(lane, None)
+            if lane in self._lines[level]:
                 turns[lane] = None
-            else:
-                del lines[lane]
-            return lane, key
+            return at, lane, key
         return None
 
-    def waits(self, level: int) -> bool:
-        """Whether any key of a level waits."""
-        return bool(self._lines[level])
+    def _level(self, level: int, lane: Hashable) -> int:
+        """The level that is served when a lane has its turn at a level."""
+        below = next((other for other in range(level + 1, len(self._lines)) if lane in self._lines[other]), None)
+        if below is None:
+            self._passed.pop(lane, None)
+            return level
+        self._passed[lane] += 1
+        if self._passed[lane] <= self._overtaking:
+            return level
+        del self._passed[lane]
+        return below
 
     def waits_in(self, lane: Hashable) -> bool:
         """Whether any key waits in a lane."""

@@ -26,7 +26,7 @@ WAITED = Histogram(
     buckets=(0.001, 0.01, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300),
 )
 
-_MAX_OVERTAKEN = 8
+MAX_OVERTAKEN = 8
 """Users' changes that go before one waiting refresh; then it is served."""
 
 K = TypeVar("K", bound=Hashable)
@@ -48,9 +48,8 @@ class WorkQueue(Generic[K]):
     """
 
     def __init__(self, lane: Callable[[K], Hashable] = lambda _: None, width: int = sys.maxsize) -> None:
-        self._overtaken = 0
         self._lane = lane
-        self._ready: Lanes[K] = Lanes(len(Urgency), width)
+        self._ready: Lanes[K] = Lanes(len(Urgency), width, MAX_OVERTAKEN)
         self._lane_of: dict[K, Hashable] = {}
         """Of the keys that are worked on, since it may change meanwhile."""
         self._queued: dict[K, Urgency] = {}
@@ -168,20 +167,15 @@ class WorkQueue(Generic[K]):
         self._alarm = asyncio.get_running_loop().call_at(due, self._promote)
 
     def _pop(self) -> K | None:
-        order = tuple(Urgency)
-        if self._overtaken >= _MAX_OVERTAKEN:
-            order = order[::-1]
-        for urgency in order:
-            while (found := self._ready.take(urgency)) is not None:
-                lane, key = found
+        for level in Urgency:
+            while (found := self._ready.take(level)) is not None:
+                urgency, lane, key = Urgency(found[0]), found[1], found[2]
                 if self._queued.get(key) is not urgency:
                     continue
                 if (moved := self._lane(key)) != lane:
                     # What it names has become known since, or is another one now.
                     self._ready.add(moved, urgency, key)
                     continue
-                waits = urgency is Urgency.USER and self._ready.waits(Urgency.REFRESH)
-                self._overtaken = self._overtaken + 1 if waits else 0
                 del self._queued[key]
                 self._lane_of[key] = lane
                 self._ready.started(lane)

@@ -104,6 +104,14 @@ def test_a_task_that_nobody_can_have_sent_waits_for_no_list_unless_it_may_only_b
     assert reason(decide(task(), TaskView(Absent.UNKNOWN, never_sent=True), foreign)) == "JobNotAllowed"
 
 
+def test_a_task_that_nobody_can_have_sent_ends_only_after_a_list() -> None:
+    """It may be in the job of a lost cluster; the service checks what is submitted, and nothing else."""
+    done = replace(ACTIVE, remote={"id": "steps", "state": "completed"})
+    for which, job in ((task(), done), (task(annotations={TERMINATE: "1"}), ACTIVE)):
+        assert decide(which, TaskView(Absent.UNKNOWN, never_sent=True), job) == Plan()
+        assert (decide(which, TaskView(Absent.NOT_FOUND, never_sent=True), job).status or {})["phase"] == "Failed"
+
+
 @pytest.mark.parametrize(
     ("job", "why"),
     [

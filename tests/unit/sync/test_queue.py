@@ -194,3 +194,20 @@ async def test_the_event_loop_gets_a_turn_among_many_keys() -> None:
         queue.done(await queue.get())
     task.cancel()
     assert turns >= 100
+
+
+async def test_a_flood_in_one_lane_lets_its_own_refreshes_through_whatever_others_have() -> None:
+    """A refresh of a lane is served after eight users' changes of it, also while another lane has refreshes all the time."""
+    queue: WorkQueue[str] = WorkQueue(lambda key: key[0], width=2)
+    for number in range(40):
+        queue.add(f"a-user-{number}", Urgency.USER)
+    queue.add("a-refresh", Urgency.REFRESH)
+    active, served = [await queue.get(), await queue.get()], 2
+    while "a-refresh" not in active and served < 40:
+        queue.add(f"b-refresh-{served}", Urgency.REFRESH)
+        # The lane is full, so the other one has its turn.
+        queue.done(await queue.get())
+        queue.done(active.pop(0))
+        active.append(await queue.get())
+        served += 1
+    assert served == 9, "the ninth key of the lane is its refresh"

@@ -158,8 +158,9 @@ def _absent(scope: ScheduleScope) -> Plan | None:
 
 
 def _claimed(scope: ScheduleScope) -> Plan | None:
-    """The schedule is somebody else's, or is to be adopted first."""
-    return settle_ownership(scope, policy.SCHEDULE)
+    """The schedule is somebody else's, is to be adopted first, or is being deleted; what follows one that has ended is not."""
+    found = settle_ownership(scope, policy.SCHEDULE)
+    return found if found is None or is_open(scope.resource) else _over(scope)
 
 
 def _alive(scope: ScheduleScope) -> Plan | None:
@@ -193,13 +194,19 @@ def _seen(resource: Resource) -> Plan:
     return Plan(status={**resource.status, "observedGeneration": resource.generation, "conditions": conditions})
 
 
+def _over(scope: ScheduleScope) -> Plan:
+    """The schedule has ended and is gone, or goes."""
+    resource = scope.resource
+    verdict = Verdict("Completed", "Completed", "the schedule has ended and was deleted in Azure Batch", ready=True)
+    # Its jobs are deleted with it.
+    jobs = {"active": 0} if status_before(resource).state is not None else {}
+    return Plan(status=carry_over(resource, verdict, scope.now) | jobs)
+
+
 def _create(scope: ScheduleScope) -> Plan:
     resource, pool, now, values = scope.resource, scope.pool, scope.now, scope.values
     if status_before(resource).phase == "Completed":
-        verdict = Verdict("Completed", "Completed", "the schedule has ended and was deleted in Azure Batch", ready=True)
-        # Its jobs are deleted with it.
-        jobs = {"active": 0} if status_before(resource).state is not None else {}
-        return Plan(status=carry_over(resource, verdict, now) | jobs)
+        return _over(scope)
     if (stopped := _before_creation(scope)) is not None:
         return stopped
     if pool.problem:

@@ -130,7 +130,10 @@ def _new(scope: TaskScope) -> Plan | None:
     """It was never sent: no list has to say first that it is not there, since the service refuses an ID that is taken."""
     if scope.remote is not Absent.UNKNOWN or not scope.view.never_sent:
         return None
-    return replace(add(scope), unseen=True)
+    plan = add(scope)
+    # The service checks a submission only: what ends the object, or says why it waits, needs a list first. Its task may be there,
+    # such as one of a lost cluster.
+    return replace(plan, unseen=True) if plan.submit_to else None
 
 
 def _absent(scope: TaskScope) -> Plan | None:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from azure_batch_operator.batch import BatchClient
+from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.reconcile.schedule.lifecycle import STATISTICS
 from azure_batch_operator.shapes import whole_number
 from azure_batch_operator.sync.mirror import Interest, Mirror
@@ -86,6 +87,10 @@ class SchedulePoll(Poll):
                 self._mirror.recounted.discard(id)
                 self._ended.pop(id, None)
                 self._mirror.forget_schedule(id)
+            if schedules.get(id) is Absent.NOT_FOUND:
+                # Nothing is counted any more, and whoever follows it only for that may stop.
+                self._mirror.recounted.discard(id)
+                self._ended.pop(id, None)
             self._created[id] = created or self._created.get(id, "")
         self._created = {id: self._created[id] for id in interest}
         self._absences.keep(interest)
