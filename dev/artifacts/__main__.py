@@ -50,6 +50,7 @@ def files() -> Files:
         ROOT / "docs" / "decisions": {"README.md": pages.decisions(ROOT / "docs")},
         ROOT / "docs": {
             "helm-values.md": chart.values_page(),
+            "client.md": pages.with_groups((ROOT / "docs" / "client.md").read_text()),
             "configuration.md": pages.configuration(),
             "metrics.md": pages.metrics(),
             "operations.md": operations.page(),

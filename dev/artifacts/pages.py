@@ -1,11 +1,12 @@
-"""Written pages of the documentation: settings, metrics, the list of decisions, and the manifests in the recipes."""
+"""Written pages of the documentation: settings, metrics, decisions, methods of the client, and the manifests in the recipes."""
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html import escape
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,8 @@ from artifacts.chart import SET_BY_CHART
 from artifacts.monitoring import ALERTS
 from artifacts.navigation import title
 from azure_batch_operator import app
+from azure_batch_operator.batch import BatchClient
+from azure_batch_operator.batch.groups.base import Group
 from azure_batch_operator.fleet import Fleet
 from azure_batch_operator.settings import CONFIG_VARIABLE, Settings, flag_of, variable_of
 from azure_batch_operator.sync.queue import WorkQueue
@@ -169,6 +172,39 @@ def with_manifests(page: str, root: Path) -> str:
         return f"<!-- {comment[1]} -->\n```yaml\n{(root / comment[1]).read_text()}```\n"
 
     return _MANIFEST.sub(shown, page)
+
+
+_GROUPS = re.compile(r"(?<=^\| Group \| Methods \|\n\|---\|---\|\n)(?:\|.*\n)*", re.MULTILINE)
+
+
+def with_groups(page: str) -> str:
+    """The page of the Batch client with the methods of each group of operations."""
+    nothing: Any = None  # A client for its groups alone: it sends nothing, and so needs no credential.
+    groups = vars(BatchClient("http://127.0.0.1", nothing))
+    rows = [
+        f"| `{name}` | {', '.join(map(_call, _methods(group)))} |\n"
+        for name, group in groups.items()
+        if isinstance(group, Group)
+    ]
+    return _GROUPS.sub("".join(rows), page)
+
+
+def _methods(group: Group) -> Iterator[tuple[str, Callable[..., object]]]:
+    """The public methods of a group, in the order of its class."""
+    for name, member in vars(type(group)).items():
+        if not name.startswith("_"):
+            yield name, member
+
+
+def _call(method: tuple[str, Callable[..., object]]) -> str:
+    """A method with what it requires; the rest are keywords."""
+    name, function = method
+    required = [
+        parameter.name
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
+    ]
+    return f"`{name}({', '.join(required[1:])})`"
 
 
 def _labels(family: Metric) -> str:

@@ -1,4 +1,4 @@
-"""The program in docs/client.md runs as it stands, against an emulator elsewhere."""
+"""The first program in docs/client.md runs as it stands, and its examples of lists and models inside one, against an emulator."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 
@@ -21,6 +22,34 @@ def test_the_first_program_prints_what_the_task_printed(emulator: EmulatorThread
     assert emulator.config.key in program
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=120)
     assert (done.stdout.strip(), done.stderr, done.returncode) == ("hello", "", 0)
+
+
+AROUND = """
+import asyncio
+from azure_batch_operator.batch import BatchClient, SharedKey
+
+async def main():
+    async with BatchClient({endpoint!r}, SharedKey({account!r}, {key!r})) as client:
+        await client.jobs.create({{"id": "render", "poolInfo": {{"poolId": "elsewhere"}}}})
+        await client.tasks.create("render", {{"id": "frame-1", "commandLine": "true"}})
+{example}
+
+asyncio.run(main())
+"""
+"""Where the examples are that use a `client`, about a job named render."""
+
+
+@pytest.mark.parametrize(
+    ("word", "printed"),
+    [("client.tasks.list_pages", ""), ("PoolCreate(", "frame-1 active"), (".of(", "frame-1 active")],
+    ids=["lists", "models", "structs"],
+)
+def test_the_examples_of_lists_and_models_run(emulator: EmulatorThread, word: str, printed: str) -> None:
+    [block] = [block for block in BLOCKS if word in block]
+    config, example = emulator.config, indent(block, " " * 8)
+    program = AROUND.format(endpoint=emulator.endpoint, account=config.account, key=config.key, example=example)
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=120)
+    assert (done.stdout.strip(), done.stderr, done.returncode) == (printed, "", 0)
 
 
 @pytest.mark.parametrize("block", BLOCKS[1:])

@@ -28,7 +28,7 @@ from azure_batch_operator.batch.responses import (
     task_add_results,
 )
 from azure_batch_operator.batch.transport import FileStream, Limits, Transport
-from azure_batch_operator.batch.wire import W
+from azure_batch_operator.batch.wire import W, Wire
 
 T = TypeVar("T")
 
@@ -73,7 +73,17 @@ class Listing:
         return paging.items(self.pages())
 
     def of(self, struct: type[W]) -> AsyncIterator[W]:
-        """The items as typed values, such as `client.tasks.list("j").of(wire.Task)`; the cheapest way to read a list."""
+        """The items as typed values, such as `client.tasks.list("j").of(wire.Task)`; the cheapest way to read a list.
+
+        Raises:
+            TypeError: it is no struct; the models of `batch.models` are none.
+        """
+        if not (isinstance(struct, type) and issubclass(struct, Wire)):
+            text = (
+                f"of() accepts a struct of batch.wire, batch.pool_wire or a similar module, such as wire.Task, not {struct!r}: "
+                "to get models, read each item of the list, such as models.Task.read(item)"
+            )
+            raise TypeError(text)
         return paging.items(self._pages(partial(paging.read_typed, struct)))
 
     async def all(self) -> list[JsonObject]:

@@ -22,6 +22,7 @@ from azure_batch_operator.batch import (
     schedule_wire,
     wire,
 )
+from azure_batch_operator.batch.caller import Listing
 from azure_batch_operator.batch.models import Job as JobModel
 from azure_batch_operator.batch.models import JobExecutionInfo as JobExecutionModel
 from azure_batch_operator.batch.models import JobSchedule as JobScheduleModel
@@ -340,3 +341,13 @@ def test_a_job_without_what_has_another_type(members: dict[str, Any]) -> None:
     assert (one.execution.start_time, one.execution.end_time, one.execution.error) == (None, None, None)
     assert (one.ends_with_its_tasks, one.stays_open, one.lets_tasks_act) == (False, True, False)
     assert one.note("azurebatch.io/tasks") is None
+
+
+@pytest.mark.parametrize("other", [models.Task, dict, "Task"])
+def test_what_is_no_struct_is_refused_with_what_to_do(other: Any) -> None:
+    unused: Any = None
+    listing = Listing(unused, unused, unused, ())
+    with pytest.raises(
+        TypeError, match=r"such as wire\.Task, not .*: to get models, read .*models\.Task\.read\(item\)"
+    ):
+        listing.of(other)
