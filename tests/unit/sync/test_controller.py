@@ -39,7 +39,7 @@ from azure_batch_operator.sync.queue import WorkQueue
 from azure_batch_operator.sync.store import Store
 from support import typed
 from support.jumping_loop import run_jumping
-from unit.objects import CLUSTER, POOL_SPEC, owned, resource
+from unit.objects import CLUSTER, JOB_SPEC, POOL_SPEC, owned, resource
 
 SPEC = POOL_SPEC | {"targetDedicatedNodes": 6}
 AUTH = {"sharedKey": {"secretRef": {"name": "s", "key": "k"}}}
@@ -378,6 +378,34 @@ def test_a_namespace_that_was_annotated_just_before_a_deletion_keeps_the_pool() 
             await scene.quiet()
         assert scene.pools.asked == []
         assert scene.patches == ["remove"], "the object is let go"
+
+    run_jumping(life())
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec"),
+    [
+        (Kind.POOL, SPEC),
+        (Kind.JOB, JOB_SPEC),
+        (
+            Kind.SCHEDULE,
+            {"schedule": {"recurrenceInterval": "PT60M"}, "jobSpecification": {"poolRef": {"name": "cpu"}}},
+        ),
+        (Kind.TASK, {"jobId": "theirs", "accountRef": {"name": "main"}, "commandLine": "true"}),
+    ],
+    ids=["pool", "job", "schedule", "task"],
+)
+def test_what_is_detached_does_not_wait_for_an_account_that_cannot_be_used(kind: Kind, spec: dict[str, Any]) -> None:
+    status = {"phase": "Ready", "id": "one", "account": "default/main"}
+
+    async def life() -> None:
+        scene = Scene()
+        scene.session(ACCOUNT.key).health = Health(True, "AccessDenied", "no connection")
+        scene.namespace = DETACH
+        async with scene.running():
+            scene.controller.triggers.on_upsert(resource(kind, spec, finalizer=True, deleting=True, status=status))
+            await scene.quiet()
+        assert (scene.patches, scene.statuses) == (["remove"], [])
 
     run_jumping(life())
 
