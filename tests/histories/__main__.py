@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,21 +55,24 @@ def main() -> int:
     if options.shrink:
         return shrunk(options)
     tally, began = Tally(), time.monotonic()
-    named = dict([options.file]) if options.file else {}
-    seed = options.seed
+    seed, files = options.seed, [options.file] if options.file else []
     while True:
-        if named:
-            name, history = named.popitem()
+        if files:
+            path, history = files.pop()
+            name, words = path.stem, f"--file {shlex.quote(str(path))}"
         elif options.file or _enough(options, seed, time.monotonic() - began):
             break
         else:
-            name, history, seed = f"seed {seed}", generate(seed), seed + 1
+            name, words, history = f"seed {seed}", f"--seed {seed} --count 1", generate(seed)
+            seed += 1
         record, violations = _played_really(history) if options.real else _played(history)
         tally.add(name, record, violations)
         if options.show:
             _show(record)
-        for each in violations:
-            print(f"{name}: {each}", flush=True)
+        for violation in violations:
+            print(f"{name}: {violation}")
+        for command in commands(words, violations, really=options.real):
+            print(command, flush=True)
     counted = f"{tally.histories} {'history' if tally.histories == 1 else 'histories'}"
     seconds, processor = time.monotonic() - began, time.process_time()
     print(
@@ -79,10 +83,24 @@ def main() -> int:
     return int(bool(tally.violations))
 
 
-def named_file(path: str) -> tuple[str, History]:
-    """Name and content of a stored history."""
+def commands(words: str, violations: Sequence[Violation], *, really: bool) -> Iterator[str]:
+    """What shows a history again that broke rules, and what makes it smaller as long as it breaks one of them.
+
+    Args:
+        words: that select the history.
+        really: on the real control plane, where nothing is shrunk.
+    """
+    if violations:
+        yield f'repeat: make histories HISTORIES="{words} {"--real " if really else ""}--show"'
+    for rule in [] if really else dict.fromkeys(violation.rule for violation in violations):
+        shrinking = f"{words.removesuffix(' --count 1')} --shrink {shlex.quote(rule)}"
+        yield f'shrink: make histories HISTORIES="{shrinking} --into tests/histories/stored/<name>.json"'
+
+
+def named_file(path: str) -> tuple[Path, History]:
+    """Path and content of a stored history."""
     try:
-        return Path(path).stem, History.from_json(Path(path).read_text())
+        return Path(path), History.from_json(Path(path).read_text())
     except OSError as error:
         raise argparse.ArgumentTypeError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError) as error:
@@ -118,7 +136,11 @@ def _enough(options: argparse.Namespace, seed: int, seconds: float) -> bool:
 
 def shrunk(options: argparse.Namespace) -> int:
     """Print or store the smallest history that still breaks the rule; nothing if there is none, and nothing else to stdout."""
-    name, first = options.file or (f"seed {options.seed}", generate(options.seed))
+    if options.file:
+        path, first = options.file
+        name = path.stem
+    else:
+        name, first = f"seed {options.seed}", generate(options.seed)
     print(f"{name}: playing {len(first.steps)} steps …", file=sys.stderr, flush=True)
     violations = _played(first)[1]
     found = _that_breaks(options, violations)
