@@ -26,23 +26,27 @@ BASELINE = HERE / "baseline.json"
 
 
 def main() -> int:
-    """Run, print, write; 1 if a goal was missed or, with --check, if a counted figure is worse than the baseline."""
+    """Run, print, write; 1 if a goal was missed, or a counted figure is worse than the baseline (--check); 2 if a name is none."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="of a benchmark; all without one")
     parser.add_argument("--check", action="store_true", help="compare counted figures with the baseline")
     parser.add_argument("--accept", action="store_true", help="write counted figures to the baseline")
     options = parser.parse_args()
+    known = [path.stem.removeprefix("bench_") for path in sorted(HERE.glob("bench_*.py"))]
+    if unknown := [name for name in options.names if name not in known]:
+        named = ", ".join(map(repr, unknown))
+        print(f"no benchmark {named}; there are: {', '.join(known)}", file=sys.stderr)
+        return 2
     console = Console()
     # Without a terminal, 80 columns would break each row into four lines.
     console.width = max(console.width, 132)
     table = Table("benchmark", "what", "value", "unit", "goal", "")
     results: dict[str, list[Measurement]] = {}
-    for path in sorted(HERE.glob("bench_*.py")):
-        name = path.stem.removeprefix("bench_")
+    for name in known:
         if options.names and name not in options.names:
             continue
         console.print(f"{name}: running …")
-        results[name] = importlib.import_module(path.stem).run()
+        results[name] = importlib.import_module(f"bench_{name}").run()
         for measured in results[name]:
             _add_row(table, name, measured)
     console.print(table)

@@ -1,4 +1,4 @@
-"""How the benchmark of the emulator measures single pages."""
+"""How the benchmark of the emulator measures single pages, and what `make bench` says of a name that is none."""
 
 from __future__ import annotations
 
@@ -59,3 +59,10 @@ def test_a_job_of_few_pages_is_listed_again_until_there_are_enough(monkeypatch: 
     assert links == ["maxresults=1000", "maxresults=1000&skip=1", "maxresults=1000", "maxresults=1000&skip=1"]
     assert pages.cpu == pytest.approx([4.0, 6.0, 2.0, 8.0])
     assert len(pages.taken) == 4
+
+
+def test_a_name_that_is_no_benchmark_is_said() -> None:
+    command = [sys.executable, str(FOLDER), "add_tasks", "nope"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("no benchmark 'nope'; there are: accounts, add_tasks, at_rest, ")
