@@ -59,14 +59,19 @@ EXAMPLES = {
 }
 
 
+_NO_EXAMPLE = "add a row to EXAMPLES in tests/unit/test_causes_page.py, with evidence to which the new rule applies"
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_each_rule_finds_its_cause(rule: str) -> None:
+    assert rule in EXAMPLES, _NO_EXAMPLE
     cause = judge(EXAMPLES[rule])
     assert cause is not None
     assert cause.rule == rule
 
 
 def test_the_page_has_a_row_for_each_rule_with_its_sentence() -> None:
+    assert EXAMPLES.keys() >= set(RULES), _NO_EXAMPLE
     found = [judge(EXAMPLES[rule]) for rule in RULES]
     rows = [f"| `{cause.rule}` | {cause.sentence} |" for cause in found if cause]
     page = PAGE.read_text(encoding="utf-8").partition("\n## Why no task of a job runs\n")[2].partition("\n## ")[0]

@@ -61,7 +61,7 @@ def test_no_function_is_long() -> None:
         for path, node in functions
         if (lines := (node.end_lineno or 0) - node.lineno + 1) > MAX_LINES
     ]
-    assert long == []
+    assert long == [], f"at most {MAX_LINES} lines: divide the function by what it does"
 
 
 def test_no_decision_and_no_machinery_takes_many_parameters() -> None:
@@ -70,7 +70,9 @@ def test_no_decision_and_no_machinery_takes_many_parameters() -> None:
         for path, node in _functions(*FEW_PARAMETERS)
         if len(names := _parameters(node)) > MAX_PARAMETERS
     ]
-    assert many == []
+    assert many == [], (
+        f"at most {MAX_PARAMETERS} parameters besides self: make those that belong together a frozen dataclass"
+    )
 
 
 def test_the_time_is_told_by_the_clock_that_is_given() -> None:
@@ -88,17 +90,17 @@ def test_limits_are_named_max_and_min() -> None:
         for name in re.findall(r"^[A-Z_]+(?=[ :,])", path.read_text(), re.MULTILINE)
         if OTHER_WORDS.fullmatch(name)
     ]
-    assert named == [], "write MAX_… and MIN_…"
+    assert named == [], "name constants for limits MAX_… and MIN_…"
 
 
 def test_a_variable_is_named_for_what_it_holds() -> None:
     files = [path for folder in NAMED for path in sorted((ROOT / folder).rglob("*.py"))]
     found = [
-        f"{path.relative_to(ROOT)}:{line}: call it what it is, such as `task` or `condition`"
+        f"{path.relative_to(ROOT)}:{line}"
         for path in files
         if not any(path.is_relative_to(ROOT / place) for place in UNNAMED)
         for line, name in _bound_names(path)
         if name == "each"
     ]
     assert len(files) > 200, "the folders are where they were"
-    assert found == []
+    assert found == [], "no variable is `each`: call it what it is, such as `task` or `condition`"
