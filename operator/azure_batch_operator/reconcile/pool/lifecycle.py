@@ -1,8 +1,8 @@
 """BatchPool: from the spec and the last poll to calls and status (docs/azure-batch.md#pools).
 
-The parts: `pool_desired` (what should be), `pool_changes` (what differs), `pool_update` and `pool_scale` (the next step towards
-it), `pool_nodes` (nodes that do not work), `pool_status` (what to say). At most one change is made at a time; the next follows
-from what a poll has seen of the last one.
+The modules of this package: `desired` (what should be), `changes` (what differs), `update`, `recreate` and `scale` (the next step
+towards it), `nodes` (nodes that do not work), `deletion` (the end), `status` (what to say). At most
+one change is made at a time; the next follows from what a poll has seen of the last one.
 """
 
 from __future__ import annotations
