@@ -118,9 +118,14 @@ class ShardKeeper:
 
     async def acquire(self) -> None:
         """Return when this replica may take shards: all others have the same number of them, and there is room for it."""
-        while not await self._turn() or self._ring.name not in self._deadlines:
+        while not await self._turn() or not self._has_room():
             self._fence.check()
             await asyncio.sleep(self._ring.duration / TURNS_PER_DURATION * random.uniform(0.8, 1.2))  # noqa: S311
+
+    def _has_room(self) -> bool:
+        ring = self._ring
+        free = any(self._holder(name) in {"", self._me} for name in ring.members)
+        return free and self._move(ring.name) is not Move.WAIT
 
     async def keep(self) -> None:
         """Renew, take and give up forever; a Lease that cannot be renewed, or that another one has, ends the process."""
@@ -170,6 +175,9 @@ class ShardKeeper:
         own = list(map(ring.shard, self._held))
         if self._slot is not None:
             own.append(self._slot)
+        elif self._handover is None:
+            # Whoever is counted is left shards: not before this replica can take them.
+            return
         elif (slot := await self._first_of(ring.members)) is not None:
             self._slot = slot
         else:

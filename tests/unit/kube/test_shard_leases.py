@@ -70,12 +70,14 @@ class Connection:
     def __init__(self, server: Server) -> None:
         self.server = server
         self.cut = False
+        self.looks = 0
         self.refused: set[str] = set()
         """Names of Leases that it may not write."""
 
     async def request(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         if self.cut or (method == "PUT" and path.rpartition("/")[2] in self.refused):
             raise Busy("out of reach")
+        self.looks += method == "GET"
         return await self.server.request(method, path, **options)
 
 
@@ -163,6 +165,36 @@ async def test_one_has_all_then_two_share_and_then_the_other_one_has_all() -> No
     await a.end()
     await world.rounds(3)
     assert (len(a.acts_for), len(b.acts_for)) == (0, 4)
+
+
+async def test_a_replica_that_cannot_take_shards_yet_is_not_counted() -> None:
+    world = World([4, 4])
+    a, b = world.replicas
+    b.keeper.hand_over_by(None)
+    await asyncio.wait_for(b.keeper.acquire(), 5)
+    await world.rounds(10)
+    assert "lease-member-1" not in world.server.bodies
+    assert (len(a.acts_for), len(a.leaving), len(b.acts_for)) == (4, 0, 0)
+    b.keeper.hand_over_by(b)
+    await world.rounds(4)
+    assert (len(a.acts_for), len(b.acts_for)) == (2, 2)
+
+
+async def test_a_replica_waits_for_one_with_another_number_before_it_is_counted() -> None:
+    world = World([4, 6])
+    a, new = world.replicas
+    await a.turn()
+    new.keeper.hand_over_by(None)
+    waiting = asyncio.create_task(new.keeper.acquire())
+    while not new.connection.looks:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    await a.end()
+    await asyncio.wait_for(new.keeper.acquire(), 5)
+    assert not [body for body in world.server.bodies.values() if body["spec"]["holderIdentity"]]
 
 
 async def test_what_is_left_slowly_is_taken_only_when_it_was_left() -> None:
