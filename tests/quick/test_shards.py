@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from support.stage import Options, Stage, job, pool, sleeping
+from support.stage import Options, Stage, job, pool, sleeping, task
 from support.stage.process import Process, current
 
 SHARDS = 6
@@ -171,3 +171,55 @@ async def test_one_of_them_says_what_is_missing(fleet: Stage) -> None:
     fleet.apply(*fleet.account_objects("blue", accountName="blue"))
     await fleet.until(lambda: fleet.phase("bj", "own") == "Succeeded", 900)
     assert fleet.azure.calls("Jobs_CreateJob") == fleet.azure.calls("Tasks_CreateTaskCollection") == 1
+
+
+async def apply_waiting_tasks(stage: Stage) -> None:
+    """In each account a task that waits for one that runs; only the session knows that it is in Azure Batch."""
+    for each in ACCOUNTS:
+        pool_name, job_name = f"cpu-{each}", f"own-{each}"
+        stage.apply(
+            *stage.account_objects(each, accountName=each),
+            pool(pool_name, accountRef={"name": each}, targetDedicatedNodes=1),
+            job(job_name, poolRef={"name": pool_name}, onAllTasksComplete="noaction", usesTaskDependencies=True),
+            task(f"runs-{each}", job_name, "sleep 36000"),
+            task(f"waits-{each}", job_name, dependsOnRefs=[{"name": f"runs-{each}"}]),
+        )
+    await stage.until(lambda: all(stage.phase("bt", f"runs-{each}") == "Running" for each in ACCOUNTS), 600)
+    await stage.until(lambda: all(tasks(stage, each) == ["runs", "waits"] for each in ACCOUNTS), 60)
+    assert not any("url" in stage.status("bt", f"waits-{each}") for each in ACCOUNTS)
+
+
+def tasks(stage: Stage, account: str) -> list[str]:
+    table = stage.azure.services[account].job_table
+    return sorted(id.partition("-")[0] for job in table.values() for id in job.tasks)
+
+
+def detach(stage: Stage, account: str) -> None:
+    """The BatchJob goes, the job stays."""
+    stage.annotate("bj", f"own-{account}", reconcile_policy="detach-on-delete")
+    stage.delete("bj", f"own-{account}")
+
+
+async def test_a_waiting_task_is_deleted_although_its_job_is_gone_and_another_replica_has_the_shard_of_its_namespace(
+    fleet: Stage,
+) -> None:
+    await three(fleet)
+    await apply_waiting_tasks(fleet)
+    for each in ACCOUNTS:
+        detach(fleet, each)
+        fleet.delete("bt", f"waits-{each}")
+    await fleet.until(lambda: all(fleet.gone("bt", f"waits-{each}") for each in ACCOUNTS), 120)
+    assert [tasks(fleet, each) for each in ACCOUNTS] == [["runs"]] * len(ACCOUNTS)
+    assert fleet.events("bt", reason="TaskMayRemain") == []
+
+
+async def test_only_the_replica_that_knows_a_waiting_task_says_where_it_is(fleet: Stage) -> None:
+    await three(fleet)
+    await apply_waiting_tasks(fleet)
+    for each in ACCOUNTS:
+        detach(fleet, each)
+    await fleet.run_for(150)
+    for each in ACCOUNTS:
+        status = fleet.status("bt", f"waits-{each}")
+        assert (status["account"], status["jobId"]) == (f"default/{each}", f"own-{each}")
+        assert fleet.writes("bt", f"waits-{each}", "status") <= 2, "replicas contradict each other"

@@ -121,6 +121,7 @@ class Controller:
         )
         open_sessions = accounts or partial(Accounts, cluster.api, options.hosts, options.sign_in, options.pacing)
         self.accounts = open_sessions(listeners)
+        shards.interested = lambda key: self.accounts.interested(key)
         self._relations = relations = Relations(store, self.accounts, cluster.namespaces)
         self.wake = Wake(store, queue, _finders(store, relations))
         others = Others(partial(standing, store, cluster.namespaces), frozenset(options.lost))
@@ -204,12 +205,16 @@ class Controller:
             self._idle += 1
 
     async def _pass_over(self, resource: Resource) -> None:
-        """Another replica decides about an object."""
+        """Another replica decides about an object, or this one does so later."""
         key = resource.key
-        if key.kind is Kind.ACCOUNT and not self._shards.finishes(resource):
-            # Its endpoint was corrected before it ever responded.
-            await self.accounts.close(key)
-        self._queue.done(key)
+        try:
+            if key.kind is Kind.ACCOUNT and not self._shards.finishes(resource):
+                # Its endpoint was corrected before it ever responded.
+                await self.accounts.close(key)
+        finally:
+            self._queue.done(key)
+        if (wait := self._shards.postponed(resource)) > 0:
+            self._queue.add_after(key, wait)
 
     async def _process(self, key: Key) -> None:
         began = time.monotonic()
@@ -339,6 +344,7 @@ class Controller:
     def _forget(self, resource: Resource) -> None:
         self._requested.pop(resource.key, None)
         self._inputs.forget(resource.key)
+        self._shards.forget(resource)
         self._retries.forget(resource.key)
         self._memory.forget(resource)
         self._context.fingerprints.pop(resource.key, None)

@@ -7,6 +7,8 @@ former, and several BatchAccounts may name it.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from functools import lru_cache
 from hashlib import sha256
 from urllib.parse import urlsplit
@@ -16,6 +18,7 @@ from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch.wire import build
 from azure_batch_operator.reconcile.account.lifecycle import pinned
 from azure_batch_operator.reconcile.account.spec import AccountSpec
+from azure_batch_operator.sync.landing import LANDING_SECONDS
 from azure_batch_operator.sync.relations import named_account
 from azure_batch_operator.sync.store import Store
 
@@ -50,13 +53,17 @@ class Shards:
         count: the number of shards; with one, the whole process acts, or none of it.
         acting: shards for whose objects it decides.
         leaving: shards for which only what was decided is finished.
+        interested: the account in whose session of this replica an object wants to know something.
     """
 
     def __init__(self, store: Store, count: int = 1) -> None:
         self._store, self.count = store, count
         self.acting: set[int] = set()
         self.leaving: set[int] = set()
+        self.interested: Callable[[Key], Key | None] = lambda _: None
         self._places: dict[Key, tuple[Resource, str]] = {}
+        self._unknown: dict[str, float] = {}
+        """By UID: since when this replica decides about a BatchTask whose account it does not know."""
 
     @property
     def divided(self) -> bool:
@@ -70,7 +77,40 @@ class Shards:
 
     def decides(self, resource: Resource) -> bool:
         """Whether this replica decides about an object."""
-        return not self.divided or self.of(resource) in self.acting
+        return not self.divided or (self.of(resource) in self.acting and not self.postponed(resource))
+
+    def postponed(self, resource: Resource) -> float:
+        """Seconds for which nothing is decided about an object of a shard of this replica, since another one may know more.
+
+        A BatchTask that waits in Azure Batch has no status yet. When its BatchJob goes, only the replica with the session knows
+        where it is; it writes that at once, and the account decides from then on.
+        """
+        if not (self._may_be_known_elsewhere(resource) and self.of(resource) in self.acting):
+            self._unknown.pop(resource.uid, None)
+            return 0.0
+        now = asyncio.get_running_loop().time()
+        return max(0.0, self._unknown.setdefault(resource.uid, now) + LANDING_SECONDS - now)
+
+    def forget(self, resource: Resource) -> None:
+        """An object is gone, or was in the hands of another replica."""
+        self._unknown.pop(resource.uid, None)
+
+    def _may_be_known_elsewhere(self, resource: Resource) -> bool:
+        if not self.divided or resource.key.kind is not Kind.TASK or not resource.has_finalizer:
+            return False
+        try:
+            return not resource.status.get("url") and self._account(resource) is None
+        except (LookupError, TypeError, ValueError, AttributeError):
+            return False
+
+    def _account(self, resource: Resource) -> Key | None:
+        """The account of an object, if that is known."""
+        if resource.key.kind is Kind.ACCOUNT:
+            return resource.key
+        if (named := named_account(self._store, resource)) is not None:
+            return named
+        # A BatchTask whose BatchJob is gone. The one exception from what all replicas agree about: see `postponed`.
+        return self.interested(resource.key) if resource.key.kind is Kind.TASK else None
 
     def finishes(self, resource: Resource) -> bool:
         """Whether this replica writes what was decided about an object."""
@@ -86,7 +126,7 @@ class Shards:
         return number_of(place, self.count)
 
     def _place(self, resource: Resource) -> str:
-        key = resource.key if resource.key.kind is Kind.ACCOUNT else named_account(self._store, resource)
+        key = self._account(resource)
         account = self._store.get(key) if key is not None else None
         if account is not None:
             return self._place_of(account)

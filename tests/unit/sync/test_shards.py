@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from azure_batch_operator.api.kinds import Kind
-from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.sync.shards import Shards, number_of, place_of
 from azure_batch_operator.sync.store import Store
 from unit.objects import JOB_SPEC, POOL_SPEC, TASK_SPEC, resource
@@ -115,3 +116,25 @@ def test_a_shard_that_is_left_is_only_finished() -> None:
     assert (shards.decides(pool), shards.finishes(pool)) == (False, True)
     shards.acting = {0}
     assert shards.leads
+
+
+async def test_a_task_whose_job_is_gone_is_left_to_the_replica_that_knows_it_for_a_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store, now = Store(), [100.0]
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now[0])
+    store.put(account("main"))
+    task = resource(Kind.TASK, TASK_SPEC, namespace="team", uid="uid-4", finalizer=True)
+    knows, other = Shards(store, COUNT), Shards(store, COUNT)
+    knows.interested = lambda key: Key(Kind.ACCOUNT, "default", "main")
+    knows.acting = {number_of("main.westeurope.batch.azure.com:443", COUNT)}
+    other.acting = {number_of("team", COUNT)}
+    assert (knows.decides(task), other.decides(task), other.postponed(task)) == (True, False, 60.0)
+    now[0] += 59
+    assert (other.decides(task), other.finishes(task), other.postponed(task)) == (False, True, 1.0)
+    now[0] += 1
+    assert other.decides(task), "nobody knows it, such as after a restart"
+    # Nothing was sent for it, or all know where it is.
+    assert other.decides(resource(Kind.TASK, TASK_SPEC, namespace="team", uid="uid-5"))
+    other.forget(task)
+    assert not other.decides(task)
