@@ -220,13 +220,19 @@ class ShardKeeper:
                 logger.info("Shard %d of %d is given up, as other replicas have less", shard, ring.count)
                 self._leaving.add(shard)
                 handover.leave(shard)
-        for shard in wanted:
-            if await self._take(ring.shard(shard)):
-                self._held.add(shard)
-                self._extend()
-                logger.info("Shard %d of %d: this replica has acquired its Lease", shard, ring.count)
-                handover.arrive([shard])
-        self._show()
+        taken: list[int] = []
+        try:
+            for shard in wanted:
+                if await self._take(ring.shard(shard)):
+                    self._held.add(shard)
+                    taken.append(shard)
+                    self._extend()
+                    logger.info("Shard %d of %d: this replica has acquired its Lease", shard, ring.count)
+        finally:
+            # Also if the turn is cut off. Together, since all objects are listed for each arrival.
+            if taken:
+                handover.arrive(taken)
+            self._show()
 
     def _shares(self) -> Shares:
         holders = tuple(self._holder(self._ring.shard(shard)) for shard in range(self._ring.count))

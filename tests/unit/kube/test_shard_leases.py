@@ -87,6 +87,7 @@ class Replica:
     def __init__(self, name: str, count: int, server: Server, clock: Clock) -> None:
         self.name, self.count, self.ended = name, count, False
         self.acting: set[int] = set()
+        self.arrivals: list[list[int]] = []
         self.slow = False
         """Whether it still acts for the shards that it is to leave."""
         self.leaving: set[int] = set()
@@ -102,6 +103,7 @@ class Replica:
     def arrive(self, shards: Collection[int]) -> None:
         assert not self.acting & set(shards)
         self.acting |= set(shards)
+        self.arrivals.append(sorted(shards))
 
     def leave(self, shard: int) -> None:
         self.leaving.add(shard)
@@ -165,6 +167,23 @@ async def test_one_has_all_then_two_share_and_then_the_other_one_has_all() -> No
     await a.end()
     await world.rounds(3)
     assert (len(a.acts_for), len(b.acts_for)) == (0, 4)
+
+
+async def test_shards_that_are_taken_in_one_turn_arrive_together() -> None:
+    world = World([6])
+    await world.rounds(3)
+    assert world.replicas[0].arrivals == [[0, 1, 2, 3, 4, 5]]
+
+
+async def test_shards_that_were_taken_arrive_although_the_turn_was_cut_off() -> None:
+    world = World([4])
+    (only,) = world.replicas
+    # The Lease of the replica, the common one, and those of two shards; the response for the third is lost.
+    world.server.before_the_answer, world.server.writes_before_it = _lose, 4
+    await only.turn()
+    assert only.arrivals == [[0, 1]]
+    await world.rounds(2)
+    assert only.arrivals == [[0, 1], [2], [3]]
 
 
 async def test_a_replica_that_cannot_take_shards_yet_is_not_counted() -> None:
