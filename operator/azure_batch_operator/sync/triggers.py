@@ -81,6 +81,9 @@ class Triggers:
             if ours and self._shards.decides(resource):
                 # Only the operator writes statuses: what somebody else has written is set right, not believed.
                 self._writer.write(resource, before.status)
+            elif resource.status != before.status and not self._shards.decides(resource):
+                # Written by another replica, which wakes nobody here.
+                self._status_moved(before, resource)
             if not _differs(before, resource):
                 return
         self._react(before, resource, urgency)
@@ -145,6 +148,10 @@ class Triggers:
         if session is not None and not views.reads_on(resource, session):
             # Nothing comes of it any more, and it may never be looked at again: polls need not ask for it.
             session.interest.drop(resource.key)
+        self._status_moved(before, resource)
+
+    def _status_moved(self, before: Resource, resource: Resource) -> None:
+        """Wake whoever looks at the status of another object."""
         if resource.scheduled_by and _for_schedule(before) != _for_schedule(resource):
             self._wake.wake(Trigger.RUN_MOVED, resource.key, resource)
         if resource.key.kind is Kind.JOB and has_ended(resource) and not has_ended(before):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.sync.shards import Shards, number_of, place_of
 from azure_batch_operator.sync.store import Store
+from azure_batch_operator.sync.triggers import Parts, Triggers
+from azure_batch_operator.sync.wake import Trigger
 from unit.objects import JOB_SPEC, POOL_SPEC, TASK_SPEC, resource
 
 AUTH = {"sharedKey": {"secretRef": {"name": "key", "key": "key"}}}
@@ -138,3 +141,17 @@ async def test_a_task_whose_job_is_gone_is_left_to_the_replica_that_knows_it_for
     assert other.decides(resource(Kind.TASK, TASK_SPEC, namespace="team", uid="uid-5"))
     other.forget(task)
     assert not other.decides(task)
+
+
+def test_a_status_that_another_replica_wrote_wakes_whoever_looks_at_it() -> None:
+    store, woken = Store(), list[Trigger]()
+    wake = SimpleNamespace(wake=lambda trigger, *_: woken.append(trigger))
+    writer = SimpleNamespace(owes=lambda key: False, write=lambda *_: pytest.fail("it is another replica's"))
+    memory = SimpleNamespace(landing=SimpleNamespace(inherit=lambda resource: None))
+    other: Any = SimpleNamespace(seen=lambda key: None)
+    parts = Parts(wake, writer, other, memory, lambda resource: None, Shards(store, 6))  # type: ignore[arg-type]
+    triggers = Triggers(store, other, parts)
+    triggers.on_upsert(resource(Kind.JOB, JOB_SPEC, status={"phase": "Running"}))
+    woken.clear()
+    triggers.on_upsert(resource(Kind.JOB, JOB_SPEC, status={"phase": "Failed"}, version=2))
+    assert Trigger.JOB_ENDED in woken
