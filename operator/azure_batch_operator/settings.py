@@ -45,6 +45,9 @@ HostPatterns = Annotated[tuple[HostPattern, ...], NoDecode]
 class SettingsError(Exception):
     """A setting is wrong; the message names it, in each way it can be given."""
 
+_LONGEST_SHARED_LEASE = 63
+"""Characters of a value of a label."""
+
 
 class Settings(BaseSettings):
     """How the operator runs. Durations are in seconds."""
@@ -168,6 +171,11 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"idlePollSeconds ({self.idle_poll_seconds:g}) is less than pollSeconds ({self.poll_seconds:g}): raise the former "
                 "or lower the latter"
+            )
+        if self.shards > 1 and len(self.lease_name) > _LONGEST_SHARED_LEASE:
+            raise ValueError(
+                f"leaseName has {len(self.lease_name)} characters, but with shards it is also the value of a label: "
+                f"use at most {_LONGEST_SHARED_LEASE} characters"
             )
         return self
 

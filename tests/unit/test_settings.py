@@ -8,6 +8,7 @@ from pathlib import Path
 import certifi
 import pytest
 from click.testing import CliRunner
+from pydantic import ValidationError
 
 from azure_batch_operator.cli import main
 from azure_batch_operator.settings import PREFIX, Settings, SettingsError, flag_of, load, variable_of
@@ -168,3 +169,10 @@ def test_it_looks_where_the_environment_says_now(environ: pytest.MonkeyPatch, tm
     done = CliRunner().invoke(main, ["run", "--http-host=127.0.0.1", "--http-port=0"])
     assert done.exit_code == 1
     assert "Expected object with name lost" in done.output
+
+
+def test_a_name_of_the_lease_that_is_no_value_of_a_label_is_refused_with_shards() -> None:
+    assert Settings(lease_name="a" * 64).lease_name == "a" * 64
+    assert Settings(lease_name="a" * 63, shards=2).shards == 2
+    with pytest.raises(ValidationError, match="leaseName has 64 characters.*use at most 63 characters"):
+        Settings(lease_name="a" * 64, shards=2)
