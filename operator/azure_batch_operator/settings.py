@@ -45,6 +45,7 @@ HostPatterns = Annotated[tuple[HostPattern, ...], NoDecode]
 class SettingsError(Exception):
     """A setting is wrong; the message names it, in each way it can be given."""
 
+
 _LONGEST_SHARED_LEASE = 63
 """Characters of a value of a label."""
 

@@ -174,5 +174,5 @@ def test_it_looks_where_the_environment_says_now(environ: pytest.MonkeyPatch, tm
 def test_a_name_of_the_lease_that_is_no_value_of_a_label_is_refused_with_shards() -> None:
     assert Settings(lease_name="a" * 64).lease_name == "a" * 64
     assert Settings(lease_name="a" * 63, shards=2).shards == 2
-    with pytest.raises(ValidationError, match="leaseName has 64 characters.*use at most 63 characters"):
+    with pytest.raises(ValidationError, match=r"leaseName has 64 characters.*use at most 63 characters"):
         Settings(lease_name="a" * 64, shards=2)
