@@ -496,7 +496,7 @@ def test_a_file_that_is_no_history_is_named(tmp_path: Path, content: str | None)
 
 def test_nothing_is_stored_of_a_history_that_breaks_no_rule(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     into = tmp_path / "shrunk.json"
-    options = argparse.Namespace(file=("small", SMALL), shrink="orphan", contains="", into=into)
+    options = argparse.Namespace(file=(Path("small.json"), SMALL), shrink="orphan", contains="", into=into)
     assert shrunk(options) == 2
     assert "small does not break orphan" in capsys.readouterr().err
     assert not into.exists()
