@@ -82,7 +82,10 @@ def test_why(stage: Stage, plugin: Plugin) -> None:
     assert plugin("why", "bp/cpu").stdout.startswith("Nothing is wrong with BatchPool cpu")
     missing = plugin("why", "bj/missing")
     assert missing.returncode == 1
-    assert missing.stderr == 'error: batchjobs.azurebatch.io "missing" not found\n'
+    assert missing.stderr == (
+        'error: batchjobs.azurebatch.io "missing" not found: kubectl get bj lists those of the namespace; '
+        "-n names another namespace\n"
+    )
 
 
 def test_actions_and_wait(stage: Stage, run: Run) -> None:
