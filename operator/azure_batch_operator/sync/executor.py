@@ -199,7 +199,7 @@ class Executor:
             case Settle():
                 self._settle(work.resource, work.plan)
             case ObjectChange():
-                await self._change_object(work, effect)
+                return await self._change_object(work, effect)
             case ShowStatus(status):
                 self._show(work.resource, status)
             case CountDrift() | Event():
@@ -355,6 +355,14 @@ class Executor:
         if plan.status is not None and not _is_stored(resource, plan.status):
             await self._writer.write_first(resource, not_done(resource, plan.status))
             return True
+        return await self._exists(resource)
+
+    async def _exists(self, resource: Resource) -> bool:
+        """Whether the API server has the object at this moment, and not another one of its name.
+
+        Raises:
+            KubeError: if the API server does not say so.
+        """
         try:
             found = Resource.parse(await self._api.get(resource.key))
         except NotFound:
@@ -384,10 +392,12 @@ class Executor:
 
     # --- objects in the cluster ---
 
-    async def _change_object(self, work: _Work, change: ObjectChange) -> None:
-        """Create or delete an object.
+    async def _change_object(self, work: _Work, change: ObjectChange) -> bool:
+        """Create or delete an object; returns whether the rest of the plan still holds.
 
         The status of a plan whose object was refused or waits is not shown: it says that a run of a schedule has started.
+        What no longer exists changes no other object: repeated events and old lists show schedules that are long gone
+        (tests/histories/stored/run-of-a-schedule-that-is-gone.json).
         """
         resource = work.resource
         action, intent = _action(change), intent_of(resource)
@@ -397,7 +407,9 @@ class Executor:
             if change.body is not None:
                 problem = ClassifiedError(_OBJECT_REFUSED, str(held[1]), RetryClass.WAITING, stalled=True)
                 work.plan = replace(work.plan, status=failed(resource, problem, self._now()).status, events=())
-            return
+            return True
+        if change.key != resource.key and not await self._exists(resource):
+            return False
         try:
             if change.body is not None:
                 # Known at once: the watch may be late, and the next run of a schedule depends on those before it
@@ -419,6 +431,7 @@ class Executor:
             self._show(resource, said.status)
             raise EffectRefusedError(problem.message, wait) from error
         self.backoff.succeeded(resource.key, action)
+        return True
 
     # --- letting go ---
 
