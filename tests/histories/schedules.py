@@ -77,7 +77,10 @@ def _starts(judged: Judged) -> Iterator[tuple[Version, Life, list[Version]]]:
         life = judged.lives.get(owner)
         if life is not None and version.uid not in runs[owner] and version.type == "ADDED":
             yield version, life, list(runs[owner].values())
-        runs[owner][version.uid] = version
+        before = runs[owner].get(version.uid)
+        # A run that has ended does not run again while it is deleted, and its status says only that it is.
+        if before is None or _is_running(before) or _phase(version.body) != "Deleting":
+            runs[owner][version.uid] = version
 
 
 def _is_running(run: Version) -> bool:
@@ -99,7 +102,7 @@ def _runs_open(judged: Judged, schedule: Body) -> int | None:
     """BatchJobs of a cron schedule that have not ended; None if the schedule is invalid, so that nothing is said of them."""
     if condition(schedule).get("reason") == "InvalidSchedule":
         return None
-    return sum(_phase(child) not in _ENDED for child in _children(judged, schedule))
+    return sum(_phase_of_work(judged, child) not in _ENDED for child in _children(judged, schedule))
 
 
 def _jobs_open(judged: Judged, schedule: Body) -> int | None:
@@ -113,6 +116,15 @@ def _jobs_open(judged: Judged, schedule: Body) -> int | None:
             jobs = [job for name, job in judged.record.jobs.items() if name.lower().startswith(f"{id}:")]
             return len([job for job in jobs if job["state"] != "completed"])
     return None
+
+
+def _phase_of_work(judged: Judged, run: Body) -> str:
+    """The phase of a run; of one that is being deleted, the one before."""
+    uid, phase = run["metadata"]["uid"], _phase(run)
+    if phase != "Deleting":
+        return phase
+    before = [_phase(version.body) for version in judged.record.versions if version.uid == uid]
+    return next((each for each in reversed(before) if each != "Deleting"), phase)
 
 
 def _phase(body: Body) -> str:

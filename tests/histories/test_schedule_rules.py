@@ -129,6 +129,15 @@ def test_a_run_starts_beside_another_only_where_that_is_allowed(
     assert started(version(900.0, other, type_), body=body) == (["unwished"] if policy in broken else [])
 
 
+@pytest.mark.parametrize(("ended", "broken"), [("Succeeded", []), ("Failed", []), ("Running", ["unwished"])])
+def test_a_run_that_had_ended_before_its_deletion_is_no_longer_there(ended: str, broken: list[str]) -> None:
+    """Its phase says only that it is being deleted."""
+    before = (version(900.0, run(1, ended)), version(950.0, run(1, "Deleting", deleting=True)))
+    assert started(*before, body=cron(concurrencyPolicy="Forbid")) == broken
+    found = active_is_true(judged(*before, objects=(cron(len(broken)), run(1, "Deleting", deleting=True))))
+    assert texts(found) == []
+
+
 def test_a_policy_that_has_just_changed_may_not_be_known_yet() -> None:
     before = (version(900.0, run(1)), version(990.0, cron(concurrencyPolicy="Forbid")))
     assert started(*before, body=cron()) == []
