@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from histories.history import Step
-from histories.record import Body
+from histories.record import Body, owner_in
 
 POLICY = "azurebatch.io/reconcile-policy"
 
@@ -24,8 +24,8 @@ def stop_schedules(
 ) -> list[Step]:
     """What users do at the end: suspend each BatchJobSchedule, and disable each schedule that no object rules.
 
-    An object that is not reconciled, or was deleted while it was not, leaves a schedule that starts jobs forever
-    (docs/ownership.md).
+    An object that is not reconciled, or was deleted while it was not, leaves a schedule that starts jobs forever; so does one
+    that was detached, even if another object names its ID (docs/ownership.md).
 
     Args:
         objects: BatchJobSchedules.
@@ -40,6 +40,7 @@ def stop_schedules(
         steps.append(Step(now, "patch", {**where, "patch": {"spec": {"suspend": True}}}))
         policy = POLICY in metadata.get("annotations", {}) or metadata["namespace"] in given
         if "schedule" in body["spec"] and not policy:
-            ruled.add(body["spec"].get("id", metadata["name"]).lower())
-    left = [each["id"] for each in schedules if each["state"] == "active" and each["id"].lower() not in ruled]
+            ruled.add(metadata["uid"])
+    owners = {each["id"]: owner_in(each.get("metadata")) for each in schedules if each["state"] == "active"}
+    left = [id for id, owner in owners.items() if owner is None or owner.uid not in ruled]
     return steps + [Step(now, "azure", {"method": "POST", "path": f"/jobschedules/{id}/disable"}) for id in left]

@@ -447,11 +447,15 @@ def test_one_call_is_repeated_at_once_for_a_revoked_token(small: Record) -> None
 
 def test_schedules_that_no_object_rules_are_disabled_at_the_end() -> None:
     def schedule(name: str, **spec: Any) -> dict[str, Any]:
-        return {"metadata": {"name": name, "namespace": "default"}, "spec": spec}
+        return {"metadata": {"name": name, "namespace": "default", "uid": f"u-{name}"}, "spec": spec}
+
+    def owned(id: str, object: str) -> dict[str, Any]:
+        marker = f"cluster/default/BatchJobSchedule/{object}/u-{object}/{id}"
+        return {"id": id, "state": "active", "metadata": [{"name": "azurebatch.io/owner", "value": marker}]}
 
     skipped = schedule("skipped", schedule={})
     skipped["metadata"]["annotations"] = {"azurebatch.io/reconcile-policy": "skip"}
-    objects = [schedule("a", id="Ruled", schedule={}), schedule("cron", cron={}), skipped]
+    objects = [schedule("a", id="Ruled", schedule={}), schedule("cron", cron={}), skipped, schedule("again", schedule={})]
     held = schedule("held", schedule={})
     held["metadata"]["namespace"] = "team"
     objects.append(held)
@@ -460,11 +464,12 @@ def test_schedules_that_no_object_rules_are_disabled_at_the_end() -> None:
         {"metadata": {"name": "default"}},
         {"metadata": {"name": "team", "annotations": annotated}},
     ]
-    active = [{"id": id, "state": "active"} for id in ("ruled", "cron", "skipped", "held", "left")]
-    steps = stop_schedules(9.0, objects, [*active, {"id": "ended", "state": "completed"}], namespaces)
-    assert [each.args["name"] for each in steps if each.do == "patch"] == ["a", "cron", "skipped", "held"]
+    active = [owned("ruled", "a"), *(owned(id, id) for id in ("cron", "skipped", "held"))]
+    left = [{"id": "left", "state": "active"}, owned("again", "before")]
+    steps = stop_schedules(9.0, objects, [*active, *left, {"id": "ended", "state": "completed"}], namespaces)
+    assert [each.args["name"] for each in steps if each.do == "patch"] == ["a", "cron", "skipped", "again", "held"]
     assert [each.args["path"] for each in steps if each.do == "azure"] == [
-        f"/jobschedules/{id}/disable" for id in ("cron", "skipped", "held", "left")
+        f"/jobschedules/{id}/disable" for id in ("cron", "skipped", "held", "left", "again")
     ]
 
 
