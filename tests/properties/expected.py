@@ -70,6 +70,10 @@ _MAY_BE: tuple[tuple[str, str], ...] = (
         "the job was set to end with its tasks before the spec was wrong, which Azure Batch lets nobody take back",
     ),
     (
+        r"BatchJob spec\.taskUpdatePolicy \[(?:change|back)\] differential: /job own/onAllTasksComplete: 'terminatejob'",
+        "the job was set to end with its tasks before the policy was Replace, which Azure Batch lets nobody take back",
+    ),
+    (
         r"BatchJob spec\.\S+ \[\w+\] truthful: status /BatchJob own/(?:requeues|retries) is there: 0$",
         "numbers of tries that a status has shown stay in it, and 0 is what is so",
     ),
