@@ -455,7 +455,12 @@ def test_schedules_that_no_object_rules_are_disabled_at_the_end() -> None:
 
     skipped = schedule("skipped", schedule={})
     skipped["metadata"]["annotations"] = {"azurebatch.io/reconcile-policy": "skip"}
-    objects = [schedule("a", id="Ruled", schedule={}), schedule("cron", cron={}), skipped, schedule("again", schedule={})]
+    objects = [
+        schedule("a", id="Ruled", schedule={}),
+        schedule("cron", cron={}),
+        skipped,
+        schedule("again", schedule={}),
+    ]
     held = schedule("held", schedule={})
     held["metadata"]["namespace"] = "team"
     objects.append(held)

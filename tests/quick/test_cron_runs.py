@@ -108,19 +108,3 @@ async def test_runs_that_no_watch_has_shown_yet_count(stage: Stage, policy: str,
     assert policy == "Replace" or stage.status("bjs", "own")["active"] == 1
     [run] = runs
     assert stage.azure.get(f"/jobs/{run['metadata']['name']}"), "nobody waits for the watch"
-
-
-async def test_a_schedule_that_is_gone_starts_no_run(stage: Stage) -> None:
-    """A watch that begins too early shows a new process schedules that are long gone."""
-    await stage.ready_pool()
-    stage.apply(hourly("own"))
-    await stage.until(lambda: stage.reason("bjs", "own") == "Scheduled", 60)
-    stage.delete("bjs", "own")
-    await stage.until(lambda: not stage.get("bjs", "own"), 60)
-    await stage.run_for(2 * 3600)
-    await stage.restart()
-    await stage.run_for(30)
-    stage.watch.drop("batchjobschedules", "own", type="DELETED")
-    stage.watch.replay("batchjobschedules", "own")
-    await stage.run_for(3600)
-    assert [event for event in stage.server.log if event.id.plural == "batchjobs"] == []
