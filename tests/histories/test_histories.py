@@ -449,8 +449,8 @@ def test_schedules_that_no_object_rules_are_disabled_at_the_end() -> None:
     def schedule(name: str, **spec: Any) -> dict[str, Any]:
         return {"metadata": {"name": name, "namespace": "default", "uid": f"u-{name}"}, "spec": spec}
 
-    def owned(id: str, object: str) -> dict[str, Any]:
-        marker = f"cluster/default/BatchJobSchedule/{object}/u-{object}/{id}"
+    def owned(id: str, name: str) -> dict[str, Any]:
+        marker = f"cluster/default/BatchJobSchedule/{name}/u-{name}/{id}"
         return {"id": id, "state": "active", "metadata": [{"name": "azurebatch.io/owner", "value": marker}]}
 
     skipped = schedule("skipped", schedule={})
