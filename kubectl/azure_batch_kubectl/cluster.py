@@ -232,6 +232,20 @@ class Cluster:
         found: dict[str, Any] = json.loads(await answer.response.read())
         return found, answer.response.headers
 
+    async def namespace_phase(self, namespace: str) -> str:
+        """`Active` or `Terminating`; empty if there is no such namespace.
+
+        Raises:
+            ApiException: it may not be read.
+        """
+        try:
+            found, _ = await self.read(f"/api/v1/namespaces/{namespace}")
+        except ApiException as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            return ""
+        return str((found.get("status") or {}).get("phase") or "Active")
+
     async def may(self, verb: str, resource: str, group: str) -> bool:
         """Whether the user has a right in the namespace, as the API server says."""
         attributes = {"namespace": self.namespace, "verb": verb, "resource": resource, "group": group}

@@ -96,18 +96,8 @@ async def _reach(cluster: Cluster, deployment: Object, namespace: str) -> Reach:
         for info in KINDS.values()
         if not await cluster.may_other(user, verb, info.plural, GROUP, part, namespace)
     ]
-    phase = await _if_allowed(lambda: _phase(cluster, namespace)) if namespace else "Active"
+    phase = await _if_allowed(lambda: cluster.namespace_phase(namespace)) if namespace else "Active"
     return Reach(f"Deployment {objects.namespace(deployment)}/{objects.name(deployment)}", namespace, phase, lacking)
-
-
-async def _phase(cluster: Cluster, namespace: str) -> str:
-    try:
-        found, _ = await cluster.read(f"/api/v1/namespaces/{namespace}")
-    except ApiException as error:
-        if error.status != _NOT_FOUND:
-            raise
-        return ""
-    return str(objects.status(found).get("phase") or "Active")
 
 
 async def _accounts(cluster: Cluster) -> list[Object]:
@@ -155,7 +145,7 @@ async def seen(cluster: Cluster) -> Seen:
         await _secrets(cluster, accounts or []),
         await _if_allowed(lambda: _reaches(cluster, deployments or [])),
         cluster.namespace,
-        await _if_allowed(lambda: _phase(cluster, cluster.namespace)),
+        await _if_allowed(lambda: cluster.namespace_phase(cluster.namespace)),
     )
 
 

@@ -47,11 +47,16 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Around:
-    """What an object depends on; None for what it does not name."""
+    """What an object depends on; None for what it does not name.
+
+    Attributes:
+        is_namespace_ending: whether the namespace of the object is being deleted, as far as the user may see.
+    """
 
     account: Object | Unreadable | None = None
     pool: Object | Unreadable | None = None
     job: Object | Unreadable | None = None
+    is_namespace_ending: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,9 +132,9 @@ def _is_known_missing(text: str, told: str) -> bool:
 
 
 def _verdict(thing: Object, around: Around, seen: Seen | None) -> Answer:
-    who, ready = label(thing), condition(thing, "Ready")
+    who = label(thing)
     if thing["metadata"].get("deletionTimestamp"):
-        return Answer(f"{who} is being deleted{_said(ready)}", tuple(_parents(around)))
+        return _being_deleted(thing, around)
     if not any(objects.conditions(thing)):
         return _without_conditions(thing, around, seen)
     if holds(thing, "Skipped"):
@@ -147,6 +152,16 @@ def _verdict(thing: Object, around: Around, seen: Seen | None) -> Answer:
         found, more = condition(thing, "Stalled"), (*_parents(around), *_trouble(thing), *failures(thing))
         return Answer(f"{who} is stalled{_said(found)}", more, _by_reason(thing))
     return _hinted(_open(thing, around, seen), thing, around)
+
+
+def _being_deleted(thing: Object, around: Around) -> Answer:
+    cause, where = f"{label(thing)} is being deleted{_said(condition(thing, 'Ready'))}", objects.namespace(thing)
+    if not around.is_namespace_ending:
+        return Answer(cause, tuple(_parents(around)))
+    # Its condition may be older than that: an operator without rights in the namespace writes none.
+    ends = f"Its namespace {where} is being deleted, too"
+    remedy = f"if it stays, `kubectl azure-batch doctor -n {where}` names what keeps the namespace"
+    return Answer(cause, (ends, *_parents(around)), remedy)
 
 
 def _hinted(answer: Answer, thing: Object, around: Around) -> Answer:

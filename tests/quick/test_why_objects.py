@@ -57,6 +57,16 @@ async def suspended(stage: Stage) -> None:
     await reached(stage, "bj", "Suspended")
 
 
+async def in_a_namespace_that_ends(stage: Stage) -> None:
+    """The operator does not run, so nothing removes the finalizer."""
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=sleeping(1)))
+    await reached(stage, "bj", "Running")
+    await stage.operator.stop()
+    stage.delete("namespace", "default", "")
+    await stage.until(lambda: "deletionTimestamp" in stage.get("bj", "own")["metadata"], 60)
+
+
 async def held(stage: Stage) -> None:
     await stage.ready_pool()
     stage.apply(job("own", failurePolicy={"action": "Hold"}, tasks=[{"id": "a", "commandLine": FAILS}]))
@@ -198,6 +208,11 @@ TROUBLES = {
         "is suspended: spec.suspend is true.",
         ("What to do: kubectl azure-batch resume bj/own -n default.",),
         silent="client",
+    ),
+    "in a namespace that ends": Trouble(
+        in_a_namespace_that_ends,
+        "is being deleted (Running): ",
+        ("Its namespace default is being deleted, too.", "`kubectl azure-batch doctor -n default` names what keeps"),
     ),
     "held": Trouble(
         held,

@@ -32,6 +32,10 @@ class StageCluster:
             raise NotFoundException(status=404, body=body)
         return found
 
+    async def namespace_phase(self, namespace: str) -> str:
+        found: Body = self._stage.get("namespace", namespace, "")
+        return str(found["status"]["phase"]) if found else ""
+
     async def secret(self, namespace: str, name: str) -> Body:
         found = self._stage.get("secret", name, namespace)
         if not found:

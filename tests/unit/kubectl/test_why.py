@@ -223,3 +223,13 @@ def test_a_job_that_is_open_gets_the_hints_about_its_failed_tasks(phase: str) ->
     assert ("kubectl azure-batch retry bj/x" in remedy) is (phase == "Held")
     job["spec"] = {"tasks": [{"id": "a", "commandLine": "ls /data"}]}
     assert "shell" not in (explain(job, Around()).remedy or "")
+
+
+def test_an_object_that_goes_with_its_namespace_names_where_to_look() -> None:
+    job = thing("BatchJob", "render", ("Ready", "True", "Running", "the tasks are in Azure Batch"), phase="Running")
+    job["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "namespace": "team-d"}
+    assert str(explain(job, Around(is_namespace_ending=True))) == (
+        "BatchJob render is being deleted (Running): the tasks are in Azure Batch. Its namespace team-d is being deleted, too. "
+        "What to do: if it stays, `kubectl azure-batch doctor -n team-d` names what keeps the namespace."
+    )
+    assert "namespace" not in str(explain(job, Around()))
