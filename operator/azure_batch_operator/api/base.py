@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, WithJsonSchema
@@ -292,16 +292,33 @@ def _rest(model: type[ApiModel], value: Any) -> Any:
 
 
 def without_nulls(value: Any) -> Any:
-    """A manifest without its nulls, which mean the same as leaving out; free-form objects stay whole."""
-    if isinstance(value, Mapping):
+    """A manifest without its nulls, which mean the same as leaving out; free-form objects stay whole.
+
+    Names and short texts are shared between manifests: thousands of objects have the same ones, and half of their memory is that
+    (docs/performance.md).
+    """
+    if isinstance(value, str):
+        return _shared(value) if len(value) <= _MAX_SHARED else value
+    # In this order, because nearly all of it is one of these, and an abstract class is slow to ask for.
+    if isinstance(value, dict) or (not isinstance(value, int | float | list) and isinstance(value, Mapping)):
         return {
-            name: member if name in FREE_FORM else without_nulls(member)
+            _shared(name): member if name in FREE_FORM else without_nulls(member)
             for name, member in value.items()
             if member is not None
         }
     if isinstance(value, list):
         return [without_nulls(item) for item in value if item is not None]
     return value
+
+
+_MAX_SHARED = 32
+"""Characters of a text that is likely to be in many objects: phases, reasons, names of what they refer to."""
+
+
+@lru_cache(maxsize=4096)
+def _shared(text: str) -> str:
+    """The one copy of a text; of those that no object has shown for long, none is kept."""
+    return text
 
 
 FREE_FORM = frozenset({"settings"})
