@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.stage import Refusal, Stage, job, pool, sleeping
+from support.stage import Refusal, Stage, job, pool, schedule, sleeping
 
 ADOPT, POLICY = "azurebatch.io/adopt", "azurebatch.io/reconcile-policy"
 
@@ -59,3 +59,54 @@ async def test_a_pool_moves_to_another_namespace_when_its_marker_is_removed(stag
     stage.azure.patch("/pools/cpu", {"metadata": [{"name": "a", "value": "b"}]})
     await stage.until(lambda: stage.ready("bp", "cpu", "team"), 900)
     assert stage.azure.ids("/pools") == ["cpu"]
+
+
+HOURLY = {"expression": "0 * * * *"}
+
+
+async def running_by_cron(stage: Stage) -> str:
+    """The BatchJob of an hourly schedule that runs."""
+    await stage.ready_pool()
+    jobs = {"poolRef": {"name": "cpu"}, "tasks": sleeping(2, 36_000)}
+    stage.apply(schedule("nightly", accountRef={"name": "main"}, cron=HOURLY, jobSpecification=jobs))
+    await stage.until(lambda: stage.names("bj") and stage.phase("bj", stage.names("bj")[0]) == "Running", 7200)
+    return stage.names("bj")[0]
+
+
+@pytest.mark.parametrize("policy", ["detach-on-delete", "skip"])
+@pytest.mark.parametrize("order", ["the schedule first", "the run first", "while the operator is down"])
+async def test_the_runs_of_a_cron_schedule_are_kept_like_the_schedule(stage: Stage, policy: str, order: str) -> None:
+    """Kubernetes deletes them with it, or before it if that is asked for (--cascade=foreground)."""
+    run = await running_by_cron(stage)
+    since = stage.clock.time()
+    if order == "while the operator is down":
+        await stage.kill()
+    stage.watch.delay(10, "batchjobschedules")
+    stage.annotate("bjs", "nightly", reconcile_policy=policy)
+    if order == "the run first":
+        stage.delete("bj", run)
+        await stage.until(lambda: stage.gone("bj", run), 600)
+    stage.delete("bjs", "nightly")
+    if order == "while the operator is down":
+        await stage.run_for(60)
+        stage.start()
+    await stage.until(lambda: stage.gone("bj", run) and stage.gone("bjs", "nightly"), 600)
+    await stage.run_for(120)
+    assert changed(stage, since) == set()
+    assert stage.azure.ids("/jobs") == [run]
+
+
+async def test_a_run_that_states_a_policy_keeps_it_when_its_schedule_is_detached(stage: Stage) -> None:
+    run = await running_by_cron(stage)
+    stage.annotate("bj", run, reconcile_policy="manage")
+    stage.annotate("bjs", "nightly", reconcile_policy="detach-on-delete")
+    stage.delete("bjs", "nightly")
+    await stage.until(lambda: stage.gone("bj", run), 600)
+    assert stage.azure.ids("/jobs") == []
+
+
+async def test_the_runs_of_a_schedule_that_is_deleted_are_deleted(stage: Stage) -> None:
+    run = await running_by_cron(stage)
+    stage.delete("bjs", "nightly")
+    await stage.until(lambda: stage.gone("bj", run) and stage.gone("bjs", "nightly"), 600)
+    assert stage.azure.ids("/jobs") == []

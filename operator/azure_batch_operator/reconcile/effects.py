@@ -9,7 +9,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from azure_batch_operator.reconcile.operation_order import Operate
-from azure_batch_operator.reconcile.plan import Absence, Call, Ended, Event, Feed, ObjectChange, Plan, Retry, StopFeed
+from azure_batch_operator.reconcile.plan import (
+    Absence,
+    Call,
+    Ended,
+    Event,
+    Feed,
+    ObjectChange,
+    Plan,
+    Retry,
+    Stamp,
+    StopFeed,
+)
 
 
 @dataclass(frozen=True)
@@ -106,6 +117,7 @@ Effect = (
     | Call
     | StartMarkedFeed
     | Settle
+    | Stamp
     | ObjectChange
     | ShowStatus
     | CountDrift
@@ -129,6 +141,7 @@ def effects(plan: Plan) -> Iterator[Effect]:
     if plan.calls or plan.status is not None:
         # An empty plan, such as before the next poll, has decided nothing, so it ends no backoff.
         yield Settle()
+    yield from plan.stamps
     yield from plan.objects
     if plan.status is not None:
         yield ShowStatus(plan.status)

@@ -2,6 +2,10 @@
 
 The annotation `azurebatch.io/reconcile-policy` of the object applies, else that of its namespace, else the operator's default. An
 adopted resource is not deleted with its object, because it existed before the object; only `manage` on the object itself allows it.
+
+A cron schedule that is deleted under a policy which keeps resources keeps those of its runs, too: the garbage collector deletes
+their BatchJobs after it, or before it (`--cascade=foreground`). So its finalizer stays until each of them has the annotation, and
+meanwhile they follow the schedule's (tests/quick/test_moved_objects.py).
 """
 
 from __future__ import annotations
@@ -9,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from azure_batch_operator.api.base import ADOPT, RECONCILE_POLICY
 from azure_batch_operator.api.kinds import Kind
@@ -27,6 +31,7 @@ from azure_batch_operator.reconcile.plan import (
     Evidence,
     Plan,
     Remote,
+    Stamp,
     Table,
     Unconfirmed,
     without_etag,
@@ -58,6 +63,8 @@ _VALUES = listed(Policy, "or")
 _IRREVERSIBLE = ("delete_", "terminate_", "remove_", "reboot_", "reimage_", "resize_", "stop_", "disable_")
 """Prefixes of verbs that can end work, which cannot be undone."""
 _ENDED = frozenset({"Succeeded", "Failed", "Completed"})
+_ORPHANS = "orphan"
+"""Finalizer of Kubernetes while an object is deleted with `--cascade=orphan`."""
 
 
 def stated(annotations: Mapping[str, str]) -> str | None:
@@ -65,14 +72,40 @@ def stated(annotations: Mapping[str, str]) -> str | None:
     return annotations.get(RECONCILE_POLICY)
 
 
-def policy_of(resource: Resource, namespace: Mapping[str, str], default: Policy) -> Policy | None:
-    """The policy of an object; None if the annotation has an unknown value.
+class Above(NamedTuple):
+    """The policy that applies to an object which states none.
+
+    Attributes:
+        value: of the annotation; None if there is none.
+        where: what has it, for messages.
+    """
+
+    value: str | None
+    where: str
+
+
+def above(resource: Resource, namespace: Mapping[str, str], schedule: Resource | None) -> Above:
+    """What applies to an object that states no policy.
 
     Args:
         namespace: annotations of its namespace.
+        schedule: the BatchJobSchedule of the name that its controller has; None if there is none, or if it is gone.
+    """
+    owner = resource.controller
+    if resource.deleting and schedule is not None and owner is not None and owner.uid == schedule.uid:
+        value = stated(schedule.annotations)
+        if value not in {None, Policy.MANAGE}:
+            return Above(value, str(schedule.key))
+    return Above(stated(namespace), f"namespace {resource.key.namespace!r}")
+
+
+def policy_of(resource: Resource, inherited: Above, default: Policy) -> Policy | None:
+    """The policy of an object; None if the annotation has an unknown value.
+
+    Args:
         default: the operator's.
     """
-    value = stated(resource.annotations) or stated(namespace)
+    value = stated(resource.annotations) or inherited.value
     if value is None:
         return default
     try:
@@ -91,31 +124,41 @@ def irreversible(resource: Resource, plan: Plan) -> bool:
     return lets_go or deletes or acts or any(call.verb.startswith(_IRREVERSIBLE) for call in plan.calls)
 
 
-def unknown(resource: Resource, namespace: Mapping[str, str], now: float) -> Plan:
+def unknown(resource: Resource, inherited: Above, now: float) -> Plan:
     """Stall on an unknown policy: treating it as `manage` could delete a resource that a user wants to keep."""
     if (released := release_at_once(resource)) is not None:
         return released
     value = stated(resource.annotations)
-    where = "the object" if value else f"namespace {resource.key.namespace!r}"
-    message = f"annotation {RECONCILE_POLICY} of {where} is {value or stated(namespace)!r}: it must be {_VALUES}"
+    where = "the object" if value else inherited.where
+    message = f"annotation {RECONCILE_POLICY} of {where} is {value or inherited.value!r}: it must be {_VALUES}"
     if resource.deleting:
         message = f"{message}. {FORCE_HINT}"
     verdict = Verdict("Stalled", "InvalidReconcilePolicy", message, ready=False, trend="Stalled")
     return with_event(resource, Plan(status=carry_over(resource, verdict, now)), verdict)
 
 
-def detached(resource: Resource, confirm: Absence | None = None) -> Plan:
+def detached(resource: Resource, confirm: Absence | None = None, runs: Sequence[Resource] = ()) -> Plan:
     """Remove the finalizer and keep the resource.
 
     Args:
         confirm: proof that the resource is the adopted one; None to keep any resource.
+        runs: the BatchJobs of a cron schedule, which the garbage collector deletes with it.
     """
     if not resource.has_finalizer:
         return Plan()
     text = f"{resource.remote_id!r} is kept in Azure Batch, because of {RECONCILE_POLICY} or because it was adopted"
     unconfirmed = Unconfirmed.DETACHED if confirm is None else None
     proof = () if confirm is None else (confirm,)
-    return Plan(finalizer="remove", confirm=proof, unconfirmed=unconfirmed, events=(Event("Detached", text),))
+    # Runs that are orphaned stay, and are managed as before.
+    leaves = stated(resource.annotations) is not None and _ORPHANS not in resource.finalizers
+    silent = [run for run in runs if stated(run.annotations) is None] if leaves else []
+    return Plan(
+        finalizer="remove",
+        confirm=proof,
+        unconfirmed=unconfirmed,
+        stamps=tuple(Stamp(run.key, run.uid, RECONCILE_POLICY, Policy.DETACH.value) for run in silent),
+        events=() if resource.is_cron else (Event("Detached", text),),
+    )
 
 
 def halts(resource: Resource, policy: Policy | None) -> bool:

@@ -138,7 +138,14 @@ class Controller:
         links = Links(relations.account_key, relations.session, partial(_owns, cluster.id, others), remote.changed)
         self._retries = retries = Retries(store, self._inputs, links)
         sources = Sources(
-            cluster.namespaces, relations, self._inputs, retries, self._context, options.policy, self._memory.now
+            cluster.api,
+            cluster.namespaces,
+            relations,
+            self._inputs,
+            retries,
+            self._context,
+            options.policy,
+            self._memory.now,
         )
         self._decider = Decider(store, queue, sources)
         keeper = SecretKeeper(cluster.api, cluster.namespaces)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from azure_batch_operator.api.base import RETRY_FAILED
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch import BatchError
-from azure_batch_operator.kube.api import KubeError
+from azure_batch_operator.kube.api import KubeApi, KubeError, NotFound
 from azure_batch_operator.kube.namespaces import Namespaces
 from azure_batch_operator.reconcile import reconcile_policy as policies
 from azure_batch_operator.reconcile.annotations import is_stopping, pending_request, stop_only
@@ -17,7 +17,7 @@ from azure_batch_operator.reconcile.before import said_by
 from azure_batch_operator.reconcile.job.lifecycle import managed_elsewhere
 from azure_batch_operator.reconcile.job.retry import WAITS, with_settings
 from azure_batch_operator.reconcile.plan import Plan, Unconfirmed
-from azure_batch_operator.reconcile.reconcile_policy import Policy
+from azure_batch_operator.reconcile.reconcile_policy import Above, Policy
 from azure_batch_operator.reconcile.standard_plans import beside, waiting
 from azure_batch_operator.reconcile.value_references import ResolutionError
 from azure_batch_operator.sync import observe as views
@@ -25,6 +25,7 @@ from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.executor import halt
 from azure_batch_operator.sync.feeder import Incarnation
 from azure_batch_operator.sync.inputs import LOOKED_AT_EVERY, Inputs
+from azure_batch_operator.sync.observe.schedule import runs_of
 from azure_batch_operator.sync.queue import WorkQueue
 from azure_batch_operator.sync.relations import Relations
 from azure_batch_operator.sync.retries import Retries
@@ -39,6 +40,7 @@ class Sources:
     """Where a decision is made from.
 
     Attributes:
+        api: of the cluster.
         namespaces: their annotations may state a policy.
         relations: accounts, pools and jobs of objects.
         inputs: ConfigMaps and Secrets.
@@ -48,6 +50,7 @@ class Sources:
         now: the clock, in seconds since the epoch.
     """
 
+    api: KubeApi
     namespaces: Namespaces
     relations: Relations
     inputs: Inputs
@@ -61,7 +64,7 @@ class Decider:
     """Decides about objects, one at a time."""
 
     def __init__(self, store: Store, queue: WorkQueue[Key], sources: Sources) -> None:
-        self._store, self._queue, self._policy = store, queue, sources.policy
+        self._store, self._queue, self._policy, self._api = store, queue, sources.policy, sources.api
         self._namespaces, self._relations, self._context = sources.namespaces, sources.relations, sources.context
         self._inputs, self._retries, self._now = sources.inputs, sources.retries, sources.now
 
@@ -78,19 +81,31 @@ class Decider:
             return resource, replace(plan, status=None), session
 
     async def _decide(self, resource: Resource) -> tuple[Resource, Plan, Session | None]:
-        known = (await self._namespaces.find(resource.key.namespace)).annotations
+        namespace = (await self._namespaces.find(resource.key.namespace)).annotations
+        schedule = resource.scheduled_by
+        known = policies.above(resource, namespace, None if schedule is None else self._store.get(schedule))
         result = await self._plan_in(resource, known)
         if not policies.irreversible(resource, result[1]):
             return result
-        # Somebody may have annotated the namespace just now, such as with detach-on-delete before a deletion.
-        fresh = (await self._namespaces.fresh(resource.key.namespace)).annotations
-        return result if policies.stated(fresh) == policies.stated(known) else await self._plan_in(resource, fresh)
+        # Somebody may have annotated the namespace or the schedule just now, such as with detach-on-delete before a deletion.
+        namespace = (await self._namespaces.fresh(resource.key.namespace)).annotations
+        fresh = policies.above(resource, namespace, await self._schedule(resource))
+        return result if fresh == known else await self._plan_in(resource, fresh)
 
-    async def _plan_in(self, resource: Resource, namespace: Mapping[str, str]) -> tuple[Resource, Plan, Session | None]:
-        """Decide about an object, under the annotations of its namespace."""
+    async def _schedule(self, resource: Resource) -> Resource | None:
+        """The schedule that has made a BatchJob which is being deleted, as the API server has it; None if it is gone."""
+        if resource.scheduled_by is None or not resource.deleting:
+            return None
+        try:
+            return Resource.parse(await self._api.get(resource.scheduled_by))
+        except NotFound:
+            return None
+
+    async def _plan_in(self, resource: Resource, inherited: Above) -> tuple[Resource, Plan, Session | None]:
+        """Decide about an object, under the policy that it inherits."""
         if resource.deleting and self._context.unclaimed(resource):
             return resource, Plan(finalizer="remove", unconfirmed=Unconfirmed.NEVER_CREATED), None
-        policy = policies.policy_of(resource, namespace, self._policy)
+        policy = policies.policy_of(resource, inherited, self._policy)
         session = self._relations.session(resource)
         if session is not None:
             session.submitter.looked_at(resource.key)
@@ -100,9 +115,10 @@ class Decider:
             # Somebody has taken the annotation off before all of the failed tasks were run again.
             session.retrier.stop(resource.key)
         if policy is None:
-            return resource, policies.unknown(resource, namespace, self._now()), None
-        if resource.deleting and policy is Policy.DETACH:
-            return resource, policies.detached(resource), None
+            return resource, policies.unknown(resource, inherited, self._now()), None
+        if resource.deleting and policy in {Policy.DETACH, Policy.SKIP}:
+            runs = runs_of(self._store, resource) if resource.is_cron else ()
+            return resource, policies.detached(resource, runs=runs), None
         plan, session = Plan(), None
         try:
             resource, missing = await self._read(resource)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from azure_batch_operator.api.account import AllowedNamespaces
 from azure_batch_operator.api.base import ADOPT, ADOPTED_METADATA, OWNER_METADATA, RECONCILE_POLICY, TERMINATE
 from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Owner
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile.job import lifecycle as jobs
 from azure_batch_operator.reconcile.job.scope import JobScope
@@ -16,7 +18,16 @@ from azure_batch_operator.reconcile.plan import Absent, Plan
 from azure_batch_operator.reconcile.pool import lifecycle as pools
 from azure_batch_operator.reconcile.pool.changes import with_note
 from azure_batch_operator.reconcile.pool.scope import PoolView
-from azure_batch_operator.reconcile.reconcile_policy import Policy, detached, halts, observed_only, policy_of, unknown
+from azure_batch_operator.reconcile.reconcile_policy import (
+    Above,
+    Policy,
+    above,
+    detached,
+    halts,
+    observed_only,
+    policy_of,
+    unknown,
+)
 from azure_batch_operator.reconcile.selectors import allows
 from azure_batch_operator.reconcile.target_pool import TargetPoolView
 from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, POOL_SPEC, owned, resource
@@ -56,7 +67,36 @@ def test_the_nearest_statement_counts_and_a_wrong_one_is_none(
 ) -> None:
     annotations = {RECONCILE_POLICY: own} if own else {}
     around = {RECONCILE_POLICY: namespace} if namespace else {}
-    assert policy_of(pool(annotations=annotations), around, default) is expected
+    resource = pool(annotations=annotations)
+    assert policy_of(resource, above(resource, around, None), default) is expected
+
+
+SILENT = Above(None, "namespace 'default'")
+
+
+@pytest.mark.parametrize(
+    ("own", "schedule", "uid", "deleting", "expected"),
+    [
+        (None, "detach-on-delete", "u-s", True, Policy.DETACH),
+        (None, "skip", "u-s", True, Policy.SKIP),
+        (None, "keep", "u-s", True, None),
+        ("manage", "detach-on-delete", "u-s", True, Policy.MANAGE),
+        (None, "manage", "u-s", True, Policy.SKIP),
+        (None, None, "u-s", True, Policy.SKIP),
+        (None, "detach-on-delete", "u-later", True, Policy.SKIP),
+        (None, "detach-on-delete", "u-s", False, Policy.SKIP),
+    ],
+)
+def test_what_a_schedule_made_is_kept_like_the_schedule_when_it_is_deleted(
+    own: str | None, schedule: str | None, uid: str, deleting: bool, expected: Policy | None
+) -> None:
+    """Its namespace says skip; `u-s` is the schedule that made it."""
+    run = replace(
+        resource(Kind.JOB, JOB_SPEC, annotations={RECONCILE_POLICY: own} if own else {}, deleting=deleting),
+        controller=Owner("BatchJobSchedule", "nightly", "u-s"),
+    )
+    made = replace(resource(Kind.SCHEDULE, {}, annotations={RECONCILE_POLICY: schedule} if schedule else {}), uid=uid)
+    assert policy_of(run, above(run, {RECONCILE_POLICY: "skip"}, made), Policy.MANAGE) is expected
 
 
 @pytest.mark.parametrize("policy", [Policy.MANAGE, Policy.DETACH])
@@ -71,7 +111,7 @@ def test_held_deleted_and_stopped_objects_halt_immediately(policy: Policy) -> No
 
 
 def test_an_unknown_policy_stalls_and_names_the_values() -> None:
-    plan = unknown(pool(annotations={RECONCILE_POLICY: "delete"}), {}, NOW)
+    plan = unknown(pool(annotations={RECONCILE_POLICY: "delete"}), SILENT, NOW)
     ready = next(each for each in (plan.status or {})["conditions"] if each["type"] == "Ready")
     assert ready["reason"] == "InvalidReconcilePolicy"
     assert "manage, skip or detach-on-delete" in ready["message"]
@@ -80,9 +120,9 @@ def test_an_unknown_policy_stalls_and_names_the_values() -> None:
 
 def test_an_unknown_policy_does_not_delete_but_can_be_forced() -> None:
     wrong = {RECONCILE_POLICY: "delete"}
-    assert unknown(pool(annotations=wrong, deleting=True, finalizer=True), {}, NOW).finalizer is None
+    assert unknown(pool(annotations=wrong, deleting=True, finalizer=True), SILENT, NOW).finalizer is None
     forced = wrong | {"azurebatch.io/force-finalize": "true"}
-    assert unknown(pool(annotations=forced, deleting=True, finalizer=True), {}, NOW).finalizer == "remove"
+    assert unknown(pool(annotations=forced, deleting=True, finalizer=True), SILENT, NOW).finalizer == "remove"
 
 
 def test_skip_says_what_it_does_not_do() -> None:

@@ -143,7 +143,7 @@ def plan(resource: Resource, children: Sequence[Resource], now: float, kept: Col
             "Suspended", "Suspended", "spec.suspend is true: no BatchJob is created", ready=True, more=_SUSPENDED
         )
         verdict = _with_hindrance(verdict, children)
-        plan = Plan(objects=old, status=_status(resource, verdict, children, None, last, now))
+        plan = Plan(finalizer="add", objects=old, status=_status(resource, verdict, children, None, last, now))
         return with_event(resource, plan, verdict)
     active = [child for child in children if _is_active(child)]
     run = _run_due(resource, cron, due.last, active, now)
@@ -159,6 +159,7 @@ def plan(resource: Resource, children: Sequence[Resource], now: float, kept: Col
         resource, verdict, [*children, *run.started], due.next, due.last if run.over and due.last else last, now
     )
     plan = Plan(
+        finalizer="add",
         objects=(*run.changes, *old),
         status=shown,
         events=run.events,

@@ -15,6 +15,7 @@ from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.observe.context import Context, Decision, Remembered, Subscription
 from azure_batch_operator.sync.observe.job import held_by
 from azure_batch_operator.sync.observe.pools import pool_view
+from azure_batch_operator.sync.store import Store
 
 __all__ = ["has_open_jobs", "is_open", "plan"]
 
@@ -24,13 +25,15 @@ def reads_on(resource: Resource, session: Session) -> bool:
     return has_open_jobs(resource) or resource.remote_id.lower() in session.mirror.recounted
 
 
+def runs_of(store: Store, schedule: Resource) -> list[Resource]:
+    """The BatchJobs that a cron schedule has created."""
+    jobs = store.dependents(schedule.key, Kind.JOB)
+    return [job for job in jobs if job.controller and job.controller.uid == schedule.uid]
+
+
 def plan(context: Context, resource: Resource, account: AccountView, session: Session | None, now: float) -> Decision:
     """Decide about one BatchJobSchedule."""
-    children = [
-        job
-        for job in context.store.dependents(resource.key, Kind.JOB)
-        if job.controller and job.controller.uid == resource.uid
-    ]
+    children = runs_of(context.store, resource)
     pool = pool_view(context, resource, session)
     if session is None or plans.is_cron(resource):
         kept = {job.key for job in children if has_ended(job) and held_by(context, job, waiting=True)}
