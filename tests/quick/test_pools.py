@@ -130,6 +130,52 @@ async def test_a_lost_cluster_is_restored_from_git(stage: Stage) -> None:
     await stage.until(lambda: stage.azure.get("/pools/pool-2") is None, 900)
 
 
+async def moved_to_another_cluster(stage: Stage, *objects: dict[str, Any], **settings: Any) -> None:
+    """All objects are lost with their cluster, and applied again in a new one."""
+    await stage.kill()
+    for kind in ("bt", "bj", "bp", "bacc"):
+        for name in stage.names(kind):
+            stage.take_finalizers_off(kind, name)
+            stage.delete(kind, name)
+    stage.start(cluster_id="new", **settings)
+    stage.apply(*objects)
+
+
+async def test_batch_tasks_of_a_job_that_ended_in_a_lost_cluster_end_as_it_did(stage: Stage) -> None:
+    """Azure Batch rejects a new marker in a completed job, so the job keeps that of the lost cluster."""
+    fleet = [*stage.account_objects(), pool("cpu", targetDedicatedNodes=1), job("steps")]
+    tasks = [task("good", "steps", "true"), task("bad", "steps", "exit 3")]
+    by_job_id = {
+        "metadata": {"name": "late"},
+        "spec": {"jobId": "steps", "accountRef": {"name": "main"}, "commandLine": "true"},
+    }
+    stage.apply(*fleet, *tasks)
+    await stage.until(lambda: (stage.phase("bt", "good"), stage.phase("bt", "bad")) == ("Succeeded", "Failed"), 900)
+    stage.annotate("bj", "steps", terminate="1")
+    await stage.until(lambda: stage.phase("bj", "steps") in {"Succeeded", "Failed"}, 600)
+    before = stage.azure.changes()
+    late = {"kind": "BatchTask", **by_job_id}
+    await moved_to_another_cluster(stage, *fleet, *tasks, late, adopt_from_clusters=["quick"])
+    await stage.until(lambda: (stage.phase("bt", "good"), stage.phase("bt", "bad")) == ("Succeeded", "Failed"), 600)
+    assert stage.status("bt", "bad")["exitCode"] == 3
+    await stage.until(lambda: stage.phase("bt", "late") == "Failed", 600)
+    assert "is completed and accepts no more tasks" in stage.condition("bt", "late")["message"]
+    changed = {call.operation for call in stage.azure.changes()[len(before) :] if "/steps" in call.path}
+    assert changed <= {"Tasks_CreateTaskCollection"}, "nothing of the job changes"
+
+
+async def test_a_batch_task_of_an_adopted_job_that_has_ended_says_so(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.azure.post("/jobs", {"id": "done", "poolInfo": {"poolId": "cpu"}})
+    stage.azure.post("/jobs/done/terminate", {})
+    await stage.until(lambda: stage.azure.get("/jobs/done")["state"] == "completed", 600)
+    old = job("done")
+    old["metadata"]["annotations"] = {"azurebatch.io/adopt": "true"}
+    stage.apply(old, task("late", "done", "true"))
+    await stage.until(lambda: stage.phase("bt", "late") == "Failed", 600)
+    assert "job 'done' is completed and accepts no more tasks" in stage.condition("bt", "late")["message"]
+
+
 async def test_without_the_flag_nothing_of_a_lost_cluster_is_touched(stage: Stage) -> None:
     await stage.ready_pool()
     await stage.kill()

@@ -97,6 +97,15 @@ def ours(remote: Marked, resource: Resource, cluster: str, others: Others) -> bo
     return inherits(owner, resource, others)
 
 
+def stands_for(remote: Marked, resource: Resource, cluster: str, others: Others, *, ended: bool) -> bool:
+    """Whether an object is about a resource: it is the object's, or it has ended, so that it never gets the object's marker.
+
+    Args:
+        ended: whether the resource has.
+    """
+    return ours(remote, resource, cluster, others) or (ended and answer(remote, resource, cluster, others).granted)
+
+
 def inherits(owner: Owner, resource: Resource, others: Others) -> bool:
     """Whether an owner is the object's namesake in a lost cluster."""
     key = resource.key

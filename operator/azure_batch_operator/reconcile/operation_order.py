@@ -69,6 +69,10 @@ class Reach:
     created: str = ""
     foreign: Callable[[str, Mapping[str, Any]], str | None] = field(default=lambda *_: None, compare=False)
 
+    @property
+    def _clusters(self) -> frozenset[str]:
+        return self.others.lost | {self.cluster}
+
     def refusal_of_pool(self, id: str, pool: Mapping[str, Any]) -> tuple[str, str] | None:
         """As `refusal`, for the pool on which tasks of a job would run again."""
         why = self.foreign(id, pool)
@@ -88,7 +92,7 @@ class Reach:
         """
         id = build(ResourceState, pool).id
         for job, schedule in makers:
-            if (foreign := ownership.foreign_owner(job, schedule, self.namespace, self.cluster)) is not None:
+            if (foreign := ownership.foreign_owner(job, schedule, self.namespace, self._clusters)) is not None:
                 made_for = build(ResourceState, job).id
                 text = f"{id!r} is the auto pool of job {made_for!r}, which cannot be reached from this namespace"
                 return NOT_ALLOWED, f"{text}: {foreign}"
@@ -109,7 +113,7 @@ class Reach:
             if not adoption.ours(remote, self.owner, self.cluster, self.others):
                 key = self.owner.key
                 return NOT_OURS, f"{key.kind} {key.name!r} does not own {id!r} in Azure Batch; check its conditions"
-        elif (foreign := ownership.foreign_owner(remote, schedule, self.namespace, self.cluster)) is not None:
+        elif (foreign := ownership.foreign_owner(remote, schedule, self.namespace, self._clusters)) is not None:
             return NOT_ALLOWED, f"{id!r} cannot be reached from this namespace: {foreign}"
         if self.created and seen.creation_time not in (None, self.created):
             return REPLACED, f"{id!r} was created again in Azure Batch after the targets were chosen"

@@ -180,18 +180,19 @@ def claimed(remote: Marked) -> bool:
 
 
 def foreign_owner(
-    job: Mapping[str, Any], schedule: Mapping[str, Any] | None, namespace: str, cluster: str
+    job: Mapping[str, Any], schedule: Mapping[str, Any] | None, namespace: str, clusters: frozenset[str]
 ) -> str | None:
     """Why objects of a namespace may not add tasks to a job; None if they may: nobody or an object of the namespace owns it.
 
     Args:
         schedule: the job schedule that created the job, if any; such a job has no marker of its own.
+        clusters: whose namespaces count as those of this cluster: itself, and the lost ones that it takes the place of.
     """
     for remote in (job, schedule or {}):
         owner = owner_of(remote)
         if not claimed(remote) or (owner is not None and not owner.counts_for(remote)):
             continue
-        if owner is None or owner.object[:2] != (cluster, namespace):
+        if owner is None or owner.object.cluster not in clusters or owner.object.namespace != namespace:
             what = "it" if remote is job else "its schedule"
             return f"{what} {described(remote)}"
     return None

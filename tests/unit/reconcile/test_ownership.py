@@ -169,7 +169,13 @@ def test_tasks_go_into_jobs_of_nobody_or_of_the_same_namespace(
     id: str, job: str | None, schedule: str | None, allowed: bool
 ) -> None:
     made_by = remote("nightly", schedule) if schedule else None
-    assert (foreign_owner(remote(id, job), made_by, "default", CLUSTER) is None) is allowed
+    assert (foreign_owner(remote(id, job), made_by, "default", frozenset({CLUSTER})) is None) is allowed
+
+
+@pytest.mark.parametrize(("namespace", "allowed"), [("default", True), ("other", False)])
+def test_namespaces_of_a_lost_cluster_are_those_of_the_one_that_takes_its_place(namespace: str, allowed: bool) -> None:
+    theirs = remote("steps", f"cluster-0/{namespace}/BatchJob/steps/uid-1/steps")
+    assert (foreign_owner(theirs, None, "default", frozenset({CLUSTER, "cluster-0"})) is None) is allowed
 
 
 def test_a_task_of_a_batch_task_is_known_by_any_marker() -> None:
@@ -270,3 +276,14 @@ def test_nothing_but_the_predicate_compares_markers() -> None:
 def test_the_lint_finds_comparisons(line: str) -> None:
     assert offenses(line)
     assert not offenses("if marker_of(task) is None: pass")
+
+
+def test_only_an_adoption_asks_for_ownership_without_regard_to_lost_clusters() -> None:
+    """Elsewhere, what `adoption.ours` allows counts as well: the BatchJob follows a job of a lost cluster, so its tasks do, too."""
+    root = Path(azure_batch_operator.__file__).parent
+    asking = {
+        str(file.relative_to(root))
+        for file in root.rglob("*.py")
+        if "owns" in _calls(ast.parse(file.read_text())) and file.name not in _DECIDES
+    }
+    assert asking == {"reconcile/reconcile_policy.py"}, "call adoption.ours"

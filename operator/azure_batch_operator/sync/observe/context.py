@@ -50,6 +50,11 @@ class Context:
     late: Callable[[Resource], float | None] = lambda _: None
     unfit: dict[Key, tuple[str, int, list[str]]] = field(default_factory=dict)
 
+    @property
+    def clusters(self) -> frozenset[str]:
+        """Ids of this cluster and of those that it takes the place of: namesakes in their namespaces are the same to a user."""
+        return self.others.lost | {self.cluster}
+
 
 @dataclass(frozen=True)
 class Remembered:

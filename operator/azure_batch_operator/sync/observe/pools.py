@@ -66,9 +66,7 @@ def foreign_pool(context: Context, namespace: str, id: str, pool: Mapping[str, A
         text = f"pool {id!r} has the ID of a pool that Azure Batch makes for one job, and no owner"
         return f"{text}: adopt it with a BatchPool, and name that in poolRef"
     owner = ownership.owner_of(pool)
-    if owner is not None and owner.object.cluster in context.others.lost and owner.object.namespace == namespace:
-        return None
-    whose = ownership.foreign_owner(pool, None, namespace, context.cluster)
+    whose = ownership.foreign_owner(pool, None, namespace, context.clusters)
     if whose is None or owner is None or owner.object.cluster != context.cluster:
         return whose and f"pool {id!r} {whose.removeprefix('it ')}: name a pool of this namespace"
     known = context.store.get(Key(Kind.POOL, owner.object.namespace, owner.object.name))
@@ -107,7 +105,7 @@ def batch_pool(context: Context, resource: Resource, session: Session | None, na
     remote = pool_in_use(context, session, pool, brief=True) if session else Absent.UNKNOWN
     if isinstance(remote, Absent):
         return TargetPoolView(None, ("WaitingForPool", f"waiting until BatchPool {name!r} exists in Azure Batch"))
-    if not ownership.owns(remote, pool, context.cluster):
+    if not adoption.ours(remote, pool, context.cluster, context.others):
         return TargetPoolView(
             None, ("WaitingForPool", f"BatchPool {name!r} does not own its pool; check its conditions")
         )

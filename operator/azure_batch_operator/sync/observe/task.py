@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch.wire import convert
 from azure_batch_operator.causes.exits import satisfies
-from azure_batch_operator.reconcile import ownership
+from azure_batch_operator.reconcile import adoption, ownership
 from azure_batch_operator.reconcile.before import status_before
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.observed import ObservedTask
@@ -153,7 +154,7 @@ def _job(context: Context, task: Resource, session: Session | None) -> JobView:
     if job is None:
         return JobView(exists=False)
     finished = job.status.get("phase") in ENDED_PHASES
-    if not isinstance(remote, Mapping) or not ownership.owns(remote, job, context.cluster):
+    if not isinstance(remote, Mapping) or not _stands_for(context, job, remote):
         return JobView(exists=True, id=id, remote=remote, finished=finished, used=used)
     upload = (job.spec.get("logs") or {}).get("upload")
     return JobView(
@@ -163,13 +164,19 @@ def _job(context: Context, task: Resource, session: Session | None) -> JobView:
     )  # fmt: skip
 
 
+def _stands_for(context: Context, job: Resource, remote: Mapping[str, Any]) -> bool:
+    """Whether a job is the one that its BatchJob is about, also one that had ended before and so keeps the marker that it had."""
+    ended = remote.get("state") == "completed"
+    return adoption.stands_for(remote, job, context.cluster, context.others, ended=ended)
+
+
 def _foreign_owner(context: Context, task: Resource, session: Session, job: Remote) -> str | None:
     """Why tasks of this namespace may not go into a job that `jobId` names."""
     if isinstance(job, Absent):
         return None
     schedule, _, run = str(job["id"]).partition(":")
     made_by = session.mirror.schedules.latest(schedule) if run else None
-    return ownership.foreign_owner(job, made_by, task.key.namespace, context.cluster)
+    return ownership.foreign_owner(job, made_by, task.key.namespace, context.clusters)
 
 
 def _foreign_pool(context: Context, task: Resource, session: Session, job: Remote) -> str | None:
