@@ -40,12 +40,15 @@ class InternalError(BatchError):
 
 
 def message(error: BaseException) -> str:
-    """What a user reads: kind and place of the exception, never its text, which may quote a secret."""
+    """What a user reads: kind and place of the exception, never its text, which may quote a secret.
+
+    It does not say whether anything is retried: it is also quoted in results that are final.
+    """
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return (
-        f"the operator failed on this object ({type(error).__name__}{place}) and retries it; other objects are not affected. This "
-        "is a fault in the operator: report it with the operator's log of this object, which contains the traceback"
+        f"the operator failed on this object ({type(error).__name__}{place}); other objects are not affected. This is a fault in "
+        "the operator: report it with the operator's log of this object, which contains the traceback"
     )
 
 

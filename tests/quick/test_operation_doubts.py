@@ -289,6 +289,34 @@ async def test_an_exception_after_each_call_does_not_repeat_the_call_for_ever(
     await stage.until(lambda: stage.reason("bop", "op") == "InternalError", 120)
     status = await ended(stage)
     assert outcomes(stage) == {node: "Unknown"}
-    assert "the operator failed on this object (RuntimeError" in status["results"][0]["message"]
+    message = status["results"][0]["message"]
+    assert "the operator failed on this object (RuntimeError" in message
+    assert "retries" not in message, "nothing is retried any more"
     assert stage.azure.calls("Nodes_ReplaceNodeUser") == len(stage.tracebacks) < 10
+    stage.tracebacks.clear()
+
+
+async def test_an_exception_after_each_read_ends_the_operation(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    await stage.ready_pool(targetDedicatedNodes=1)
+    (node,) = nodes(stage)
+    fail_after(monkeypatch, "getRemoteLoginSettings", targets=1, times=1000)
+    stage.apply(operation("op", getRemoteLoginSettings={"nodes": {"selector": "all"}}))
+    await stage.until(lambda: stage.reason("bop", "op") == "InternalError", 120)
+    status = await ended(stage, within=1800)
+    assert outcomes(stage) == {node: "Failed"}
+    message = status["results"][0]["message"]
+    assert "the operator failed on this object (RuntimeError" in message
+    assert "failed 10 times, so the call is not repeated" in message
+    assert stage.azure.calls("Nodes_GetNodeRemoteLoginSettings") == len(stage.tracebacks) == 10
+    stage.tracebacks.clear()
+
+
+async def test_an_exception_after_one_read_is_made_up_for(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    await stage.ready_pool(targetDedicatedNodes=1)
+    (node,) = nodes(stage)
+    fail_after(monkeypatch, "getRemoteLoginSettings", targets=1, times=1)
+    stage.apply(operation("op", getRemoteLoginSettings={"nodes": {"selector": "all"}}))
+    await ended(stage)
+    assert outcomes(stage) == {node: "Succeeded"}
+    assert len(stage.tracebacks) == 1
     stage.tracebacks.clear()

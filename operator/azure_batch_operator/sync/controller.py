@@ -286,7 +286,9 @@ class Controller:
             self._show(key, problem)
 
     def _failed(self, key: Key, error: BaseException) -> None:
-        problem = ClassifiedError(guard.REASON, guard.message(error), RetryClass.WAITING, stalled=True)
+        problem = ClassifiedError(
+            guard.REASON, f"{guard.message(error)}. It is retried", RetryClass.WAITING, stalled=True
+        )
         self._back_off(key, problem)
         self._show(key, problem)
 

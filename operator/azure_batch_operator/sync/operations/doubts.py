@@ -21,6 +21,11 @@ _BACK_WITHIN = 1800.0
 """Seconds that a node has to come back."""
 _MAX_LOSSES = 30
 """Calls without a response, at least a minute apart, after which a call is not repeated, also where the target tells its effect."""
+_MAX_FAULTS = 10
+"""Exceptions of the operator after which a call that only reads is not repeated: about six minutes.
+
+What it reads makes the operator fail, so more calls show the same, and nobody waits for an end that never comes.
+"""
 
 
 async def resolve(targets: Targets, run: Run, request: Request, left: Mapping[str, Try]) -> None:
@@ -117,6 +122,7 @@ def _follow(run: Run, request: Request, target: str, attempt: Try, node: Mapping
 def give_up(run: Run, request: Request, left: Mapping[str, Try], now: float) -> None:
     """Do not repeat a call whose response was lost long ago, or that has no response however often it is made."""
     if not request.how.changes:
+        _give_up_reading(run, request, left)
         return
     for target, attempt in left.items():
         if attempt.lost is None or attempt.doubt is not None or attempt.taken is not None or target in run.results:
@@ -129,6 +135,14 @@ def give_up(run: Run, request: Request, left: Mapping[str, Try], now: float) -> 
             continue
         text = f"{text}. Check {target}, and create a new BatchOperation if needed"
         run.settle(request.verb, target, _unknown(attempt, text))
+
+
+def _give_up_reading(run: Run, request: Request, left: Mapping[str, Try]) -> None:
+    """Do not repeat a call on whose response the operator fails each time: no other read is without a response for good."""
+    for target, attempt in left.items():
+        if attempt.losses >= _MAX_FAULTS and target not in run.results:
+            text = f"{attempt.error}. It failed {attempt.losses} times, so the call is not repeated"
+            run.settle(request.verb, target, Result(FAILED, text))
 
 
 def unanswered(run: Run, left: Mapping[str, Try]) -> BatchError | None:
