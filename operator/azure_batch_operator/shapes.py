@@ -44,6 +44,13 @@ class Reader:
         self.read = read
 
 
+class Presence:
+    """Stands among the metadata of a member whose presence says something, such as an error.
+
+    A value of another type stands as an empty object: left out, it would say the opposite.
+    """
+
+
 def conform(model: type[BaseModel], value: Any, *, strict: bool = False) -> tuple[dict[str, Any], list[str]]:
     """A JSON object in the shape of a model; changes `value` itself, which nobody else may hold.
 
@@ -73,9 +80,14 @@ def _wire(name: str, info: FieldInfo) -> str:
     return info.serialization_alias or info.alias or name
 
 
+def _tells(info: FieldInfo) -> bool:
+    return any(isinstance(each, Presence) for each in info.metadata)
+
+
 @cache
 def _of_model(model: type[BaseModel], strict: bool) -> Check:
     members: dict[str, Check] = {}
+    telling = {_wire(name, info) for name, info in model.model_fields.items() if _tells(info)}
     required = _required(model) if strict else ()
 
     def check(value: Any, wrong: list[str]) -> Any:
@@ -97,7 +109,10 @@ def _of_model(model: type[BaseModel], strict: bool) -> Check:
                 ]
             if found is _WRONG:
                 wrong.append(name)
-                absent.append(name)
+                if name in telling and item:
+                    value[name] = {}
+                else:
+                    absent.append(name)
             elif found is not item:
                 value[name] = found
         for name in absent:

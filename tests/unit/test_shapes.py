@@ -134,6 +134,21 @@ def test_a_property_of_another_type_is_omitted_and_named() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("error", ["InvalidFormula", ["C"], 7, True, {"code": 3}])
+def test_an_error_of_another_type_is_an_error_all_the_same(error: Any) -> None:
+    """Left out, the evaluation would have succeeded."""
+    found, wrong = conform(RESULTS["Pools_EvaluatePoolAutoScale"], {"results": "$a=1", "error": error})
+    assert found == {"results": "$a=1", "error": {}}
+    assert wrong in (["error"], ["error.code"])
+    pool, _ = conform(RESULTS["Pools_ListPools"], {"id": "p", "autoScaleRun": {"error": error}})
+    assert pool == {"id": "p", "autoScaleRun": {"error": {}}}
+
+
+@pytest.mark.parametrize("error", [None, "", [], False, 0])
+def test_an_empty_value_of_another_type_is_no_error(error: Any) -> None:
+    assert conform(RESULTS["Pools_EvaluatePoolAutoScale"], {"results": "", "error": error})[0] == {"results": ""}
+
+
 def test_a_list_without_an_id_is_no_evidence_that_something_is_gone() -> None:
     with pytest.raises(MalformedResponseError, match="has no id"):
         page({"value": [{"id": "a"}, {"state": "active"}]}, ANSWER, "Jobs_ListJobs", ("id",))

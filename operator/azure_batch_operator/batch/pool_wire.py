@@ -74,6 +74,12 @@ class PoolError(Wire, frozen=True, gc=False):
     message: Prose | None = None
     values: tuple[NameValue, ...] = ()
 
+    @property
+    def text(self) -> str:
+        """Code and message. One of which nothing can be read is an error all the same (`shapes.Presence`)."""
+        said = ": ".join(text for text in (self.code, self.message) if text)
+        return said or "Azure Batch returned an error without a code and a message"
+
 
 class AutoScaleRun(Wire, frozen=True, gc=False):
     """An evaluation of a formula."""

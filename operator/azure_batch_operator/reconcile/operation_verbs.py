@@ -256,11 +256,8 @@ def _formula(pool: Body) -> Body:
 
 
 def _not_evaluated(answer: Answer) -> str | None:
-    if (error := build(Evaluation, answer).error) is None:
-        return None
-    # The service leaves empty members out, so an error of which nothing can be read is an error all the same.
-    said = [text for text in (error.code, error.message) if text]
-    return ": ".join(said) or "Azure Batch returned an error without a code and a message"
+    error = build(Evaluation, answer).error
+    return None if error is None else error.text
 
 
 def _usage(item: PoolUsage) -> Items:

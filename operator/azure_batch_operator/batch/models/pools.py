@@ -1,5 +1,7 @@
 """Models of requests and responses about pools."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from azure_batch_operator.batch.models.base import Duration, Int64, Model, Moment, Open, Prose
@@ -26,6 +28,7 @@ from azure_batch_operator.batch.models.enums import (
 from azure_batch_operator.batch.models.machines import UpgradePolicy, VirtualMachineConfiguration
 from azure_batch_operator.batch.models.mounts import MountConfiguration
 from azure_batch_operator.batch.models.networks import NetworkConfiguration
+from azure_batch_operator.shapes import Presence
 
 
 class StartTask(Model):
@@ -98,7 +101,7 @@ class AutoScaleRun(Model):
 
     timestamp: Moment | None = None
     results: Prose | None = None
-    error: AutoScaleRunError | None = None
+    error: Annotated[AutoScaleRunError | None, Presence()] = None
 
 
 class ResizeError(Model):

@@ -241,5 +241,4 @@ def error_text(error: PoolError) -> str:
     """An error inside a resource, with its values (docs/azure-batch.md#error-bodies)."""
     texts = [str(pair.value) for pair in error.values]
     values = "; ".join(text for text in texts if text != str(error.message))
-    text = f"{error.code}: {error.message}"
-    return f"{text} ({values})" if values else text
+    return f"{error.text} ({values})" if values else error.text
