@@ -52,6 +52,49 @@ async def test_a_job_fails_at_its_pending_deadline_whatever_it_waits_for(
     assert stage.azure.get("/jobs/own") is None
 
 
+async def test_a_job_whose_id_is_taken_fails_at_its_pending_deadline(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.azure.post("/jobs", {"id": "own", "poolInfo": {"poolId": "cpu"}})
+    stage.apply(job("own", tasks=sleeping(1, 30), **_LIMIT))
+    await stage.run_for(SECONDS - 5)
+    assert stage.reason("bj", "own") == "OwnershipConflict"
+    before = len(stage.azure.changes())
+    await stage.until(lambda: stage.phase("bj", "own") == "Failed", 7)
+    assert stage.reason("bj", "own") == "PendingDeadlineExceeded"
+    await stage.run_for(60)
+    stage.delete("bj", "own")
+    await stage.until(lambda: stage.gone("bj", "own"), 60)
+    assert len(stage.azure.changes()) == before
+    assert (stage.azure.get("/jobs/own") or {})["state"] == "active"
+
+
+async def test_a_job_whose_id_is_taken_can_be_terminated(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.azure.post("/jobs", {"id": "own", "poolInfo": {"poolId": "cpu"}})
+    stage.apply(job("own", tasks=sleeping(1, 30)))
+    await stage.until(lambda: stage.reason("bj", "own") == "OwnershipConflict", 60)
+    stage.annotate("bj", "own", terminate="now")
+    await stage.until(lambda: stage.phase("bj", "own") == "Failed", 60)
+    assert stage.reason("bj", "own") == "JobTerminated"
+    assert (stage.azure.get("/jobs/own") or {})["state"] == "active"
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_a_job_whose_account_is_not_ready_fails_at_its_pending_deadline(stage: Stage, known: bool) -> None:
+    """Whether or not its account was ready before."""
+    if known:
+        await stage.ready_pool()
+    stage.azure.fault(status=403, code="AuthenticationFailed")
+    if not known:
+        stage.apply(*stage.account_objects())
+    await stage.until(lambda: stage.phase("bacc", "main") not in {"", "Connected"}, 600)
+    stage.apply(job("own", accountRef=_ACCOUNT, tasks=sleeping(1, 30), **_LIMIT))
+    await stage.run_for(SECONDS - 5)
+    assert stage.phase("bj", "own") != "Failed"
+    await stage.until(lambda: stage.phase("bj", "own") == "Failed", 7)
+    assert stage.reason("bj", "own") == "PendingDeadlineExceeded"
+
+
 @pytest.mark.parametrize("where", ["object", "namespace"])
 async def test_the_deadline_does_not_end_a_job_that_is_held(stage: Stage, where: str) -> None:
     """It is the operator that does not create the job, so the time says nothing about its pool."""

@@ -97,6 +97,11 @@ def ours(remote: Marked, resource: Resource, cluster: str, others: Others) -> bo
     return inherits(owner, resource, others)
 
 
+def is_foreign(remote: Marked, resource: Resource, cluster: str, others: Others) -> bool:
+    """Whether a resource is somebody else's, so that the object waits for its ID to be free."""
+    return not owns(remote, resource, cluster) and not answer(remote, resource, cluster, others).granted
+
+
 def stands_for(remote: Marked, resource: Resource, cluster: str, others: Others, *, ended: bool) -> bool:
     """Whether an object is about a resource: it is the object's, or it has ended, so that it never gets the object's marker.
 

@@ -42,9 +42,14 @@ FOREIGN_LOOKED_AT_EVERY = 30.0
 
 
 def before_creation(scope: JobScope) -> Plan | None:
-    """Suspended, ended or too late before anything was created: nothing is done in Azure Batch."""
+    """Suspended, ended or too late before anything was created: nothing is done in Azure Batch.
+
+    A job that is somebody else's keeps this one from being created; what it says is more important than that this one is suspended.
+    """
     resource, spec, remote, now = scope.resource, scope.spec, scope.remote, scope.now
-    if not isinstance(remote, Absent) or (remote is Absent.UNKNOWN and _may_exist(scope)):
+    if not isinstance(remote, Absent) and not (scope.is_foreign and not spec.suspend):
+        return None
+    if remote is Absent.UNKNOWN and _may_exist(scope):
         return None
     if pending_request(resource, TERMINATE):
         verdict = job_end.failure(job_end.ASKED, f"{job_end.ASKED.message} before it was created")
@@ -65,7 +70,7 @@ def before_creation(scope: JobScope) -> Plan | None:
         shown["handled"] = marks
     ended = verdict.phase in ENDED_PHASES
     requeue_after = time_to_live(resource) if ended else job_end.pending_deadline(resource, spec, now)
-    plan = Plan(status=shown, requeue_after=requeue_after)
+    plan = Plan(status=shown, requeue_after=requeue_after, halts=scope.is_foreign)
     if remote is Absent.NOT_FOUND and scope.before.state:
         # Deleted outside the operator: the status no longer shows the state of a job that is gone.
         plan = replace(plan, status=job_status.without_remote(shown), confirm=(gone,))

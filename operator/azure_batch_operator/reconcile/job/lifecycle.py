@@ -139,16 +139,15 @@ def _with_retry(scope: JobScope, plan: Plan) -> Plan:
 
 
 def _until_deadline(scope: JobScope, plan: Plan) -> Plan:
-    """A plan of a job that is not there yet, requeued when its pending deadline is over, whatever it waits for until then.
+    """A plan of a job that is not there yet, or whose ID somebody else's job has, requeued when its pending deadline is over, whatever it waits for until then.
 
     What it waits for may never come, and nothing else would wake it (tests/quick/test_pending_deadline.py).
     """
-    resource, account = scope.resource, scope.account
-    if resource.deleting or managed_elsewhere(resource) or has_ended(resource) or not isinstance(scope.remote, Absent):
+    resource, there = scope.resource, not isinstance(scope.remote, Absent) and not scope.is_foreign
+    if resource.deleting or managed_elsewhere(resource) or has_ended(resource) or there:
         return plan
     left = job_end.pending_deadline(resource, scope.spec, scope.now)
-    if left is None or left <= 0 or not (account.usable or account.gone):
-        # An account that is not ready wakes its jobs when it is.
+    if left is None or left <= 0:
         return plan
     return replace(plan, requeue_after=left if plan.requeue_after is None else min(left, plan.requeue_after))
 

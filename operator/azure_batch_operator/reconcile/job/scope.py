@@ -11,7 +11,7 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.errors import BatchError
 from azure_batch_operator.batch.job_wire import Job
 from azure_batch_operator.batch.wire import TaskCounts, build
-from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
+from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others, is_foreign
 from azure_batch_operator.reconcile.job import changes
 from azure_batch_operator.reconcile.job.failures import blocked
 from azure_batch_operator.reconcile.job.spec import JobBefore, JobTerms, job_before
@@ -143,6 +143,11 @@ class JobScope:
     held_by: str | None = None
     end: tuple[Mapping[str, Any], TasksView] | None = None
     late: float | None = None
+
+    @cached_property
+    def is_foreign(self) -> bool:
+        """Whether the job is somebody else's, so that this one is not there yet."""
+        return not isinstance(self.remote, Absent) and is_foreign(self.remote, self.resource, self.cluster, self.others)
 
     @cached_property
     def spec(self) -> JobTerms:

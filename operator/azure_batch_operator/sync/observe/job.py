@@ -45,10 +45,10 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     if session is None:
         pool = _pool(context, resource, None, Absent.UNKNOWN)
         origin = _fingerprints(context, resource)[1]
-        named, retried = _named(context, resource), _retry(context, resource)
         scope = JobScope(
-            resource, account, pool, Absent.UNKNOWN, None, context.cluster, now, origin, named=named, retry=retried
-        )
+            resource, account, pool, Absent.UNKNOWN, None, context.cluster, now, origin,
+            named=_named(context, resource), retry=_retry(context, resource),
+        )  # fmt: skip
         return Decision(plans.plan(scope))
     remote = session.mirror.jobs.get(resource.remote_id)
     wanted = _subscription(context, resource, session, remote)
