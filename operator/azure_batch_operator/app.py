@@ -279,6 +279,7 @@ class _Parts:
             lambda resource: controller.triggers.on_upsert(resource, Urgency.REFRESH),
             lambda resource: controller.triggers.on_delete(resource.key, resource.uid, deleted=False),
             lambda key: controller.wake.wake(Trigger.RESYNC, key),
+            self.cluster.writer.resume,
         )
 
 
@@ -293,7 +294,8 @@ def _assemble(api: KubeApi, cluster_id: str, settings: Settings, access: Access)
 
     # All of them report to the controller, or ask it, which needs them itself.
     queue: WorkQueue[Key] = WorkQueue(lambda key: controller.lane(key), settings.workers)
-    writer = StatusWriter(api, known, lambda *shown: controller.triggers.on_status_written(*shown))
+    written = lambda *shown: controller.triggers.on_status_written(*shown)  # noqa: E731
+    writer = StatusWriter(api, known, written, denied=lambda namespace: namespace in access.denied)
     namespaces = Namespaces(api, access, lambda name: controller.triggers.namespace_changed(name))
     cluster = Cluster(cluster_id, api, writer, EventRecorder(api), namespaces)
     controller = Controller(cluster, store, queue, _options(settings), shards=shards)

@@ -161,6 +161,41 @@ async def test_a_pool_in_a_denied_namespace_is_not_said_to_allow_nobody(stage: S
     await stage.until(lambda: stage.azure.get("/jobs/new"), 300)
 
 
+async def test_nothing_is_decided_in_a_namespace_of_which_only_some_objects_could_be_listed(stage: Stage) -> None:
+    """Its pool is known, and not the job that waits for it."""
+    stage.apply({"kind": "Namespace", "metadata": {"name": "team"}})
+    theirs = a_pool("theirs")
+    theirs["spec"]["deletionPolicy"] = "DeleteWhenIdle"
+    own = thing("BatchJob", "own", "team", poolRef={"name": "theirs"}, suspend=True, tasks=sleeping(1))
+    stage.apply(*stage.account_objects(namespace="team"), theirs, own)
+    await stage.until(lambda: stage.ready("bp", "theirs", "team"), 900)
+    await stage.until(lambda: stage.phase("bj", "own", "team") == "Suspended", 60)
+    await stage.kill()
+    stage.delete("bp", "theirs", "team")
+    fault = stage.fail("list", "batchjobs", namespace="team", status=403, message="is forbidden")
+    watch = stage.watch.hold()
+    stage.start()
+    await stage.run_for(120)
+    fault.end()
+    await stage.until(lambda: stage.reason("bp", "theirs", namespace="team") == "WaitingForTasks", 120)
+    watch.release()
+    assert stage.azure.calls("Pools_DeletePool") == 0
+
+
+async def test_statuses_that_are_owed_in_a_denied_namespace_cost_little_and_are_written_when_it_is_back(
+    stage: Stage,
+) -> None:
+    await a_team(stage)
+    faults = forbid(stage)
+    stage.azure.post("/pools/theirs/resize", {"targetDedicatedNodes": 0})
+    await stage.run_for(7200)
+    owed = "batchpools/status", "team"
+    assert 2 <= stage.api.writes(*owed, ok=False) - stage.api.writes(*owed) <= 40, "and not 240"
+    for fault in faults:
+        fault.end()
+    await stage.until(lambda: stage.status("bp", "theirs", "team")["currentDedicatedNodes"] == 0, 120)
+
+
 async def test_a_namespace_of_which_only_a_list_was_refused_is_reconciled_within_a_minute(stage: Stage) -> None:
     """As while the rights of a Role are spread: the request for the namespace itself may be permitted before."""
     await a_team(stage)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Collection
 
 from prometheus_client import Gauge
@@ -40,6 +41,7 @@ class Access:
         self._denied: dict[str, int] = {}
         """The namespaces that are denied → how often in a row the request for the namespace itself was permitted."""
         self._listed: set[str] = set()
+        self._refusals: Counter[str] = Counter()
         DENIED.set(0)
 
     @property
@@ -65,6 +67,7 @@ class Access:
         """Take note of an error; whether it concerns only one watched namespace, so that the others can continue."""
         if error.status != _FORBIDDEN or namespace not in self.only:
             return False
+        self._refusals[namespace] += 1
         if namespace not in self._denied:
             logger.warning(
                 "Namespace %s is not reconciled, other namespaces are: it is in the setting namespaces (in the chart: "
@@ -95,12 +98,18 @@ class Access:
             if times & (times - 1) == 0:
                 self.returned.set()
 
-    def admit(self, namespace: str) -> None:
-        """All objects of a watched namespace were listed."""
+    def refusals(self, namespace: str) -> int:
+        """How many requests in a watched namespace were refused: whether it was denied since is seen by that."""
+        return self._refusals[namespace]
+
+    def admit(self, namespace: str) -> bool:
+        """All objects of a watched namespace were listed; whether it was denied before."""
         self._listed.add(namespace)
-        if self._denied.pop(namespace, None) is not None:
-            DENIED.set(len(self._denied))
-            logger.info("Namespace %s is reconciled: the operator has permission in it again", namespace)
+        if self._denied.pop(namespace, None) is None:
+            return False
+        DENIED.set(len(self._denied))
+        logger.info("Namespace %s is reconciled: the operator has permission in it again", namespace)
+        return True
 
     def problem(self) -> str | None:
         """Why nothing at all can be reconciled; None if something can."""

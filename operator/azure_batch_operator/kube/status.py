@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 WRITES = Counter("azurebatch_status_writes_total", "Status patches sent to the API server", ["kind", "outcome"])
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
+_DENIED_WAIT = 600.0
+"""Seconds at most between attempts in a namespace that is denied; once it is permitted again, nothing waits (`resume`)."""
 _LONGEST_RETRY_AFTER = 60.0
 """Seconds. A status that is a minute late is wrong for a minute, so no response delays it longer."""
 
@@ -60,6 +62,7 @@ class StatusWriter:
         known: what the API server last showed of an object.
         learned: is told of each object as it was before a patch and as it is after it.
         in_flight: most requests at once.
+        denied: whether the operator has no permission in a namespace.
     """
 
     def __init__(
@@ -68,16 +71,19 @@ class StatusWriter:
         known: Callable[[Key], Resource | None],
         learned: Callable[[Resource, Resource], None],
         in_flight: int = 16,
+        denied: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._api = api
         self._known = known
         self._learned = learned
-        self._in_flight = in_flight
+        self._in_flight, self._denied = in_flight, denied
         self._wanted: dict[Key, _Wanted] = {}
         self._busy: dict[Key, _Wanted] = {}
         self._few = Few()
         self._refusals: dict[Key, tuple[str, int]] = {}
         """Uid and number of refusals in a row of objects whose status is owed."""
+        self._later: dict[Key, asyncio.TimerHandle] = {}
+        """What queues objects whose status was refused."""
         self._queue: asyncio.Queue[Key] = asyncio.Queue()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -135,6 +141,13 @@ class StatusWriter:
         self._answer(wanted, NotFound("another replica reconciles the object", 404))
         if not self._wanted and not self._busy:
             self._idle.set()
+
+    def resume(self, namespace: str) -> None:
+        """The operator has permission in a namespace again: what is owed there is written now."""
+        for key in [key for key in self._later if key.namespace == namespace]:
+            self._later.pop(key).cancel()
+            self._refusals.pop(key, None)
+            self._queue.put_nowait(key)
 
     @property
     def waiting(self) -> int:
@@ -204,9 +217,13 @@ class StatusWriter:
             if not self._wanted and not self._busy:
                 self._idle.set()
         elif wait:
-            asyncio.get_running_loop().call_later(wait, self._queue.put_nowait, key)
+            self._later[key] = asyncio.get_running_loop().call_later(wait, self._due, key)
         else:
             self._queue.put_nowait(key)
+
+    def _due(self, key: Key) -> None:
+        self._later.pop(key, None)
+        self._queue.put_nowait(key)
 
     def _refused(self, key: Key, wanted: _Wanted, error: KubeError) -> float:
         """Count and log a refusal; seconds until the next attempt."""
@@ -218,7 +235,8 @@ class StatusWriter:
             what = f"statuses of {key.kind} objects that were not written: {type(error).__name__}"
             level = self._few.level(logging.WARNING, (key.kind, type(error).__name__), what, key)
             logger.log(level, "Status of %s was not written, and is retried: %s", key, error)
-        ceiling = min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** min(number, 30))
+        longest = _DENIED_WAIT if self._denied(key.namespace) else _LONGEST_WAIT
+        ceiling = min(longest, _FIRST_WAIT * 2.0 ** min(number, 30))
         asked = min(error.retry_after or 0.0, _LONGEST_RETRY_AFTER)
         return max(asked, random.uniform(ceiling / 2, ceiling))  # noqa: S311
 

@@ -110,6 +110,7 @@ class Controller:
             shards: for which objects this replica acts; for all by default.
         """
         self._shards = shards = shards or Shards(store)
+        self._access = cluster.namespaces.access
         self._store, self._queue, self._writer, self._idle = store, queue, cluster.writer, 0
         self._few = Few()
         self._requested: dict[Key, tuple[str, str]] = {}
@@ -201,7 +202,7 @@ class Controller:
             self._idle -= 1
             if not self._idle:
                 self._hire(group)
-            if (resource := self._store.get(key)) is not None and not self._shards.decides(resource):
+            if (resource := self._store.get(key)) is not None and not self._decides(resource):
                 await self._pass_over(resource)
                 self._idle += 1
                 continue
@@ -210,6 +211,13 @@ class Controller:
             if self._idle >= _SPARE:
                 return
             self._idle += 1
+
+    def _decides(self, resource: Resource) -> bool:
+        """Whether this replica acts for an object, and knows what it needs for that.
+
+        Of a namespace whose lists were refused part of the way, some objects are known, and those that use them may not be.
+        """
+        return self._shards.decides(resource) and resource.key.namespace not in self._access.unseen
 
     async def _pass_over(self, resource: Resource) -> None:
         """Another replica decides about an object, or this one does so later."""

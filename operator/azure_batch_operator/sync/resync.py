@@ -31,12 +31,14 @@ async def resync(
     seen: Callable[[Resource], None],
     gone: Callable[[Resource], None],
     wake: Callable[[Key], None],
+    admitted: Callable[[str], None] = lambda _: None,
 ) -> int:
     """List all objects; report each to `seen`, and to `gone` those that the store has and the API server no longer has.
 
     Args:
         access: the namespaces to list.
         wake: queues an object, whether or not it has changed.
+        admitted: is told a namespace that was denied and is not any more.
 
     Returns:
         How many there are.
@@ -50,6 +52,7 @@ async def resync(
     before = {key: known for key in list(store.keys()) if (known := store.get(key)) is not None}
     listed: dict[Key, str] = {}
     denied: set[str] = set()
+    refusals = {namespace: access.refusals(namespace) for namespace in access.only}
     with store.departures() as departed:
         number = 0
         async for kind, body in _everything(api, access, denied):
@@ -78,8 +81,12 @@ async def resync(
         ):
             gone(known)
     for namespace in access.only:
-        if namespace not in denied:
-            access.admit(namespace)
+        # One that was denied to others meanwhile waits for the next lists: these may be older than that.
+        if namespace not in denied and access.refusals(namespace) == refusals[namespace] and access.admit(namespace):
+            admitted(namespace)
+            # What was queued before was passed over, since not everything was known.
+            for key in [key for key in listed if key.namespace == namespace]:
+                wake(key)
     return len(listed)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -81,8 +82,9 @@ class Server:
 
 
 @asynccontextmanager
-async def writing(server: Server) -> Any:
-    writer = StatusWriter(server, server.store.get, lambda _, after: server.learn(after))  # type: ignore[arg-type]
+async def writing(server: Server, denied: Collection[str] = ()) -> Any:
+    learned = lambda _, after: server.learn(after)  # noqa: E731
+    writer = StatusWriter(server, server.store.get, learned, denied=denied.__contains__)  # type: ignore[arg-type]
     task = asyncio.create_task(writer.run())
     try:
         yield writer
@@ -168,6 +170,38 @@ def test_a_status_is_owed_until_the_refusal_ends(refusal: KubeError) -> None:
             assert now() - began >= 0.5 + 1 + 2 + 4 + 8 + 7 * 15, (
                 "each at least half of 1, 2, 4, 8, 16, and then of 30 s"
             )
+
+    run_jumping(life())
+
+
+def test_statuses_in_a_denied_namespace_are_tried_rarely_and_written_once_it_is_permitted() -> None:
+    async def life() -> None:
+        server, pool, other = (
+            Server(),
+            resource(Kind.POOL, POOL_SPEC, status={}),
+            resource(Kind.POOL, POOL_SPEC, name="b"),
+        )
+        server.learn(pool)
+        server.learn(other)
+        denied = {"default"}
+        server.answers = [KubeError("no right to patch", 403) for _ in range(1000)]
+        async with writing(server, denied) as writer:
+            now, began = asyncio.get_running_loop().time, asyncio.get_running_loop().time()
+            for each in (pool, other):
+                writer.write(each, {"phase": "Steady"})
+            await asyncio.sleep(24 * 3600)
+            tried = (1000 - len(server.answers)) / 2
+            assert 24 * 6 <= tried <= 24 * 12 + 12, "every five to ten minutes"
+            denied.clear()
+            server.answers.clear()
+            began = now()
+            writer.resume("team")
+            await asyncio.sleep(1)
+            assert not server.patches, "another namespace"
+            writer.resume("default")
+            await writer.drain(3600)
+            assert now() - began < 2
+            assert server.store[pool.key].status == server.store[other.key].status == {"phase": "Steady"}
 
     run_jumping(life())
 

@@ -12,6 +12,7 @@ from azure_batch_operator.api.base import TERMINATE
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch import HostPolicy
+from azure_batch_operator.kube.access import Access
 from azure_batch_operator.kube.status import StatusWriter
 from azure_batch_operator.reconcile.annotations import handled, pending_request
 from azure_batch_operator.reconcile.plan import Event, Plan
@@ -29,7 +30,7 @@ class Surroundings:
     """An API server that takes no status before it is told to, and Events that are only noted."""
 
     def __init__(self) -> None:
-        self.gate = asyncio.Event()
+        self.gate, self.access = asyncio.Event(), Access()
         self.told: list[str] = []
 
     async def patch_status(self, *_: Any) -> dict[str, Any]:

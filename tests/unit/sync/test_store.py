@@ -186,6 +186,30 @@ async def test_only_what_could_be_listed_is_declared_gone(refused: Kind) -> None
     assert set(access.denied) == {"team"}
 
 
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_namespace_that_was_denied_is_admitted_by_lists_that_were_all_permitted(again: bool) -> None:
+    """Its objects are queued again, since those that were queued before are passed over; not if it was denied to others since."""
+    access, store = Access(["default", "team"]), Store()
+    access.refuses("team", KubeError("is forbidden", 403))
+    woken, admitted = list[tuple[str, bool]](), list[str]()
+
+    class Api:
+        async def list(self, kind: Kind, namespace: str | None) -> AsyncIterator[Any]:
+            if kind is Kind.POOL:
+                yield {
+                    "kind": "BatchPool", "spec": POOL_SPEC,
+                    "metadata": {"namespace": namespace, "name": "p", "uid": f"uid-{namespace}", "resourceVersion": "1"},
+                }  # fmt: skip
+            if kind is Kind.OPERATION and namespace == "default" and again:
+                access.unanswered("team", KubeError("is forbidden", 403))
+
+    api: Any = Api()
+    wake = lambda key: woken.append((key.namespace, access.reads(key.namespace)))  # noqa: E731
+    await resync(api, store, access, store.put, lambda _: None, wake, admitted.append)
+    assert woken == [("default", True), ("team", False)] + ([] if again else [("team", True)])
+    assert admitted == ([] if again else ["team"])
+
+
 async def test_without_watched_namespaces_a_refused_list_is_an_error() -> None:
     store = Store()
     store.put(resource(Kind.POOL, POOL_SPEC))
