@@ -19,7 +19,7 @@ from azure_batch_operator.api.job import JobTemplate
 from azure_batch_operator.api.kinds import KINDS, Kind
 from azure_batch_operator.api.pool import PoolSpec
 from azure_batch_operator.api.schedule import JobScheduleSpec
-from azure_batch_operator.batch.redaction import redact
+from azure_batch_operator.batch.redaction import names_secret, redact
 from azure_batch_operator.reconcile.ownership import is_auto_pool, owner_of
 from azure_batch_operator.reconcile.wire_equality import is_default
 from azure_batch_operator.words import listed
@@ -229,11 +229,21 @@ def _secretive(model: type[ApiModel] | None, value: Any) -> bool:
         return False
     if model is not None and _lacks_secret(model, value):
         return True
-    pair = f"{value.get('name')}={value.get('value')}"
     members = {} if model is None else model.members()
-    return redact(pair) != pair or any(
+    named = ((name, each) for name, each in value.items() if name not in members)
+    return any(_named_secret(*each) for each in [(value.get("name"), value.get("value")), *named]) or any(
         _secretive(members[name].model if name in members else None, each) for name, each in value.items()
     )
+
+
+def _named_secret(name: Any, value: Any) -> bool:
+    """Whether a text is a secret by its name: of a variable or an item of metadata, or in free JSON, which no model describes."""
+    if isinstance(value, list):
+        return any(_named_secret(name, each) for each in value)
+    if not (isinstance(name, str) and isinstance(value, str) and value):
+        return False
+    pair = f"{name}={value}"
+    return names_secret(name) or redact(pair) != pair
 
 
 def _lacks_secret(model: type[ApiModel], value: Remote) -> bool:

@@ -14,6 +14,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 from urllib.parse import quote
 
@@ -89,6 +90,33 @@ _LINES = re.compile("[\n\u2028\u2029]")
 """Where `safe_text` leaves the end of a line; what else Python takes for one, it removes."""
 _MIN_SECRET = 4
 """Characters; a shorter value would be cut out of everything."""
+
+
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_SECRET_WORDS = frozenset(
+    {
+        "secret", "password", "passwd", "pwd", "passphrase", "token", "credential", "credentials", "sas", "sig",
+        "signature", "apikey", "accountkey", "accesskey", "privatekey", "sharedkey", "storagekey", "connectionstring",
+        "clientsecret", "sastoken", "accesstoken",
+    }
+)  # fmt: skip
+_SECRET_PAIRS = frozenset(
+    {(first, "key") for first in ("account", "access", "api", "private", "shared", "storage")}
+    | {("connection", "string")}
+)
+_POINTERS = frozenset({"id", "uri", "url", "ref", "name", "reference", "expiry", "lifetime", "ttl"})
+"""Last words of names of what leads to a secret, or tells of it, and is none."""
+
+
+def names_secret(name: str) -> bool:
+    """Whether a text under this name seems to be a secret, where nothing else tells: free JSON and variables.
+
+    Words count, not letters: `maxTokens` and `keyVaultId` name none, and `STORAGE_ACCOUNT_KEY` and `apiToken` do.
+    """
+    words = [word.lower() for word in _WORDS.findall(name)]
+    if not words or words[-1] in _POINTERS:
+        return False
+    return not _SECRET_WORDS.isdisjoint(words) or any(pair in _SECRET_PAIRS for pair in pairwise(words))
 
 
 def redact(text: str) -> str:

@@ -19,7 +19,7 @@ from azure_batch_operator.batch.models.jobs import JobSchedulingError
 from azure_batch_operator.batch.models.nodes import NodeError
 from azure_batch_operator.batch.models.pools import AutoScaleRun, AutoScaleRunError, ResizeError
 from azure_batch_operator.batch.models.tasks import TaskFailureInfo
-from azure_batch_operator.batch.redaction import LONGEST, redact, safe, safe_text, without
+from azure_batch_operator.batch.redaction import LONGEST, names_secret, redact, safe, safe_text, without
 
 PARTS = st.sampled_from(
     ["sig=", "sig%3D", "https://a/b?", "https://u:p@h/", "eyJhbGciOi.eyJ", "\x1b[31m", "\x9b", "\u202e",
@@ -164,3 +164,15 @@ def test_texts_of_the_service_are_made_safe_where_they_are_read() -> None:
         }
         assert names <= marked, model
     assert Prose
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        *((name, True) for name in ("password", "dbPassword", "STORAGE_ACCOUNT_KEY", "accountkey", "apiKey", "APP_TOKEN", "SASToken")),
+        *((name, True) for name in ("client_secret", "connectionString", "workspace-shared-key", "Pwd")),
+        *((name, False) for name in ("", "key", "keyVaultId", "maxTokens", "passwordSecretRef", "secretUri", "TOKENIZERS")),
+    ],
+)  # fmt: skip
+def test_which_names_tell_of_a_secret(name: str, secret: bool) -> None:
+    assert names_secret(name) is secret

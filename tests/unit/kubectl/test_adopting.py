@@ -56,11 +56,24 @@ SIGNED = "https://store.blob.core.windows.net/c/f?sv=2024&sig=abcdefghijklmnop"
 SHARE = {"accountName": "store", "azureFileUrl": "https://store.file.core.windows.net/s", "relativeMountPath": "s"}
 
 
+EXTENSION = {"name": "e", "publisher": "p", "type": "t"}
+
+
+def test_settings_of_an_extension_without_a_secret_stay() -> None:
+    certificates = {"pollingIntervalInS": "3600", "observedCertificates": ["https://vault.example/secrets/cert"]}
+    settings = {"secretsManagementSettings": certificates, "secretUri": "https://vault.example/x", "maxTokens": "7"}
+    extensions = [EXTENSION | {"settings": settings}]
+    found, notes = spec(virtualMachineConfiguration={**MACHINE, "extensions": extensions})
+    assert found["virtualMachineConfiguration"]["extensions"] == extensions
+    assert notes == ()
+
+
 @pytest.mark.parametrize(
     ("member", "path"),
     [
         ({"startTask": {"commandLine": "x", "resourceFiles": [{"httpUrl": SIGNED, "filePath": "f"}]}}, "startTask"),
         ({"startTask": {"commandLine": "x", "environmentSettings": [{"name": "PASSWORD", "value": "s3cr3t"}]}}, "startTask"),
+        ({"startTask": {"commandLine": "x", "environmentSettings": [{"name": "APP_TOKEN", "value": "s3cr3t"}]}}, "startTask"),
         ({"userAccounts": [{"name": "bob"}]}, "userAccounts"),
         ({"mountConfiguration": [{"azureFileShareConfiguration": SHARE}]}, "mountConfiguration"),
         (
@@ -69,8 +82,16 @@ SHARE = {"accountName": "store", "azureFileUrl": "https://store.file.core.window
             }},
             "virtualMachineConfiguration.containerConfiguration",
         ),
+        (
+            {"virtualMachineConfiguration": {**MACHINE, "extensions": [EXTENSION | {"settings": {"storageAccountKey": "s3cr3t"}}]}},
+            "virtualMachineConfiguration.extensions",
+        ),
+        (
+            {"virtualMachineConfiguration": {**MACHINE, "extensions": [EXTENSION | {"settings": {"a": [{"apiToken": "s3cr3t"}]}}]}},
+            "virtualMachineConfiguration.extensions",
+        ),
     ],
-    ids=["signature", "variable", "user", "share", "registry"],
+    ids=["signature", "variable", "named-variable", "user", "share", "registry", "settings", "inner-settings"],
 )  # fmt: skip
 def test_what_holds_or_needs_a_secret_is_left_out_and_named(member: dict[str, Any], path: str) -> None:
     found, notes = spec(**member)
