@@ -169,8 +169,8 @@ def test_texts_of_the_service_are_made_safe_where_they_are_read() -> None:
 @pytest.mark.parametrize(
     ("name", "secret"),
     [
-        *((name, True) for name in ("password", "dbPassword", "STORAGE_ACCOUNT_KEY", "accountkey", "apiKey", "APP_TOKEN", "SASToken")),
-        *((name, True) for name in ("client_secret", "connectionString", "workspace-shared-key", "Pwd")),
+        *((name, True) for name in ("password", "dbPassword", "STORAGE_ACCOUNT_KEY", "accountkey", "apiKey", "APP_TOKEN")),
+        *((name, True) for name in ("client_secret", "connectionString", "workspace-shared-key", "Pwd", "SASToken")),
         *((name, False) for name in ("", "key", "keyVaultId", "maxTokens", "passwordSecretRef", "secretUri", "TOKENIZERS")),
     ],
 )  # fmt: skip

@@ -139,7 +139,7 @@ def _with_retry(scope: JobScope, plan: Plan) -> Plan:
 
 
 def _until_deadline(scope: JobScope, plan: Plan) -> Plan:
-    """A plan of a job that is not there yet, or whose ID is taken, requeued when its pending deadline is over, whatever it waits for.
+    """A plan of a job that is not there yet, or whose ID is taken, requeued when its pending deadline is over.
 
     What it waits for may never come, and nothing else would wake it (tests/quick/test_pending_deadline.py).
     """

@@ -110,10 +110,21 @@ def _former_job(context: Context, task: Resource, session: Session | None) -> st
         return None
     asked = session.interest.path(task.key) if session else ()
     known = task.status.get("jobId") or (asked[0] if len(asked) > 1 else None)
-    now = job_id(context, task)
-    if known is None or (now or "").lower() == str(known).lower():
+    if known is None or (_is_job_of(context, task, str(known)) and not _is_taken(context, task, session)):
         return None
     return str(known) if task.deleting or _is_in(task, str(known), session) else None
+
+
+def _is_job_of(context: Context, task: Resource, job: str) -> bool:
+    """Whether a job has the ID of the one that the BatchJob of a task stands for."""
+    return (job_id(context, task) or "").lower() == job.lower()
+
+
+def _is_taken(context: Context, task: Resource, session: Session | None) -> bool:
+    """Whether the job of a task was detached from a BatchJob whose name another one has by now, which does not own the job."""
+    job, known = _batch_job(context, task), task.status.get("jobId")
+    remote = session.mirror.jobs.get(str(known)) if session is not None and known else Absent.UNKNOWN
+    return job is not None and isinstance(remote, Mapping) and not _stands_for(context, job, remote)
 
 
 def _is_in(task: Resource, job: str, session: Session | None) -> bool:
