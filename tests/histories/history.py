@@ -15,7 +15,7 @@ class Step:
 
     Attributes:
         at: virtual seconds since the beginning of the history.
-        do: the action, one of those in `play.ACTIONS`.
+        do: the action, one of those in `actions.ACTIONS`.
         args: of the action; plain data.
     """
 

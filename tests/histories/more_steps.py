@@ -216,3 +216,46 @@ def with_namespace_policies(seed: int, steps: list[Step]) -> list[Step]:
     values = ("skip", "skip", "detach-on-delete", "manage", None, None)
     times = [round(chance.uniform(1.0, LENGTH), 3) for _ in range(chance.randint(1, 6))]
     return steps + [Step(at, "patch", policy(chance.choice(values))) for at in times]
+
+
+def with_identity(seed: int, steps: list[Step]) -> list[Step]:
+    """Some histories sign in with tokens, and in some the operator's clock is wrong.
+
+    Chance of its own decides it, so that the other histories stay what they were before there was this.
+    """
+    chance = random.Random(f"identity {seed}")  # noqa: S311
+
+    def some(made: Callable[[], tuple[str, Body]], most: int) -> list[Step]:
+        times = [round(chance.uniform(1.0, LENGTH), 3) for _ in range(chance.randint(1, most))]
+        return [Step(at, do, args) for at in times for do, args in [made()]]
+
+    def secret() -> str:
+        return f"PLANTED-principal-{seed}-{chance.getrandbits(64):016x}"
+
+    def sign_in() -> tuple[str, Body]:
+        match chance.choice(("authority", "authority", "revoke-tokens", "role", "rotate-principal")):
+            case "authority":
+                how, seconds = chance.choice(("down", "silent")), chance.choice((60.0, 600.0, 1800.0))
+                return "authority", {"how": how, "seconds": seconds}
+            case "role":
+                return "role", {"role": chance.choice(("none", "reader")), "seconds": chance.choice((30.0, 600.0))}
+            case "rotate-principal":
+                return "rotate-principal", {"secret": secret(), "seconds": chance.choice((0.0, 120.0, 900.0))}
+            case _:
+                return "revoke-tokens", {}
+
+    def skew() -> tuple[str, Body]:
+        return "clock-skew", {
+            "by": chance.choice((-1200, -300, -30, 30, 300, 1200)),
+            "seconds": chance.choice((60, 900)),
+        }
+
+    if chance.random() < 0.2:
+        signed = {"secret": secret(), "lifetime": chance.choice((400, 900, 3600))}
+        steps = [
+            Step(each.at, "principal", {**signed, **each.args}) if each.do == "account" else each for each in steps
+        ]
+        steps += some(sign_in, 5)
+    if chance.random() < 0.2:
+        steps += some(skew, 3)
+    return steps

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
 
 from azure_batch_emulator.wire.errors import BatchError
+from histories.actions import ACTIONS, Actions
 from histories.history import History, Step
 from histories.quiet import seconds_of, stop_schedules
 from histories.record import Body, Call, Done, Record, Version, Write
@@ -44,7 +44,7 @@ def play(history: History, *, disturb: Callable[[Stage], None] | None = None, qu
         async with Stage(options) as stage:
             if disturb is not None:
                 disturb(stage)
-            return await _Player(stage, history, quiet_least=quiet_least).play()
+            return await _Player(stage, history=history, quiet_least=quiet_least).play()
 
     before = os.environ.get("POD_NAMESPACE")
     os.environ["POD_NAMESPACE"] = "kube-system"
@@ -73,20 +73,9 @@ def _is_refusal(error: BaseException) -> bool:
 
 
 @dataclass
-class _Player:
-    stage: Stage
-    history: History
-    record: Record = field(default_factory=Record)
-    begun: float = 0.0
-    down_until: float = 0.0
-    frozen: bool = False
-    principal_secret: str = ""
+class _Player(Actions):
+    history: History = field(kw_only=True)
     quiet_least: float = MIN_QUIET
-    undo: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
-
-    @property
-    def now(self) -> float:
-        return self.stage.now - self.begun
 
     async def play(self) -> Record:
         """Play all of it, then the quiet end."""
@@ -149,11 +138,6 @@ class _Player:
                 self.stage.start(**({"leader_election": True} if self.history.replicas > 1 else {}))
                 self.record.starts.append(self.now)
 
-    def _later(self, seconds: float, undo: Callable[[], None]) -> None:
-        self.undo.append((self.now + seconds, undo))
-
-    # --- steps ---
-
     async def _take(self, step: Step) -> None:
         refusal = ""
         try:
@@ -165,248 +149,6 @@ class _Player:
             refusal = f"{error.status} {error}"
         self.record.steps.append(Done(self.now, step.do, step.args, refusal))
 
-    def account(self, name: str = "main", namespace: str = "default", **spec: Any) -> None:
-        """Create the BatchAccount of the emulator, and its Secret."""
-        self.plant(self.stage.azure.key)
-        self.stage.apply(*self.stage.account_objects(name, namespace, **spec))
-
-    def principal(
-        self, secret: str, lifetime: int, name: str = "main", namespace: str = "default", **spec: Any
-    ) -> None:
-        """Create the BatchAccount with a service principal, whose tokens are good for so many seconds."""
-        self.plant(secret)
-        self.principal_secret = secret
-        self.stage.azure.server.entra.lifetime = lifetime
-        held, account = self.stage.principal_objects(secret, name, namespace)
-        self.stage.apply(held, account | {"spec": account["spec"] | spec})
-
-    def plant(self, text: str) -> None:
-        """A value that must not be shown from now on."""
-        if text not in self.record.planted:
-            self.record.planted.append(text)
-
-    def apply(self, object: Body) -> None:  # noqa: A002
-        """Create or replace an object."""
-        if object["kind"] == "Secret":
-            for text in object.get("stringData", {}).values():
-                self.plant(text)
-        self.stage.apply(object)
-
-    def patch(self, kind: str, name: str, patch: Mapping[str, Any], namespace: str = "default") -> None:
-        """Merge-patch an object."""
-        self.stage.patch(kind, name, patch, namespace)
-
-    def delete(self, kind: str, name: str, namespace: str = "default") -> None:
-        """Delete an object."""
-        self.stage.delete(kind, name, namespace)
-
-    def azure(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> None:
-        """Do something in Azure Batch outside the operator."""
-        if method != "DELETE" and body is None:
-            body = {}
-        self.stage.azure.call(method, path, body)
-
-    def copy_pool(self, id: str, to: str) -> None:
-        """Create a pool with the body of another one, marker included."""
-        original = self.stage.azure.call("GET", f"/pools/{id}")
-        members = ("vmSize", "virtualMachineConfiguration", "metadata", "taskSlotsPerNode")
-        body = {name: original[name] for name in members if name in original}
-        self.stage.azure.post("/pools", body | {"id": to, "targetDedicatedNodes": 0})
-
-    def rotate_key(self, key: str, seconds: float, namespace: str = "default", name: str = "main-key") -> None:
-        """Renew the account's key; the Secret follows so much later."""
-        import base64
-
-        self.plant(key)
-        azure = self.stage.azure
-        azure.server.set_key(azure.account, base64.b64decode(key))
-        azure.key = key
-
-        def follow() -> None:
-            # Of two renewals, the first may be due to follow after the second: nobody puts back a key that is none any more.
-            if azure.key == key:
-                self._follow(name, {"key": key}, namespace)
-
-        self._later(seconds, follow)
-
-    def _follow(self, name: str, data: Mapping[str, str], namespace: str = "default") -> None:
-        try:
-            self.stage.patch("secret", name, {"stringData": dict(data)}, namespace)
-        except Refusal as error:
-            self.record.steps.append(Done(self.now, "secret-follows", {}, str(error)))
-
-    def rotate_principal(self, secret: str, seconds: float, name: str = "main-principal") -> None:
-        """Replace the secret of the service principal; the Secret in the cluster follows so much later."""
-        self.plant(secret)
-        self.principal_secret = secret
-        self.stage.authority.register(secret, self.stage.azure.account)
-
-        def follow() -> None:
-            if self.principal_secret == secret:
-                self._follow(name, {"secret": secret})
-
-        self._later(seconds, follow)
-
-    # --- the adversary ---
-
-    def authority(self, seconds: float, how: str) -> None:
-        """Nobody gives tokens for a while: the authority is `down`, or `silent`."""
-        authority = self.stage.authority
-        setattr(authority, how, True)
-        self._later(seconds, lambda: setattr(authority, how, False))
-
-    def revoke_tokens(self) -> None:
-        """All tokens that were issued are worth nothing."""
-        self.stage.authority.revoke()
-
-    def role(self, seconds: float, role: str) -> None:
-        """The service principal may do less for a while."""
-        authority, account = self.stage.authority, self.stage.azure.account
-        authority.register(self.principal_secret, account, role)
-        self._later(seconds, lambda: authority.register(self.principal_secret, account))
-
-    def clock_skew(self, seconds: float, by: float) -> None:
-        """The wall clock of the operator's machine is off for a while from that of all others."""
-        self.stage.clock.operator_skew = by
-
-        def set_right() -> None:
-            self.stage.clock.operator_skew = 0.0
-
-        self._later(seconds, set_right)
-
-    def fault(
-        self, operation: str, effect: Mapping[str, Any], seconds: float, count: int | None = None, path: str = ""
-    ) -> None:
-        """Make calls to Azure Batch fail for a while."""
-        rule = self.stage.azure.fault(operation, count=count, path=path, **effect)
-
-        def rule_over() -> None:
-            self.stage.azure.server.faults.clear(rule.id)
-
-        self._later(seconds, rule_over)
-
-    def hold(self, operation: str, seconds: float, count: int | None = None) -> None:
-        """Keep calls on their way; they land later, whether or not somebody waits."""
-        hold = self.stage.azure.hold(operation, count=count)
-        self._later(seconds, hold.release)
-
-    def api_fault(self, seconds: float, verb: str = "", resource: str = "", **effect: Any) -> None:
-        """Make requests to the API server fail for a while."""
-        fault = self.stage.fail(verb, resource, **effect)
-        self._later(seconds, fault.end)
-
-    def api_down(self, seconds: float) -> None:
-        """The API server refuses connections for a while."""
-        self.stage.api.down = True
-
-        def up() -> None:
-            self.stage.api.down = False
-
-        self._later(seconds, up)
-
-    def expire_pages(self) -> None:
-        """Lists that are in progress get a 410."""
-        self.stage.api.expire_pages()
-
-    def watch_hold(self, seconds: float, plural: str = "", name: str = "") -> None:
-        """Watches are silent for a while, then tell everything."""
-        hold = self.stage.watch.hold(plural, name)
-        self._later(seconds, hold.release)
-
-    def watch_delay(self, seconds: float, by: float) -> None:
-        """Watch events arrive late for a while."""
-        self.stage.watch.delay(by)
-        self._later(seconds, lambda: self.stage.watch.delay(0))
-
-    def watch_replay(self, plural: str, name: str) -> None:
-        """All that ever happened to an object is told again."""
-        self.stage.watch.replay(plural, name)
-
-    def watch_shuffle(self, seconds: float) -> None:
-        """The newest event first, for a while."""
-        self.stage.watch.shuffle()
-        self._later(seconds, lambda: self.stage.watch.shuffle(False))
-
-    def lag(self, by: float, seconds: float) -> None:
-        """Counts are behind by so many seconds, for a while."""
-        usual = self.stage.azure.service.lag.seconds
-        self.stage.azure.service.lag.seconds = by
-
-        def again() -> None:
-            self.stage.azure.service.lag.seconds = min(usual, 5.0)
-
-        self._later(seconds, again)
-
-    def node(self, pool: str, index: int, what: str) -> None:
-        """A node is preempted, or fails."""
-        service = self.stage.azure.service
-        found = service.pool_table.get(pool.lower())
-        nodes = list(found.nodes.values()) if found is not None else []
-        if not nodes:
-            return
-        node = nodes[index % len(nodes)]
-        if what == "preempt" and not node.dedicated and node.state in {"idle", "running"}:
-            service.nodes.preempt(node)
-        elif what == "unusable" and node.state in {"idle", "running"}:
-            service.nodes.fail(node, "unusable", "NodeUnusable", "gone on order")
-
-    def quota(self, seconds: float, **limits: int) -> None:
-        """Quotas are lower for a while."""
-        quotas = self.stage.azure.service.quotas
-        usual = {"pools": 100, "active_jobs_and_schedules": 300, "dedicated_cores": 500, "low_priority_cores": 500}
-        for name, value in limits.items():
-            setattr(quotas, name, value)
-
-        def again() -> None:
-            for name in limits:
-                setattr(quotas, name, usual[name])
-
-        self._later(seconds, again)
-
-    def clock_jump(self, by: float) -> None:
-        """The wall clocks jump; what lasts is not affected."""
-        self.stage.clock.skew += by
-
-    async def kill(self, seconds: float) -> None:
-        """SIGKILL the operators; others start so much later."""
-        self._thaw()
-        for process in self.stage.processes:
-            if process.alive and process.running:
-                process.kill()
-        for process in self.stage.processes:
-            await process.reaped()
-        self.down_until = self.now + seconds
-
-    async def stop(self, seconds: float) -> None:
-        """SIGTERM; another one starts so much later, or after half a minute SIGKILL."""
-        self._thaw()
-        self.down_until = self.now + 30 + seconds
-        for process in self.stage.processes:
-            if process.alive and process.running:
-                try:
-                    async with asyncio.timeout(30):
-                        await process.stop()
-                except TimeoutError:
-                    process.kill()
-                    await process.reaped()
-        self.down_until = self.now + seconds
-
-    def kill_at_effect(self, number: int, after: bool) -> None:
-        """Kill the newest operator at its n-th effect from now."""
-        self.stage.kill_at_effect(self.stage.effects + number, after=after)
-
-    def freeze(self, seconds: float) -> None:
-        """SIGSTOP for a while."""
-        if not self.frozen and self.stage.operator.alive:
-            self.stage.freeze()
-            self.frozen = True
-            self._later(seconds, self._thaw)
-
-    def _thaw(self) -> None:
-        if self.frozen:
-            self.frozen = False
-            self.stage.thaw()
-
     # --- the end ---
 
     async def _quiet(self) -> None:
@@ -414,7 +156,7 @@ class _Player:
         for _, undo in sorted(self.undo, key=lambda each: each[0]):
             undo()
         self.undo.clear()
-        self._thaw()
+        self.thaw()
         self.down_until = 0.0
         self.stage.azure.heal()
         self.stage.api.down = False
@@ -489,17 +231,3 @@ class _Player:
         for node in self.stage.azure.all(f"/pools/{body['id']}/nodes"):
             states[node["state"]] = states.get(node["state"], 0) + 1
         return body | {"nodes": states}
-
-
-ACTIONS: Mapping[str, Callable[..., Any]] = {
-    "account": _Player.account, "apply": _Player.apply, "patch": _Player.patch, "delete": _Player.delete,
-    "azure": _Player.azure, "copy-pool": _Player.copy_pool, "rotate-key": _Player.rotate_key,
-    "fault": _Player.fault, "hold": _Player.hold, "api-fault": _Player.api_fault, "api-down": _Player.api_down,
-    "expire-pages": _Player.expire_pages, "watch-hold": _Player.watch_hold, "watch-delay": _Player.watch_delay,
-    "watch-replay": _Player.watch_replay, "watch-shuffle": _Player.watch_shuffle, "lag": _Player.lag,
-    "node": _Player.node, "quota": _Player.quota, "clock-jump": _Player.clock_jump,
-    "principal": _Player.principal, "rotate-principal": _Player.rotate_principal, "authority": _Player.authority,
-    "revoke-tokens": _Player.revoke_tokens, "role": _Player.role, "clock-skew": _Player.clock_skew, "kill": _Player.kill,
-    "stop": _Player.stop, "kill-at-effect": _Player.kill_at_effect, "freeze": _Player.freeze,
-}  # fmt: skip
-"""What a step may do."""

@@ -21,13 +21,10 @@ from histories.checker import judge
 from histories.generate import generate
 from histories.history import History, Step, stored
 from histories.lives import lives
-from histories.more_steps import with_namespace_policies, with_operations
-from histories.play import REST, play
+from histories.play import play
 from histories.quiet import seconds_of, stop_schedules
-from histories.rare_steps import with_cron, with_nulls, with_rare_operations
 from histories.record import Call, Done, Effect, Owner, Record, Thing, Version, Write
 from histories.shrink import shrink
-from support.stage import schemas
 
 HERE = Path(__file__).parent
 SEEDS = (1, 5)
@@ -45,12 +42,6 @@ def test_known_violations_do_not_return(name: str) -> None:
 def test_a_random_history_keeps_all_promises(seed: int) -> None:
     history = generate(seed)
     assert not judge(history, play(history)).violations
-
-
-def test_a_seed_is_one_history_and_can_be_stored() -> None:
-    assert generate(3) == generate(3)
-    assert generate(3) != generate(4)
-    assert History.from_json(generate(3).to_json()) == generate(3)
 
 
 def test_the_beginning_of_a_history_is_one() -> None:
@@ -380,59 +371,6 @@ def test_the_policy_of_a_namespace_counts_for_objects_without_one() -> None:
         {"manage"}, {"manage", "skip"}, {"skip"}, {"skip", "detach-on-delete"}, {"detach-on-delete"},
     ]  # fmt: skip
     assert {tuple(found["own"].policies(each)) for each in at} == {("manage",)}
-
-
-@pytest.mark.parametrize(
-    "part", [with_operations, with_namespace_policies, with_rare_operations, with_cron, with_nulls]
-)
-def test_some_seeds_get_more_steps_and_the_others_stay_as_they_were(
-    part: Callable[[int, list[Step]], list[Step]],
-) -> None:
-    steps = [Step(5.0, "kill", {"seconds": 0.0}), Step(6.0, "apply", {"object": {"kind": "BatchJob", "spec": {}}})]
-    grown = [seed for seed in range(1, 201) if part(seed, steps) != steps]
-    assert 20 <= len(grown) <= 60
-    assert all(part(seed, steps)[0] == steps[0] and part(seed, steps) == part(seed, steps) for seed in grown[:5])
-
-
-def _dropped(given: Any, kept: Any, path: str) -> list[str]:
-    """Members that pruning has taken away."""
-    if isinstance(given, dict):
-        inner = [_dropped(given[name], kept[name], f"{path}.{name}") for name in given.keys() & kept.keys()]
-        return [f"{path}.{name}" for name in given.keys() - kept.keys()] + [each for found in inner for each in found]
-    if isinstance(given, list):
-        return [each for pair in zip(given, kept, strict=True) for each in _dropped(*pair, f"{path}[]")]
-    return []
-
-
-def test_the_api_server_prunes_nothing_that_a_history_applies() -> None:
-    """A property in a wrong place has no effect, and no history plays it."""
-    known = {each.kind: each.schema for each in schemas.definitions().values()}
-    applied = [step.args["object"] for seed in range(1, 101) for step in generate(seed).steps if step.do == "apply"]
-    ours = [body for body in applied if body["kind"] in known]
-    assert {body["kind"] for body in ours} >= {
-        "BatchJobSchedule",
-        "BatchJob",
-        "BatchPool",
-        "BatchTask",
-        "BatchOperation",
-    }
-    dropped = {path for body in ours for path in _dropped(body, schemas.prune(known[body["kind"]], body), body["kind"])}
-    assert dropped == set()
-
-
-def test_no_task_runs_longer_than_the_time_for_which_nothing_must_change() -> None:
-    commands = {command for seed in range(1, 101) for command in _commands_in(generate(seed).steps)}
-    assert len(commands) > 5
-    assert 900.0 <= max(seconds_of([command]) for command in commands) < REST
-
-
-def _commands_in(value: Any) -> list[str]:
-    if isinstance(value, Step):
-        return _commands_in(value.args)
-    if isinstance(value, dict):
-        own = [value["commandLine"]] if "commandLine" in value else []
-        return own + [each for member in value.values() for each in _commands_in(member)]
-    return [each for item in value for each in _commands_in(item)] if isinstance(value, list | tuple) else []
 
 
 def test_tasks_one_after_the_other_take_the_sum_of_their_times() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from histories import play as stage
+from histories import actions as stage
 from histories.history import History, Step
 from histories.real import play as real
 from histories.real.apiserver import path_of
