@@ -97,6 +97,15 @@ def wish_problems(scenario: Scenario, record: Record) -> list[str]:
     for kind, ids in (("pools", record.pools), ("jobs", record.jobs), ("schedules", record.schedules)):
         if set(ids) != set(scenario.azure.get(kind, ())):
             found.append(f"wish: {kind} are {sorted(ids)}, not {sorted(scenario.azure.get(kind, ()))}")
+    for job, wanted in scenario.tasks.items():
+        tasks = record.jobs.get(job, {}).get("tasks", {})
+        succeeded = {
+            id: task["commandLine"]
+            for id, task in tasks.items()
+            if task["state"] == "completed" and task["executionInfo"]["result"] == "success"
+        }
+        if succeeded != wanted or len(tasks) != len(wanted):
+            found.append(f"wish: of {sorted(tasks)} of job {job} have succeeded {succeeded}, not {dict(wanted)}")
     return found
 
 

@@ -7,7 +7,7 @@ Each begins with an account and a pool. Only what follows `since` is disturbed: 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from histories.history import History, Step
@@ -26,6 +26,7 @@ class Scenario:
         steps: what happens, in order of time.
         wish: phases by `Kind/name` at the end; an object that is not named must be gone.
         azure: ids of pools, jobs and schedules at the end.
+        tasks: for some jobs, the commands of all of their tasks at the end, by task, each of which has succeeded.
         since: virtual seconds from which on it is disturbed.
         finalizer_at_creation: whether the API server creates BatchTasks with the operator's finalizer.
     """
@@ -34,6 +35,7 @@ class Scenario:
     steps: tuple[Step, ...]
     wish: Mapping[str, str]
     azure: Mapping[str, tuple[str, ...]]
+    tasks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     since: float = READY
     finalizer_at_creation: bool = False
 
@@ -72,6 +74,23 @@ def _job(at: float, name: str, namespace: str = "default", annotations: Mapping[
 
 def _tasks(number: int, command: str = "/bin/sh -c 'sleep 60'") -> list[Body]:
     return [{"id": f"t{each}", "commandLine": command} for each in range(number)]
+
+
+def _sleep(seconds: int) -> str:
+    return f"/bin/sh -c 'sleep {seconds}'"
+
+
+def _pair(at: float, first: int, second: int) -> Step:
+    """A job of two tasks, each of which is replaced when its time changes."""
+    tasks = [{"id": "a", "commandLine": _sleep(first)}, {"id": "b", "commandLine": _sleep(second)}]
+    return _job(at, "own", tasks=tasks, taskUpdatePolicy="Replace")
+
+
+def _made_pair(at: float, first: int, second: int) -> Step:
+    """The same, made by a factory."""
+    sweep = {"parameterSets": [{"values": [first, second]}]}
+    factory = {"parametricSweep": sweep, "repeatTask": {"commandLine": "/bin/sh -c 'sleep {0}'"}}
+    return _job(at, "own", taskFactory=factory, taskUpdatePolicy="Replace")
 
 
 def _patch(at: float, kind: str, name: str, **spec: Any) -> Step:
@@ -170,6 +189,31 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         "factory-replace", (_ACCOUNT, _pool(), _factory(READY, "first", 6), _factory(READY + 10, "second", 4)),
         _CPU | {"BatchJob/own": "Succeeded"}, {"pools": ("cpu",), "jobs": ("own",)},
+    ),
+    Scenario(
+        # The first is replaced while both run, and again as the last one that has not ended. A note tells of it again, should the
+        # notification get lost.
+        "task-replace",
+        (_ACCOUNT, _pool(), _pair(READY, 600, 120), _pair(READY + 30, 601, 120), _pair(READY + 300, 602, 120),
+         _annotate(READY + 310, "bj", "own", note="late")),
+        _CPU | {"BatchJob/own": "Succeeded"}, {"pools": ("cpu",), "jobs": ("own",)},
+        {"own": {"a": _sleep(602), "b": _sleep(120)}},
+    ),
+    Scenario(
+        "factory-task-replace",
+        (_ACCOUNT, _pool(), _made_pair(READY, 600, 120), _made_pair(READY + 30, 601, 120),
+         _annotate(READY + 40, "bj", "own", note="late")),
+        _CPU | {"BatchJob/own": "Succeeded"}, {"pools": ("cpu",), "jobs": ("own",)},
+        {"own": {"0": _sleep(601), "1": _sleep(120)}},
+    ),
+    Scenario(
+        # Azure Batch changes no task, so a BatchTask is replaced by one of its name.
+        "batch-task-again",
+        (_ACCOUNT, _pool(), _job(READY, "open"), _task(READY, "first", commandLine=_sleep(600)),
+         _task(READY, "second", commandLine=_sleep(120)), _delete(READY + 30, "bt", "first"),
+         _task(READY + 200, "first", commandLine=_sleep(60))),
+        _CPU | {"BatchJob/open": "Running", "BatchTask/first": "Succeeded", "BatchTask/second": "Succeeded"},
+        {"pools": ("cpu",), "jobs": ("open",)}, {"open": {"first": _sleep(60), "second": _sleep(120)}},
     ),
     Scenario("batch-tasks", _BATCH_TASKS, _BATCH_TASKS_WISH, _BATCH_TASKS_AZURE),
     Scenario(

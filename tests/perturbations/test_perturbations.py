@@ -9,7 +9,7 @@ from perturbations.disturbances import KINDS
 from perturbations.end import differences
 from perturbations.scenarios import READY
 
-SAMPLED = ("job-life", "batch-tasks", "batch-tasks-with-finalizer")
+SAMPLED = ("job-life", "task-replace", "batch-tasks", "batch-tasks-with-finalizer")
 STEP = 29
 """One of so many points is taken; no multiple of anything, so that all kinds are hit."""
 
