@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from histories import ends, operations, ownership, pace, schedules, wishes
+from histories import completion, ends, operations, ownership, pace, schedules, wishes
 from histories.history import History
 from histories.judged import Judged, Violation
 from histories.lives import lives
@@ -22,6 +22,7 @@ RULES: tuple[Rule, ...] = (
     ends.fulfilled,
     ends.pools_are_true,
     ends.jobs_are_true,
+    completion.successes_are_complete,
     ends.tasks_are_true,
     ends.no_secret,
     schedules.active_is_true,

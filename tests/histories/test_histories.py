@@ -28,8 +28,8 @@ from histories.shrink import shrink
 
 HERE = Path(__file__).parent
 SEEDS = (1, 5)
-CHECKER = ("attempts", "checker", "ends", "judged", "lives", "operations", "ownership", "pace", "play_words", "record",
-           "schedules", "wishes", "history")  # fmt: skip
+CHECKER = ("attempts", "checker", "completion", "ends", "judged", "lives", "operations", "ownership", "pace", "play_words",
+           "record", "schedules", "wishes", "history")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", sorted(stored()))

@@ -116,7 +116,8 @@ def _job(service: BatchService, id: str) -> Thing | None:
     results = {each.id: each.result for each in job.tasks.values()}
     started = any(each.start_time is not None for each in job.tasks.values())
     ran = sorted(each.id for each in job.tasks.values() if each.start_time is not None)
-    facts = {"schedule": job.schedule_id, "results": results, "ran": ran}
+    commands = {each.id: each.command_line for each in job.tasks.values()}
+    facts = {"schedule": job.schedule_id, "results": results, "ran": ran, "commands": commands}
     return Thing("job", job.id, owner_in(job.spec.get("metadata")), str(job.created), job.state, tasks, started, facts)
 
 
@@ -128,7 +129,8 @@ def _task(service: BatchService, job_id: str, id: str) -> Thing | None:
     variables = task.spec.get("environmentSettings") or ()
     texts = [each.get("value") for each in variables if each.get("name") == TASK_MARKER]
     owner = owner_of(texts[0]) if texts else None
-    facts = {"job": job.id, "job_owner": owner_in(job.spec.get("metadata")), "result": task.result}
+    marker = owner_in(job.spec.get("metadata"))
+    facts = {"job": job.id, "job_owner": marker, "result": task.result, "command": task.command_line}
     started = task.start_time is not None
     return Thing("task", task.id, owner, str(task.created), task.state, started=started, facts=facts)
 
