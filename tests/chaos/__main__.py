@@ -122,7 +122,7 @@ def history(seed: int) -> Tally:
     """Play the history of a seed and judge it."""
     made, tally = generate(seed), Tally()
     record = play(made)
-    tally.add(f"seed {seed}", record, judge(made, record).violations)
+    tally.add(f"seed {seed}", made, record, judge(made, record).violations)
     return tally
 
 

@@ -66,7 +66,7 @@ def main() -> int:
             name, words, history = f"seed {seed}", f"--seed {seed} --count 1", generate(seed)
             seed += 1
         record, violations = _played_really(history) if options.real else _played(history)
-        tally.add(name, record, violations)
+        tally.add(name, history, record, violations)
         if options.show:
             _show(record)
         for violation in violations:

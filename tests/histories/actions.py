@@ -205,6 +205,11 @@ class Actions:
 
         self.later(seconds, again)
 
+    def omit(self, path: str, seconds: float, count: int | None = None) -> None:
+        """Lists lack one thing that is there, for a while: their pages move while they are read."""
+        omission = self.stage.azure.omit(path, count)
+        self.later(seconds, omission.end)
+
     def node(self, pool: str, index: int, what: str) -> None:
         """A node is preempted, or fails."""
         service = self.stage.azure.service
@@ -283,7 +288,7 @@ ACTIONS: Mapping[str, Callable[..., Any]] = {
     "fault": Actions.fault, "hold": Actions.hold, "api-fault": Actions.api_fault, "api-down": Actions.api_down,
     "expire-pages": Actions.expire_pages, "watch-hold": Actions.watch_hold, "watch-delay": Actions.watch_delay,
     "watch-replay": Actions.watch_replay, "watch-shuffle": Actions.watch_shuffle, "lag": Actions.lag,
-    "node": Actions.node, "quota": Actions.quota, "clock-jump": Actions.clock_jump,
+    "omit": Actions.omit, "node": Actions.node, "quota": Actions.quota, "clock-jump": Actions.clock_jump,
     "principal": Actions.principal, "rotate-principal": Actions.rotate_principal, "authority": Actions.authority,
     "revoke-tokens": Actions.revoke_tokens, "role": Actions.role, "clock-skew": Actions.clock_skew, "kill": Actions.kill,
     "stop": Actions.stop, "kill-at-effect": Actions.kill_at_effect, "freeze": Actions.freeze,

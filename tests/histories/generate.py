@@ -7,7 +7,8 @@ from typing import Any
 from histories.history import History, Step
 from histories.more_steps import LENGTH, with_identity, with_namespace_policies, with_operations
 from histories.objects import Body, Objects
-from histories.rare_steps import with_cron, with_nulls, with_rare_operations
+from histories.rare_steps import with_cron, with_moving_lists, with_nulls, with_rare_operations
+from histories.task_steps import with_changed_tasks
 from histories.users import USERS_DO
 from histories.world import WORLD_DOES
 
@@ -35,6 +36,8 @@ def generate(seed: int) -> History:
         with_namespace_policies,
         with_rare_operations,
         with_cron,
+        with_changed_tasks,
+        with_moving_lists,
         with_nulls,
     ):
         steps = more(seed, steps)

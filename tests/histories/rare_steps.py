@@ -1,4 +1,4 @@
-"""More that is in a share of the histories only: verbs beside the life of an object, cron schedules, and explicit nulls.
+"""More that is in a share of the histories only: rare verbs, cron schedules, lists that move, and explicit nulls.
 
 As in `more_steps`, each part has a chance of its own, so that other seeds give what they gave.
 """
@@ -196,6 +196,36 @@ def with_cron(seed: int, steps: list[Step]) -> list[Step]:
         action = chance.choices(list(table), list(table.values()))[0]
         made.append(Step(round(chance.uniform(60.0, LENGTH), 3), *action()))
     return steps + made
+
+
+def with_moving_lists(seed: int, steps: list[Step]) -> list[Step]:
+    """In one of six histories lists lack what is there, and other clients change schedules and tasks."""
+    chance = random.Random(f"moving lists {seed}")  # noqa: S311
+    if chance.random() >= 1 / 6:
+        return steps
+
+    def omit() -> tuple[str, Body]:
+        path = chance.choice(
+            ("/pools/cpu", "/pools/gpu", "/pools/ops", "/jobs/a", "/jobs/b", "/jobs/c", "/jobs/foreign", "/jobs/work",
+             "/jobschedules/native")
+        )  # fmt: skip
+        return "omit", {
+            "path": path,
+            "count": chance.choice((1, 2, None)),
+            "seconds": chance.choice((5.0, 60.0, 600.0)),
+        }
+
+    def past() -> tuple[str, Body]:
+        steps: list[Body] = [
+            {"method": "POST", "path": f"/jobschedules/native/{chance.choice(('disable', 'enable', 'terminate'))}"},
+            {"method": "DELETE", "path": "/jobschedules/native"},
+            {"method": "PATCH", "path": "/jobschedules/native", "body": {"schedule": {"recurrenceInterval": "PT10M"}}},
+            {"method": "PATCH", "path": f"/pools/{chance.choice(('cpu', 'gpu'))}", "body": {"metadata": []}},
+        ]
+        return "azure", chance.choice(steps)
+
+    times = [round(chance.uniform(60.0, LENGTH), 3) for _ in range(chance.randint(3, 12))]
+    return steps + [Step(at, *(omit if chance.random() < 0.75 else past)()) for at in times]
 
 
 def with_nulls(seed: int, steps: list[Step]) -> list[Step]:
