@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache, partial
-from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -35,6 +35,13 @@ Duration = Annotated[
         r"(?:T(?!\Z)(?:[0-9]{1,12}H)?(?:[0-9]{1,12}M)?(?:[0-9]{1,12}(?:[.,][0-9]{1,9})?S)?)?\Z"
     ),
 ]
+
+
+Body: TypeAlias = Mapping[str, Any]
+"""Free JSON: an object that is sent to Azure Batch, compared with what Azure Batch has, or stored in a status.
+
+Code handles its members by name, whatever they are. A decision reads a member from a struct (`convert`, `build`).
+"""
 
 
 class Prose(str):

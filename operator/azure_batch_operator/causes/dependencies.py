@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
+from azure_batch_operator.batch.wire import Body
 from azure_batch_operator.causes.evidence import Circle, Failed, Lost, Unfinished, Unmet
 from azure_batch_operator.causes.exits import how, satisfies
-
-Body = Mapping[str, Any]
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from azure_batch_operator.batch.job_wire import Job
+from azure_batch_operator.batch.wire import Body
 from azure_batch_operator.causes.exits import disables_job, how
 
 _SOON = timedelta(minutes=5)
@@ -15,8 +15,6 @@ _SOON = timedelta(minutes=5)
 _ENABLE = "enable it in Azure Batch, or set spec.suspend to true and then to false"
 UNKNOWN = f"the job is disabled in Azure Batch, by an exit condition or by another client, so no task starts: {_ENABLE}"
 """What is said if nothing shows who did it."""
-
-Body = Mapping[str, Any]
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from azure_batch_operator.batch.wire import Body
 
 _ENDED_BY_ITSELF = frozenset({"failureexitcode", "taskended"})
 """Codes of failures, in lower case, that are certainly not those of an upload, whose codes the service does not list."""
 
 
-def satisfies(task: Mapping[str, Any], code: int | None, reason: str | None) -> bool:
+def satisfies(task: Body, code: int | None, reason: str | None) -> bool:
     """Whether dependents may run in spite of this failure: exitConditions with dependencyAction satisfy.
 
     Args:
@@ -20,12 +19,12 @@ def satisfies(task: Mapping[str, Any], code: int | None, reason: str | None) -> 
     return str(_options(task, code, reason).get("dependencyAction", "block")).lower() == "satisfy"
 
 
-def disables_job(task: Mapping[str, Any], code: int | None, reason: str | None) -> bool:
+def disables_job(task: Body, code: int | None, reason: str | None) -> bool:
     """Whether this failure disables the job, if `onTaskFailure` has exit conditions act on it."""
     return str(_options(task, code, reason).get("jobAction", "none")).lower() == "disable"
 
 
-def how(info: Mapping[str, Any]) -> str:
+def how(info: Body) -> str:
     """How a task failed, in two or three words, from its `executionInfo`; empty if the service does not say."""
     return words(info.get("exitCode"), (info.get("failureInfo") or {}).get("code"))
 
@@ -37,9 +36,9 @@ def words(code: int | None, reason: str | None) -> str:
     return f"exit code {code}" if code is not None else ""
 
 
-def _options(task: Mapping[str, Any], code: int | None, reason: str | None) -> Mapping[str, Any]:
+def _options(task: Body, code: int | None, reason: str | None) -> Body:
     conditions = task.get("exitConditions") or {}
-    options: Mapping[str, Any] | None = None
+    options: Body | None = None
     if code is not None:
         options = next(
             (exact["exitOptions"] for exact in conditions.get("exitCodes") or () if exact["code"] == code), None

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
 
 from azure_batch_operator.batch.models.base import parse_duration
 from azure_batch_operator.batch.redaction import safe_text
-from azure_batch_operator.batch.wire import Node
+from azure_batch_operator.batch.wire import Body, Node
 from azure_batch_operator.causes.evidence import AutoScale, Demand, NodeFailure, PoolEvidence, ResizeError
 from azure_batch_operator.causes.exits import how
 
@@ -17,10 +16,10 @@ _SERVICE_INTERVAL = "PT15M"
 
 def pool_evidence(
     id: str,
-    pool: Mapping[str, Any],
+    pool: Body,
     nodes: Mapping[str, int],
     troubled: Iterable[Node] = (),
-    retried: Iterable[Mapping[str, Any]] = (),
+    retried: Iterable[Body] = (),
 ) -> PoolEvidence:
     """A pool as a list shows it.
 
@@ -51,11 +50,11 @@ def pool_evidence(
     )
 
 
-def _size(pool: Mapping[str, Any], which: str) -> int:
+def _size(pool: Body, which: str) -> int:
     return sum(int(pool.get(f"{which}{tier}Nodes") or 0) for tier in ("Dedicated", "LowPriority"))
 
 
-def _auto_scale(pool: Mapping[str, Any]) -> AutoScale:
+def _auto_scale(pool: Body) -> AutoScale:
     run = pool.get("autoScaleRun") or {}
     error = run.get("error") or {}
     text = ": ".join(safe_text(str(error[name])) for name in ("code", "message") if error.get(name))
@@ -82,12 +81,12 @@ def _error(node: Node) -> NodeFailure:
     return NodeFailure(node.id, ": ".join(text for text in (error.code, error.message) if text))
 
 
-def node_failure(node_id: str, info: Mapping[str, Any]) -> NodeFailure:
+def node_failure(node_id: str, info: Body) -> NodeFailure:
     """How a preparation task failed on a node, from its `…ExecutionInfo`."""
     return NodeFailure(node_id, how(info) or "no exit code")
 
 
-def demand(which: str, task: Mapping[str, Any]) -> Demand:
+def demand(which: str, task: Body) -> Demand:
     """What a task needs, from its body."""
     settings = task.get("multiInstanceSettings")
     nodes = int(settings.get("numberOfInstances") or 1) if settings else 0

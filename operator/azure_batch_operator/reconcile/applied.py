@@ -23,6 +23,7 @@ from typing import Any, Final, Literal
 
 from azure_batch_operator.api.base import APPLIED_METADATA, GROUP
 from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.batch.wire import Body
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile.status import Verdict
 from azure_batch_operator.reconcile.wire_equality import same
@@ -71,12 +72,12 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def marks(said: Mapping[str, Any]) -> dict[str, str]:
+def marks(said: Body) -> dict[str, str]:
     """Fingerprints of what a spec says, by member, for the note."""
     return {name: fingerprint(value)[:_NOTED_DIGITS] for name, value in said.items()}
 
 
-def noted(remote: Mapping[str, Any]) -> Applied:
+def noted(remote: Body) -> Applied:
     """What the note in a resource's metadata says."""
     items = remote.get("metadata") or ()
     text = next((str(item.get("value") or "") for item in items if item.get("name") == APPLIED_METADATA), None)
@@ -90,7 +91,7 @@ def note(found: Mapping[str, str]) -> dict[str, str]:
     return {"name": APPLIED_METADATA, "value": ",".join(f"{name}={mark}" for name, mark in sorted(found.items()))}
 
 
-def with_note(body: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+def with_note(body: Body, said: Body) -> dict[str, Any]:
     """The body of a new resource with the note of what the spec says."""
     return dict(body) | {"metadata": [*body.get("metadata", ()), note(marks(said))]}
 
@@ -115,9 +116,9 @@ class Differences:
 
 
 def differences(
-    defaults: Mapping[str, Any],
-    body: Mapping[str, Any],
-    remote: Mapping[str, Any],
+    defaults: Body,
+    body: Body,
+    remote: Body,
     before: Applied,
     now: Mapping[str, str],
     taken: Mapping[str, str] | None = None,
@@ -149,14 +150,14 @@ def differences(
     return Differences(result, tuple(stuck))
 
 
-def own_items(body: Mapping[str, Any], remote: Mapping[str, Any], before: Applied) -> list[Any]:
+def own_items(body: Body, remote: Body, before: Applied) -> list[Any]:
     """The metadata items of the user that a resource shall have: those of the spec, or those that are there already."""
     if body.get("metadata") is not None or not before.leaves("metadata"):
         return list(body.get("metadata") or ())
     return list(_foreign(remote.get("metadata") or ()))
 
 
-def _foreign(items: Iterable[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:
+def _foreign(items: Iterable[Body]) -> Iterable[Body]:
     return (item for item in items if not str(item.get("name")).startswith(f"{GROUP}/"))
 
 

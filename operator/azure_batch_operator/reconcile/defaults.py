@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch.wire import Body
 
 _BY_NAME = frozenset({"metadata", "commonEnvironmentSettings"})
 """Lists whose items are put together by name; anything else is taken from one side as a whole."""
 
 
-def with_defaults(resource: Resource, account_spec: Mapping[str, Any]) -> Resource:
+def with_defaults(resource: Resource, account_spec: Body) -> Resource:
     """An object as if its spec held its account's defaults for what it leaves out.
 
     Args:
@@ -32,13 +33,13 @@ def with_defaults(resource: Resource, account_spec: Mapping[str, Any]) -> Resour
             return resource
 
 
-def _under(spec: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+def _under(spec: Body, defaults: Body) -> dict[str, Any]:
     merged = dict(defaults) | dict(spec)
     for name in _BY_NAME & spec.keys() & defaults.keys():
         merged[name] = _together(spec[name], defaults[name])
     return merged
 
 
-def _together(items: Sequence[Mapping[str, Any]], defaults: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _together(items: Sequence[Body], defaults: Sequence[Body]) -> list[Body]:
     own = {item["name"] for item in items}
     return [*(item for item in defaults if item["name"] not in own), *items]

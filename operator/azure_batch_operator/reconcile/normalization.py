@@ -15,7 +15,7 @@ from msgspec import structs
 from azure_batch_operator.api.base import GROUP
 from azure_batch_operator.api.task_body import Task
 from azure_batch_operator.batch.job_wire import JobConstraints
-from azure_batch_operator.batch.wire import TaskConstraints
+from azure_batch_operator.batch.wire import Body, TaskConstraints
 
 _DURATION = re.compile(
     r"P(?:(?P<y>\d+)Y)?(?:(?P<mo>\d+)M)?(?:(?P<w>\d+)W)?(?:(?P<d>\d+)D)?"
@@ -64,7 +64,7 @@ def seconds_between(start: str, end: str) -> int:
     return max(0, math.ceil((later - earlier).total_seconds()))
 
 
-def job_constraints(constraints: Mapping[str, Any] | None) -> tuple[int, int]:
+def job_constraints(constraints: Body | None) -> tuple[int, int]:
     """Time limit in units of 100 ns and retries, with the service's defaults (docs/azure-batch.md#defaults)."""
     given = constraints or {}
     return duration_limit(given.get("maxWallClockTime")), int(given.get("maxTaskRetryCount") or 0)
@@ -75,7 +75,7 @@ def moment(value: str | None) -> datetime | None:
     return None if value is None else datetime.fromisoformat(value)
 
 
-def same_schedule(wanted: Mapping[str, Any], found: Mapping[str, Any], *, lenient: bool = False) -> bool:
+def same_schedule(wanted: Body, found: Body, *, lenient: bool = False) -> bool:
     """Whether two `schedule` members of a job schedule mean the same; the service turns offsets into `Z`.
 
     Args:
@@ -85,7 +85,7 @@ def same_schedule(wanted: Mapping[str, Any], found: Mapping[str, Any], *, lenien
     return _schedule(wanted) == _schedule(there)
 
 
-def _schedule(value: Mapping[str, Any]) -> dict[str, Any]:
+def _schedule(value: Body) -> dict[str, Any]:
     times = {name: moment(value.get(name)) for name in ("doNotRunUntil", "doNotRunAfter")}
     lengths = {name: value.get(name) and ticks(value[name]) for name in ("startWindow", "recurrenceInterval")}
     return times | lengths
@@ -134,7 +134,7 @@ DURATIONS = frozenset({"maxWallClockTime", "retentionTime"})
 NEVER_RETURNED = frozenset({"password"})
 
 
-def contains(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+def contains(there: Body, wanted: Body) -> bool:
     """Whether a task that the service lists is as wanted; what it has beyond that are defaults (docs/azure-batch.md#defaults)."""
     return all(name in NEVER_RETURNED or _same(name, there.get(name), value) for name, value in wanted.items())
 
@@ -160,12 +160,12 @@ OF_THE_JOB = ("constraints", "maxTaskRetryCount")
 """A task without retries of its own has those of its job as they were when it was added, which nothing tells from its own."""
 
 
-def has_no_more(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+def has_no_more(there: Body, wanted: Body) -> bool:
     """Whether a task that `contains` what is wanted has only defaults beyond that: nothing that the spec has ceased to mention."""
     return all(_adds_nothing("task", name, there[name], wanted.get(name)) for name in _TASK_MEMBERS & there.keys())
 
 
-def unlike(there: Mapping[str, Any], wanted: Mapping[str, Any], *, exact: bool) -> list[str]:
+def unlike(there: Body, wanted: Body, *, exact: bool) -> list[str]:
     """Names of the members in which a task that the service lists differs from the wanted one, in alphabetical order.
 
     Args:

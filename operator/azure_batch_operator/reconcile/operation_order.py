@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from azure_batch_operator.api.operation import TARGETS, On
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.errors import BatchError
-from azure_batch_operator.batch.wire import ResourceState, build
+from azure_batch_operator.batch.wire import Body, ResourceState, build
 from azure_batch_operator.reconcile import adoption, ownership
 from azure_batch_operator.reconcile.adoption import Others
 from azure_batch_operator.reconcile.operation_verbs import VERBS, Verb
@@ -67,24 +66,22 @@ class Reach:
     cluster: str
     others: Others
     created: str = ""
-    foreign: Callable[[str, Mapping[str, Any]], str | None] = field(default=lambda *_: None, compare=False)
+    foreign: Callable[[str, Body], str | None] = field(default=lambda *_: None, compare=False)
 
     @property
     def _clusters(self) -> frozenset[str]:
         return self.others.lost | {self.cluster}
 
-    def refusal_of_pool(self, id: str, pool: Mapping[str, Any]) -> tuple[str, str] | None:
+    def refusal_of_pool(self, id: str, pool: Body) -> tuple[str, str] | None:
         """As `refusal`, for the pool on which tasks of a job would run again."""
         why = self.foreign(id, pool)
         return None if why is None else (NOT_ALLOWED, f"the job is on a pool that this namespace may not use: {why}")
 
-    def needs_makers(self, pool: Mapping[str, Any]) -> bool:
+    def needs_makers(self, pool: Body) -> bool:
         """Whether only the jobs that a pool was made for tell whose it is: an auto pool carries no marker of its own."""
         return self.owner is None and ownership.is_auto_pool(pool)
 
-    def refusal_of_auto_pool(
-        self, pool: Mapping[str, Any], makers: Sequence[tuple[Mapping[str, Any], Mapping[str, Any] | None]]
-    ) -> tuple[str, str] | None:
+    def refusal_of_auto_pool(self, pool: Body, makers: Sequence[tuple[Body, Body | None]]) -> tuple[str, str] | None:
         """As `refusal`, for a pool that the service has made for jobs.
 
         Args:
@@ -101,7 +98,7 @@ class Reach:
         text = f"{id!r} has the ID of an auto pool, but no job shows for which owner it was created"
         return NOT_ALLOWED, f"{text}: adopt it with a BatchPool, and name that in poolRef"
 
-    def refusal(self, remote: Mapping[str, Any], schedule: Mapping[str, Any] | None = None) -> tuple[str, str] | None:
+    def refusal(self, remote: Body, schedule: Body | None = None) -> tuple[str, str] | None:
         """Reason and message why the operation may not touch a resource; None if it may.
 
         Args:
@@ -133,7 +130,7 @@ class Request:
     """
 
     verb: str
-    inputs: Mapping[str, Any] = field(repr=False)
+    inputs: Body = field(repr=False)
     place: Place
     reach: Reach
     size: int
@@ -246,4 +243,4 @@ class Operate:
     age: float = 0.0
     ending: tuple[str, str] | None = None
     following: tuple[str, ...] = ()
-    otherwise: Mapping[str, Any] | None = None
+    otherwise: Body | None = None

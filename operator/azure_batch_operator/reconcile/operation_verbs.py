@@ -30,9 +30,8 @@ from azure_batch_operator.batch.operation_wire import (
     TaskRun,
     UploadedLogs,
 )
-from azure_batch_operator.batch.wire import ResourceState, W, build
+from azure_batch_operator.batch.wire import Body, ResourceState, W, build
 
-Body = Mapping[str, Any]
 Answer = Any
 MAX_PER_REMOVAL = 100
 """Nodes that one call removes (docs/azure-batch.md#limits)."""

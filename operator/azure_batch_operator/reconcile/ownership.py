@@ -20,6 +20,7 @@ from azure_batch_operator.api.base import ADOPTED_METADATA, APPLIED_METADATA, OW
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch import job_wire, pool_wire, schedule_wire, wire
+from azure_batch_operator.batch.wire import Body
 from azure_batch_operator.reconcile.observed import ObservedTask
 
 MARKERS = frozenset({OWNER_METADATA, ADOPTED_METADATA, APPLIED_METADATA, VALUES_METADATA})
@@ -36,9 +37,7 @@ _AUTO_POOL = re.compile(r"(?:.*_)?[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}", 
 _GENERATION = re.compile(r"-g[0-9]+(-[0-9]+)?$")
 
 
-Marked: TypeAlias = (
-    Mapping[str, Any] | pool_wire.Pool | job_wire.Job | schedule_wire.JobSchedule | wire.Task | ObservedTask
-)
+Marked: TypeAlias = Body | pool_wire.Pool | job_wire.Job | schedule_wire.JobSchedule | wire.Task | ObservedTask
 """A resource that can carry a marker: a pool, job or schedule, or a task."""
 
 
@@ -101,14 +100,14 @@ def marker(cluster: str, resource: Resource, id: str | None = None) -> str:
     return str(Owner(Owned.by(cluster, resource), id or resource.remote_id))
 
 
-def with_marker(body: Mapping[str, Any], owner: str, *, adopted: bool = False) -> dict[str, Any]:
+def with_marker(body: Body, owner: str, *, adopted: bool = False) -> dict[str, Any]:
     """A pool, job or schedule body with the marker among its metadata, and with a note if it was there before its object."""
     items = [item for item in body.get("metadata") or () if item.get("name") not in MARKERS]
     note = [{"name": ADOPTED_METADATA, "value": "true"}] if adopted else []
     return dict(body) | {"metadata": [*items, {"name": OWNER_METADATA, "value": owner}, *note]}
 
 
-def with_same_marker(body: Mapping[str, Any], remote: Mapping[str, Any]) -> dict[str, Any]:
+def with_same_marker(body: Body, remote: Body) -> dict[str, Any]:
     """A body with the marker and the note of adoption of `remote`, which is known to be the object's.
 
     A marker without an id gets the id of `remote`, so that those of earlier versions are renewed when metadata are written anyway.
@@ -118,13 +117,13 @@ def with_same_marker(body: Mapping[str, Any], remote: Mapping[str, Any]) -> dict
     return with_marker(body, text, adopted=adopted(remote))
 
 
-def task_with_marker(body: Mapping[str, Any], owner: str) -> dict[str, Any]:
+def task_with_marker(body: Body, owner: str) -> dict[str, Any]:
     """A task body with the marker among its environment variables."""
     settings = [each for each in body.get("environmentSettings") or () if each.get("name") != OWNER_VARIABLE]
     return dict(body) | {"environmentSettings": [*settings, {"name": OWNER_VARIABLE, "value": owner}]}
 
 
-def adopted(remote: Mapping[str, Any] | pool_wire.Pool | job_wire.Job) -> bool:
+def adopted(remote: Body | pool_wire.Pool | job_wire.Job) -> bool:
     """Whether a pool or job was there before its object."""
     if isinstance(remote, pool_wire.Pool | job_wire.Job):
         return any(item.name == ADOPTED_METADATA for item in remote.metadata)
@@ -179,9 +178,7 @@ def claimed(remote: Marked) -> bool:
     return marker_of(remote) is not None
 
 
-def foreign_owner(
-    job: Mapping[str, Any], schedule: Mapping[str, Any] | None, namespace: str, clusters: frozenset[str]
-) -> str | None:
+def foreign_owner(job: Body, schedule: Body | None, namespace: str, clusters: frozenset[str]) -> str | None:
     """Why objects of a namespace may not add tasks to a job; None if they may: nobody or an object of the namespace owns it.
 
     Args:
@@ -198,7 +195,7 @@ def foreign_owner(
     return None
 
 
-def is_auto_pool(pool: Mapping[str, Any]) -> bool:
+def is_auto_pool(pool: Body) -> bool:
     """Whether a pool seems to be one that the service has made for a job: such a pool carries no marker of its own."""
     owner = owner_of(pool)
     marked = owner is not None and owner.counts_for(pool)

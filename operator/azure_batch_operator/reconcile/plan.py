@@ -7,9 +7,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Literal
+from typing import Literal
 
 from azure_batch_operator.api.resource import Key
+from azure_batch_operator.batch.wire import Body
 from azure_batch_operator.reconcile.operation_order import Operate
 from azure_batch_operator.reconcile.ownership import Marked, has_marker, marker_of
 
@@ -33,7 +34,7 @@ class Absent(Enum):
     """Looked at, and not there."""
 
 
-Remote = Mapping[str, Any] | Absent
+Remote = Body | Absent
 """A resource in Azure Batch as the last poll saw it."""
 
 
@@ -113,7 +114,7 @@ class Evidence:
         created = remote.get("creationTime") if isinstance(remote, Mapping) else remote.creation_time
         return cls(created=created, owner=marker_of(remote), tasks=tasks, idle=idle)
 
-    def holds(self, current: Mapping[str, Any]) -> bool:
+    def holds(self, current: Body) -> bool:
         """Whether the resource as a GET shows it is the one that was decided about."""
         if self.stamp is not None:
             return current.get("stateTransitionTime") == self.stamp
@@ -159,7 +160,7 @@ class Ended:
     job: str
     created: str | None
 
-    def holds(self, current: Mapping[str, Any]) -> bool:
+    def holds(self, current: Body) -> bool:
         """Whether the job as a GET shows it is the one that has ended."""
         return self.created in (None, current.get("creationTime")) and current.get("state") in TAKES_NO_MORE
 
@@ -193,7 +194,7 @@ class Call:
     id: str
     parent: str | None = None
     # Bodies may hold secrets by the time they are sent.
-    body: Mapping[str, Any] | None = field(default=None, repr=False)
+    body: Body | None = field(default=None, repr=False)
     if_match: str | None = None
     evidence: Evidence | None = None
     marks: Mapping[str, str] | None = None
@@ -254,7 +255,7 @@ class ObjectChange:
     """
 
     key: Key
-    body: Mapping[str, Any] | None = None
+    body: Body | None = None
     uid: str | None = None
 
 
@@ -290,7 +291,7 @@ class Feed:
     created: str | None
     exact: bool = True
     marked: bool = False
-    spec: Mapping[str, Any] | None = field(default=None, repr=False)
+    spec: Body | None = field(default=None, repr=False)
     ends: bool = False
 
 
@@ -367,10 +368,10 @@ class Plan:
 
     finalizer: Literal["add", "remove"] | None = None
     calls: tuple[Call, ...] = ()
-    submit: Mapping[str, Any] | None = field(default=None, repr=False)
+    submit: Body | None = field(default=None, repr=False)
     submit_to: str = ""
     unseen: bool = False
-    logs_to: Mapping[str, Any] | None = field(default=None, repr=False)
+    logs_to: Body | None = field(default=None, repr=False)
     feed: Feed | None = None
     status: Mapping[str, object] | None = None
     events: tuple[Event, ...] = ()

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from azure_batch_operator.api.base import ADOPT, RECONCILE_POLICY
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.batch.wire import ResourceState, build
+from azure_batch_operator.batch.wire import Body, ResourceState, build
 from azure_batch_operator.reconcile import adoption, ownership
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.annotations import is_stopping, not_done
@@ -302,7 +302,7 @@ SCHEDULE = Owned("job schedule", Table.SCHEDULES, "update_schedule", "delete_sch
 def claim(
     resource: Resource,
     kind: Owned,
-    remote: Mapping[str, Any],
+    remote: Body,
     cluster: str,
     now: float,
     others: Others = NO_OTHERS,
@@ -347,9 +347,7 @@ def claim(
     return with_event(resource, Plan("add", (call,), status=carry_over(resource, verdict, now)), verdict)
 
 
-def with_adoption(
-    plan: Plan, resource: Resource, remote: Mapping[str, Any], cluster: str, others: Others = NO_OTHERS
-) -> Plan:
+def with_adoption(plan: Plan, resource: Resource, remote: Body, cluster: str, others: Others = NO_OTHERS) -> Plan:
     """The plan with `status.adopted`, if the resource was adopted. Called only after `claim` has returned None.
 
     A resource that had ended before has no marker, since Azure Batch rejects changes of it.
@@ -360,9 +358,7 @@ def with_adoption(
     return replace(plan, status={**plan.status, "adopted": True})
 
 
-def left_alone(
-    resource: Resource, remote: Mapping[str, Any], table: Table, cluster: str, others: Others = NO_OTHERS
-) -> Plan | None:
+def left_alone(resource: Resource, remote: Body, table: Table, cluster: str, others: Others = NO_OTHERS) -> Plan | None:
     """The plan for a deleted object whose resource must stay: it is foreign, or was adopted and the object has no `manage`."""
     id = build(ResourceState, remote).id or resource.remote_id
     # A create for this object may still take effect under this ID.

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from azure_batch_operator.api.base import VALUES_METADATA, ApiModel
+from azure_batch_operator.batch.wire import Body
 from azure_batch_operator.reconcile import applied
 from azure_batch_operator.reconcile.applied import Applied
 from azure_batch_operator.reconcile.plan import Absent, Remote
@@ -123,7 +124,7 @@ def compared(
     return ValueVersions(taken, frozenset(changed), frozenset(certain), missing)
 
 
-def plain(model: type[ApiModel], spec: Mapping[str, Any]) -> frozenset[str]:
+def plain(model: type[ApiModel], spec: Body) -> frozenset[str]:
     """Properties of a spec that take nothing from Secrets and ConfigMaps."""
     return frozenset(name for name, value in spec.items() if not any(references(model, {name: value})))
 
@@ -147,7 +148,7 @@ def told(verdict: Verdict, unread: Mapping[str, ResolutionError]) -> Verdict:
     return replace(verdict, ready=False, reason=first.reason, message=str(first), trend="Reconciling", warning=True)
 
 
-def noted(remote: Mapping[str, Any]) -> dict[str, str]:
+def noted(remote: Body) -> dict[str, str]:
     """Versions that were given, by property, from the metadata."""
     items = remote.get("metadata") or ()
     text = next((str(item.get("value") or "") for item in items if item.get("name") == VALUES_METADATA), "")
@@ -157,10 +158,10 @@ def noted(remote: Mapping[str, Any]) -> dict[str, str]:
 
 def to_note(
     model: type[ApiModel],
-    spec: Mapping[str, Any],
+    spec: Body,
     values: ValueVersions,
     sent: Collection[str],
-    remote: Mapping[str, Any],
+    remote: Body,
 ) -> list[Any]:
     """The metadata item for what is given the values of the properties in `sent`; none if no property takes any."""
     before, note = noted(remote), {}

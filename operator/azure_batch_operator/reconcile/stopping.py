@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from azure_batch_operator.api.base import TERMINATE
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.job_wire import Job
-from azure_batch_operator.batch.wire import build
+from azure_batch_operator.batch.wire import Body, build
 from azure_batch_operator.reconcile.annotations import handled, pending_request
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import end as job_end
@@ -26,9 +25,7 @@ from azure_batch_operator.reconcile.plan import Call, Evidence, Plan, Table, wit
 _OVER = frozenset({"terminating", "completed", "deleting"})
 
 
-def stopping(
-    resource: Resource, stalled: Plan, remote: Mapping[str, Any] | ObservedTask, parent: str | None = None
-) -> Plan:
+def stopping(resource: Resource, stalled: Plan, remote: Body | ObservedTask, parent: str | None = None) -> Plan:
     """The plan that says what is wrong with the spec, with the calls that stop what there is, if any are needed.
 
     Args:
@@ -51,7 +48,7 @@ def stopping(
     return replace(stalled, calls=calls, status={**(stalled.status or {}), "handled": handled(resource, TERMINATE)})
 
 
-def _stop(resource: Resource, remote: Mapping[str, Any], *, ends: bool) -> tuple[Call, ...]:
+def _stop(resource: Resource, remote: Body, *, ends: bool) -> tuple[Call, ...]:
     """The calls that stop a job or schedule."""
     match resource.key.kind:
         case Kind.JOB:
@@ -68,12 +65,12 @@ def _terminate_task(resource: Resource, remote: ObservedTask, parent: str | None
     return Call("terminate_task", Table.TASKS, resource.remote_id, parent=parent, if_match=etag, evidence=evidence)
 
 
-def _terminate_job(resource: Resource, remote: Mapping[str, Any]) -> tuple[Call, ...]:
+def _terminate_job(resource: Resource, remote: Body) -> tuple[Call, ...]:
     body = {"terminateReason": job_end.ASKED.terminate_reason}
     return (Call("terminate_job", Table.JOBS, resource.remote_id, body=body, evidence=Evidence.of(remote)),)
 
 
-def _suspend_job(resource: Resource, remote: Mapping[str, Any]) -> tuple[Call, ...]:
+def _suspend_job(resource: Resource, remote: Body) -> tuple[Call, ...]:
     """With the note that the operator has stopped it, since otherwise it would not let the job continue later."""
     job, terms = build(Job, remote), JobTerms.of(resource.spec)
     switch = job_hold.switch(resource.remote_id, terms, job, "suspend")

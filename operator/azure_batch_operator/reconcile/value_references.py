@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from azure_batch_operator.api.base import ApiModel, StandsFor
 from azure_batch_operator.batch.redaction import safe_text
+from azure_batch_operator.batch.wire import Body
 
 
 @dataclass(frozen=True, order=True)
@@ -49,7 +50,7 @@ class ResolutionError(Exception):
         self.reason = reason
 
 
-def references(model: type[ApiModel], spec: Mapping[str, Any], path: str = "spec") -> Iterator[Reference]:
+def references(model: type[ApiModel], spec: Body, path: str = "spec") -> Iterator[Reference]:
     """All references of a spec or REST body, in its order."""
     members = model.members()
     for name, value in spec.items():
@@ -70,9 +71,7 @@ def references(model: type[ApiModel], spec: Mapping[str, Any], path: str = "spec
                     yield from references(member.model, item, where)
 
 
-def filled(
-    model: type[ApiModel], spec: Mapping[str, Any], values: Mapping[Source, str], path: str = "spec"
-) -> dict[str, Any]:
+def filled(model: type[ApiModel], spec: Body, values: Mapping[Source, str], path: str = "spec") -> dict[str, Any]:
     """The same spec or REST body with values instead of references.
 
     Args:
@@ -102,7 +101,7 @@ def filled(
     return result
 
 
-def _source(value: Mapping[str, Any]) -> Source:
+def _source(value: Body) -> Source:
     if "configMapKeyRef" in value:
         return Source("ConfigMap", value["configMapKeyRef"]["name"], value["configMapKeyRef"]["key"])
     secret = value.get("secretKeyRef", value)

@@ -13,6 +13,7 @@ from typing import Any
 
 from azure_batch_operator.api.job import JobTemplate
 from azure_batch_operator.api.pool import PoolSpec
+from azure_batch_operator.batch.wire import Body
 from azure_batch_operator.reconcile.normalization import UNLIMITED, duration_limit
 
 _ANY_CASING = "^(?i:"
@@ -110,7 +111,7 @@ def same(name: str, wanted: Any, found: Any, *, lenient: bool = False) -> bool:
     return bool(wanted == found)
 
 
-def _same_members(parent: str, wanted: Mapping[str, Any], found: Mapping[str, Any], *, lenient: bool) -> bool:
+def _same_members(parent: str, wanted: Body, found: Body, *, lenient: bool) -> bool:
     # What a reference stands for cannot be compared: the service returns no secrets, and values are not read for that.
     hidden = set(_hidden(wanted))
     for name in (wanted.keys() | (set() if lenient else found.keys())) - hidden:
@@ -120,13 +121,13 @@ def _same_members(parent: str, wanted: Mapping[str, Any], found: Mapping[str, An
     return True
 
 
-def _or_default(members: Mapping[str, Any], name: str, default: Any) -> Any:
+def _or_default(members: Body, name: str, default: Any) -> Any:
     """A member, or its default where it is missing or an empty text, list or object, which the service does not tell apart."""
     value = members.get(name)
     return default if value is None or (value in ("", [], {}) and default is not None) else value
 
 
-def _hidden(wanted: Mapping[str, Any]) -> Iterator[str]:
+def _hidden(wanted: Body) -> Iterator[str]:
     for name in wanted:
         if name.endswith("SecretRef"):
             yield name

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import AlreadyExistsError, BatchClient, BatchError, unanswered
+from azure_batch_operator.batch.wire import Body
 from azure_batch_operator.guard import refusal
 from azure_batch_operator.reconcile.error_classes import classify_error, overtaken
 from azure_batch_operator.sync.backoff import Backoff
@@ -32,8 +32,6 @@ _LONGEST_WAIT = 30.0
 
 _ADD, _INTENT, _CONTENT = "add_task", "", ""
 """A task's body is fixed and it has one action, so its refusals need no further name."""
-
-Body = Mapping[str, Any]
 
 
 @dataclass(slots=True)

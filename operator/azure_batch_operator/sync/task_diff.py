@@ -6,11 +6,11 @@ does not stand for it. The join supposes that ids are listed in ordinal order; a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from azure_batch_operator.batch import BatchError
+from azure_batch_operator.batch.wire import Body
 from azure_batch_operator.reconcile import normalization as normal
 from azure_batch_operator.reconcile.job.task_policies import Policies
 from azure_batch_operator.reconcile.ownership import claimed
@@ -18,8 +18,6 @@ from azure_batch_operator.reconcile.ownership import claimed
 _NAMED = 5
 _MAX_SUPERFLUOUS = 10_000
 """Tasks that one round may delete for `taskPrunePolicy`; more of them are left to the next one, so that memory stays bounded."""
-
-Body = Mapping[str, Any]
 
 
 class UnorderedError(Exception):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from azure_batch_operator.api.account import name_at
-from azure_batch_operator.batch.wire import Wire
+from azure_batch_operator.batch.wire import Body, Wire
 
 
 class AccountSpec(Wire, frozen=True, gc=False):
@@ -35,5 +34,5 @@ class Before(Wire, frozen=True, gc=False):
     throttling: ThrottlingBefore = ThrottlingBefore()
     last_success_time: str | None = None
     calls_per_minute: int | None = None
-    supported_images: Sequence[Mapping[str, Any]] | None = None
-    applications: Sequence[Mapping[str, Any]] | None = None
+    supported_images: Sequence[Body] | None = None
+    applications: Sequence[Body] | None = None

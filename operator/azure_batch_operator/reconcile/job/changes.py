@@ -17,6 +17,7 @@ from azure_batch_operator.api.base import HELD_METADATA, HOLDS_METADATA, TASKS_M
 from azure_batch_operator.api.job import JobSpec
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.batch.job_wire import Job
+from azure_batch_operator.batch.wire import Body
 from azure_batch_operator.reconcile import applied, ownership
 from azure_batch_operator.reconcile import normalization as normal
 from azure_batch_operator.reconcile.applied import NOT_APPLIED, STAYS, Applied, differences
@@ -27,7 +28,7 @@ from azure_batch_operator.shapes import whole_number
 
 _SOURCES = ("tasks", "tasksFrom", "taskFactory", "retryOf")
 _POLICIES = ("taskPrunePolicy", "taskUpdatePolicy")
-PLAIN: Mapping[str, Any] = {
+PLAIN: Body = {
     "priority": 0,
     "maxParallelTasks": -1,
     "allowTaskPreemption": False,
@@ -43,10 +44,10 @@ _ONLY_ADDED = "+"
 """Stands in the note in place of an aim: no policy so far has deleted tasks, so the next sources need no mark either."""
 _FIXED = "commonEnvironmentSettings"
 """The one default of an account that the service never changes for a job; its own spec cannot change it either."""
-_NO_CONSTRAINTS: Mapping[str, Any] = {"maxWallClockTime": normal.UNLIMITED, "maxTaskRetryCount": 0}
+_NO_CONSTRAINTS: Body = {"maxWallClockTime": normal.UNLIMITED, "maxTaskRetryCount": 0}
 
 
-def fingerprint(spec: Mapping[str, Any]) -> str:
+def fingerprint(spec: Body) -> str:
     """A short text that differs when what the tasks are made from does, or what happens to those that differ.
 
     ConfigMaps count by name; for what they hold see `with_contents`.
@@ -55,7 +56,7 @@ def fingerprint(spec: Mapping[str, Any]) -> str:
     return _digest(sources | {name: spec[name] for name in _POLICIES if name in spec}) if sources else ""
 
 
-def origin(spec: Mapping[str, Any]) -> str:
+def origin(spec: Body) -> str:
     """The same of the sources alone, for a job whose tasks are fixed; `none` without any."""
     sources = _sources(spec)
     return _digest(sources) if sources else "none"
@@ -71,7 +72,7 @@ def without_contents(print_: str) -> str:
     return print_.partition(".")[0]
 
 
-def _sources(spec: Mapping[str, Any]) -> dict[str, Any]:
+def _sources(spec: Body) -> dict[str, Any]:
     sources = {name: spec[name] for name in _SOURCES if spec.get(name)}
     if sources and (upload := (spec.get("logs") or {}).get("upload")):
         sources["upload"] = upload
@@ -80,7 +81,7 @@ def _sources(spec: Mapping[str, Any]) -> dict[str, Any]:
     return sources
 
 
-def _digest(value: Mapping[str, Any]) -> str:
+def _digest(value: Body) -> str:
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -182,7 +183,7 @@ def _before_resumption(job: Job | None) -> int:
     return normal.seconds_between(start, resumed) if start and resumed else 0
 
 
-def _said(spec: Mapping[str, Any]) -> dict[str, Any]:
+def _said(spec: Body) -> dict[str, Any]:
     """What the spec says of the members that the note is about."""
     body = JobSpec.rest_body(spec)
     said = {name: body[name] for name in (*PLAIN, "metadata") if name in body}
@@ -196,12 +197,12 @@ def _said(spec: Mapping[str, Any]) -> dict[str, Any]:
     return said | {_FIXED: body.get(_FIXED)}
 
 
-def with_note(body: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
+def with_note(body: Body, spec: Body) -> dict[str, Any]:
     """The body of a new job with the note of what it is made from."""
     return applied.with_note(body, _said(spec))
 
 
-def changes(spec: JobTerms, job: Job, remote: Mapping[str, Any], notes: Mapping[str, str | None]) -> dict[str, Any]:
+def changes(spec: JobTerms, job: Job, remote: Body, notes: Mapping[str, str | None]) -> dict[str, Any]:
     """Members for a PATCH: where the service differs from the spec, or from its own value where the spec is silent.
 
     Args:
@@ -231,7 +232,7 @@ def changes(spec: JobTerms, job: Job, remote: Mapping[str, Any], notes: Mapping[
 
 
 def _wanted_constraints(
-    spec: JobTerms, job: Job, remote: Mapping[str, Any], before: Applied, marks: Mapping[str, str]
+    spec: JobTerms, job: Job, remote: Body, before: Applied, marks: Mapping[str, str]
 ) -> dict[str, Any] | None:
     """The constraints that the job shall have; None where they stay as they are for now."""
     # While a job is on its way between states it cannot be said from when its deadline counts.
@@ -245,9 +246,7 @@ def _wanted_constraints(
     return without | (given or {})
 
 
-def cannot_be_undone(
-    spec: JobTerms, job: Job, remote: Mapping[str, Any], *, tasks_left: bool
-) -> dict[str, tuple[bool, str, str]]:
+def cannot_be_undone(spec: JobTerms, job: Job, remote: Body, *, tasks_left: bool) -> dict[str, tuple[bool, str, str]]:
     """The condition of a job of whose spec something cannot be brought about any more; none if there is no such thing.
 
     Args:
@@ -261,7 +260,7 @@ def cannot_be_undone(
     return {NOT_APPLIED: (True, "CannotBeUndone", "; ".join(texts))} if texts else {}
 
 
-def outdated(spec: JobTerms, remote: Mapping[str, Any]) -> dict[str, tuple[bool, str, str]]:
+def outdated(spec: JobTerms, remote: Body) -> dict[str, tuple[bool, str, str]]:
     """The condition of a job that was created with other defaults of its account, in what the service never changes.
 
     The job is what its own spec says, so it is ready all the same.
@@ -293,7 +292,7 @@ def _too_late_to_stay_open(spec: JobTerms, *, adopted: bool, tasks_left: bool) -
     return [text]
 
 
-def with_notes(job: Job, remote: Mapping[str, Any], notes: Mapping[str, str | None]) -> dict[str, Any]:
+def with_notes(job: Job, remote: Body, notes: Mapping[str, str | None]) -> dict[str, Any]:
     """Members for a PATCH that changes nothing but our own notes; empty if they stand already.
 
     Args:
@@ -308,7 +307,7 @@ def with_notes(job: Job, remote: Mapping[str, Any], notes: Mapping[str, str | No
 
 
 def _metadata(
-    spec: Mapping[str, Any], job: Job, remote: Mapping[str, Any], before: Applied, notes: Mapping[str, str | None]
+    spec: Body, job: Job, remote: Body, before: Applied, notes: Mapping[str, str | None]
 ) -> list[dict[str, str]]:
     own = applied.own_items(spec, remote, before)
     items: list[dict[str, str]] = ownership.with_same_marker({"metadata": own}, remote)["metadata"]

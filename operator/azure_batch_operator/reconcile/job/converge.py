@@ -9,6 +9,7 @@ from typing import Any
 from azure_batch_operator.api.base import RETRY_FAILED, TASKS_METADATA, TERMINATE
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.job_wire import Job
+from azure_batch_operator.batch.wire import Body
 from azure_batch_operator.reconcile import applied, ownership
 from azure_batch_operator.reconcile.annotations import handled, pending_request, retried_until, retrying
 from azure_batch_operator.reconcile.before import condition_of
@@ -182,7 +183,7 @@ def stop_unseen(live: LiveJob) -> Plan:
     if not spec.suspend or state not in {"active", "disabling", "disabled"}:
         return Plan()
     notes = suspension.notes(spec, job, "suspend")
-    change: Mapping[str, Any] = {}
+    change: Body = {}
     if state == "active":
         change = _to_be_stopped(job, remote, notes, job_changes.changes(spec, job, remote, notes))
     switch = suspension.switch(resource.remote_id, spec, job, "suspend")
@@ -192,9 +193,7 @@ def stop_unseen(live: LiveJob) -> Plan:
     return with_event(resource, plan, verdict)
 
 
-def _to_be_stopped(
-    job: Job, remote: Mapping[str, Any], notes: Mapping[str, str | None], change: Mapping[str, Any]
-) -> dict[str, Any]:
+def _to_be_stopped(job: Job, remote: Body, notes: Mapping[str, str | None], change: Body) -> dict[str, Any]:
     """The part of a change that goes before disabling the job: nothing else that the spec asks for may keep it from being stopped.
 
     The rest follows when the job is disabled. Its deadline must be lifted first, since it would end the job while its tasks are
@@ -204,7 +203,7 @@ def _to_be_stopped(
     return job_changes.with_notes(job, remote, notes) | only
 
 
-def _update(resource: Resource, job: Job, change: Mapping[str, Any]) -> Call:
+def _update(resource: Resource, job: Job, change: Body) -> Call:
     return Call(
         "update_job",
         Table.JOBS,

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from azure_batch_operator.batch.wire import Body
 from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.job.task_sources import place
 
@@ -27,7 +28,7 @@ _SHOWN = 8
 _NAMED = 5
 _FACTORY = "spec.taskFactory"
 
-Depends = Mapping[str, Any]
+Depends = Body
 """A `dependsOn`, of a manifest or as Azure Batch takes it."""
 
 
@@ -147,7 +148,7 @@ def missing(spec: JobTerms, lists: Lists) -> tuple[int, str]:
     return len(found), first
 
 
-def _waits_for_itself(id: str, where: str, name: str, task: Mapping[str, Any], lists: Lists) -> str:
+def _waits_for_itself(id: str, where: str, name: str, task: Body, lists: Lists) -> str:
     if id == MADE:
         return (
             f"{where}: dependsOn names tasks of the taskFactory itself (IDs 0 to {lists.made - 1}), so none of them ever starts: "

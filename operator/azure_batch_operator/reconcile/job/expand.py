@@ -16,6 +16,7 @@ from typing import Any
 from azure_batch_operator.api.factory import MAX_TASKS, MergeTask, ParameterSet, RepeatTask
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.api.task_body import Task
+from azure_batch_operator.batch.wire import Body
 from azure_batch_operator.reconcile.job import dependencies, placeholders
 from azure_batch_operator.reconcile.job.dependencies import MADE, MERGE_ID, Depends, Lists, resolved
 from azure_batch_operator.reconcile.job.placeholders import fill
@@ -92,13 +93,13 @@ def adds_tasks(spec: JobTerms) -> bool:
     return tasks.let_in if isinstance(tasks, Streamed) else any(map(is_let_in, tasks))
 
 
-def _templates(factory: TaskFactory) -> dict[str, Mapping[str, Any]]:
+def _templates(factory: TaskFactory) -> dict[str, Body]:
     """The templates of a factory, by their fields."""
     templates = {"repeatTask": factory.repeat_task, "mergeTask": factory.merge_task}
     return {name: template for name, template in templates.items() if template is not None}
 
 
-def is_let_in(task: Mapping[str, Any]) -> bool:
+def is_let_in(task: Body) -> bool:
     """Whether a task is given a token for its job."""
     return bool((task.get("authenticationTokenSettings") or {}).get("access"))
 
@@ -163,7 +164,7 @@ def _filled(depends: Depends, values: Sequence[object], names: Sequence[str]) ->
     return without_empty_ids(fill(depends, values, names))
 
 
-def regardless(task: Mapping[str, Any]) -> dict[str, Any]:
+def regardless(task: Body) -> dict[str, Any]:
     """The task with `satisfy` for ends of which its exitConditions say nothing, so its dependents run."""
     conditions = task.get("exitConditions") or {}
     default = {"dependencyAction": "satisfy", **(conditions.get("default") or {})}
@@ -263,7 +264,7 @@ def _taken_ids(spec: JobTerms, all_lists: Lists) -> Iterator[str]:
         seen.add(id)
 
 
-def expand(whole: Mapping[str, Any], job_id: str, only: Container[str] | None = None) -> Iterator[dict[str, Any]]:
+def expand(whole: Body, job_id: str, only: Container[str] | None = None) -> Iterator[dict[str, Any]]:
     """Bodies of all tasks in the order of their ids.
 
     Args:
@@ -284,7 +285,7 @@ def expand(whole: Mapping[str, Any], job_id: str, only: Container[str] | None = 
     return (with_logs(task, {**upload, "path": upload.get("path") or job_id}) for task in tasks) if upload else tasks
 
 
-def with_logs(task: Mapping[str, Any], upload: Mapping[str, Any]) -> dict[str, Any]:
+def with_logs(task: Body, upload: Body) -> dict[str, Any]:
     """The task with an upload of stdout.txt and stderr.txt, which lie beside its working directory (docs/azure-batch.md#files).
 
     Args:
@@ -304,7 +305,7 @@ def with_logs(task: Mapping[str, Any], upload: Mapping[str, Any]) -> dict[str, A
     return {**task, "outputFiles": [*(task.get("outputFiles") or ()), logs]}
 
 
-def _id(task: Mapping[str, Any]) -> str:
+def _id(task: Body) -> str:
     return str(task["id"])
 
 
@@ -366,13 +367,13 @@ def with_digits(job: Resource, digits: int) -> Resource:
     return job if not factory else replace(job, spec={**job.spec, "taskFactory": {**factory, "idWidth": digits}})
 
 
-def _merge_template(spec: JobTerms) -> Mapping[str, Any] | None:
+def _merge_template(spec: JobTerms) -> Body | None:
     """The template of the task that depends on all others; None if there is none, or nothing to merge."""
     template = spec.factory.merge_task
     return template if template and (spec.tasks or _factory_size(spec)) else None
 
 
-def _listed(task: Mapping[str, Any], all_lists: Lists) -> dict[str, Any]:
+def _listed(task: Body, all_lists: Lists) -> dict[str, Any]:
     body = Task.rest_body(task)
     if (depends := task.get("dependsOn")) and depends.get("allOf"):
         body["dependsOn"] = resolved(depends, all_lists)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from azure_batch_operator.batch.redaction import safe_text
-from azure_batch_operator.batch.wire import TaskCounts, TaskFailure
+from azure_batch_operator.batch.wire import Body, TaskCounts, TaskFailure
 from azure_batch_operator.causes.exits import satisfies, words
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job.dependencies import MADE, MERGE_ID, Lists, resolved
@@ -193,7 +193,7 @@ class _Waiting:
         self._numbers = sorted({int(id) for id in ids if _is_number(id)})
         self._by_range: defaultdict[int, list[str]] = defaultdict(list)
 
-    def add(self, child: str, depends: Mapping[str, Any]) -> None:
+    def add(self, child: str, depends: Body) -> None:
         """Note what a task depends on."""
         for id in depends.get("taskIds") or ():
             self._by_id[str(id).lower()].append(child)
@@ -229,5 +229,5 @@ def _is_number(id: str) -> bool:
     return id.isascii() and id.isdigit()
 
 
-def _as_added(spec: JobTerms, task: Mapping[str, Any]) -> Mapping[str, Any]:
+def _as_added(spec: JobTerms, task: Body) -> Body:
     return expand.regardless(task) if spec.goes_on else task

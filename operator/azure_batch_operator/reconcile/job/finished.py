@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from azure_batch_operator.api.base import RECREATE, RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.job_wire import Job
-from azure_batch_operator.batch.wire import build
+from azure_batch_operator.batch.wire import Body, build
 from azure_batch_operator.reconcile import adoption
 from azure_batch_operator.reconcile.annotations import handled, pending_request
 from azure_batch_operator.reconcile.before import Before, status_before
@@ -59,7 +59,7 @@ def finished(
     if pending_request(resource, RETRY_FAILED):
         events = (Event("RetryRefused", _TOO_LATE, "Warning"),)
     shown = dict(resource.status) | _late_tries(tasks)
-    conditions: Sequence[Mapping[str, Any]] = resource.listed_conditions
+    conditions: Sequence[Body] = resource.listed_conditions
     if before.observed_generation != resource.generation:
         conditions = [dict(each) | {"observedGeneration": resource.generation} for each in conditions]
         shown |= {"observedGeneration": resource.generation, "conditions": conditions}

@@ -21,6 +21,7 @@ from azure_batch_operator.api.base import RECONCILE_POLICY
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.api.task_body import Task
+from azure_batch_operator.batch.wire import Body
 from azure_batch_operator.reconcile.before import status_before
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import expand
@@ -86,18 +87,18 @@ def settings(former: Resource) -> dict[str, Any]:
     return {name: value for name, value in whole.items() if name not in NOT_TAKEN}
 
 
-def merged(spec: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def merged(spec: Body, given: Body) -> dict[str, Any]:
     """A spec with the settings that it omits; its own pool replaces that of the settings, in whichever form it is given."""
     own_pool = any(name in spec for name in _POOLS)
     return {name: value for name, value in given.items() if not (own_pool and name in _POOLS)} | dict(spec)
 
 
-def with_settings(job: Resource) -> Mapping[str, Any]:
+def with_settings(job: Resource) -> Body:
     """The spec of a retry with the settings in its status, which are available even when the former job is gone."""
     return merged(job.spec, _taken(job))
 
 
-def _taken(job: Resource) -> Mapping[str, Any]:
+def _taken(job: Resource) -> Body:
     """The settings that a retry has copied from its former job."""
     before = job_before(job).retry_of
     return {} if before is None else before.settings
@@ -218,7 +219,7 @@ def is_unchanged(first: Resource, texts: str | None) -> bool:
     return made == job_before(first).tasks_fingerprint
 
 
-def too_large(given: Mapping[str, Any]) -> ResolutionError | None:
+def too_large(given: Body) -> ResolutionError | None:
     """Why the settings cannot be stored; None if they can."""
     sizes = {name: len(json.dumps(value, default=str)) for name, value in given.items()}
     if sum(sizes.values()) <= MAX_SETTINGS:
@@ -231,7 +232,7 @@ def too_large(given: Mapping[str, Any]) -> ResolutionError | None:
     )
 
 
-def chosen(spec: Mapping[str, Any], ids: Collection[str], others: Collection[str]) -> Streamed:
+def chosen(spec: Body, ids: Collection[str], others: Collection[str]) -> Streamed:
     """The tasks that run again, in the form of `tasks`, without dependencies on those that have succeeded.
 
     They are generated twice here, and only their IDs are kept. This takes seconds for 100,000 tasks, so it runs in a thread.
@@ -244,15 +245,13 @@ def chosen(spec: Mapping[str, Any], ids: Collection[str], others: Collection[str
     Raises:
         ResolutionError: if there are too many of them, or they depend on a task that has failed and does not run again.
     """
-    plain: Mapping[str, Any] = {
-        name: value for name, value in spec.items() if name not in {"logs", "onDependencyFailure"}
-    }
+    plain: Body = {name: value for name, value in spec.items() if name not in {"logs", "onDependencyFailure"}}
     own = frozenset(ids) - frozenset(others)
     plain = _with_ids_as_they_are(plain, own)
     found = [id for body in expand.expand(plain, "", only=own) if (id := str(body["id"]).lower())]
     kept, lost = Ids(found), Ids(set(ids).difference(found))
     del found
-    followed: dict[str, Mapping[str, Any]] = {}
+    followed: dict[str, Body] = {}
     conditions: dict[str, Any] = {}
     acting: list[str] = []
     number = depending = acts = 0
@@ -282,14 +281,14 @@ def chosen(spec: Mapping[str, Any], ids: Collection[str], others: Collection[str
     )  # fmt: skip
 
 
-def _note_needed(task: Mapping[str, Any], needed: dict[Source, Reference]) -> None:
+def _note_needed(task: Body, needed: dict[Source, Reference]) -> None:
     for reference in references(Task, task, ""):
         if reference.source not in needed:
             path = f"spec.retryOf: task {task['id']!r}: {reference.path.removeprefix('.')}"
             needed[reference.source] = Reference(path, reference.source)
 
 
-def _check(body: Mapping[str, Any], kept: Ids, lost: Ids) -> None:
+def _check(body: Body, kept: Ids, lost: Ids) -> None:
     depends = body.get("dependsOn") or {}
     if (id := lost.first(depends)) is not None:
         raise ResolutionError(
@@ -301,7 +300,7 @@ def _check(body: Mapping[str, Any], kept: Ids, lost: Ids) -> None:
         raise too_many(f"task {body['id']!r} depends on more than {MAX_RANGES} separate ranges")
 
 
-def _trimmed(body: Mapping[str, Any], kept: Ids) -> dict[str, Any]:
+def _trimmed(body: Body, kept: Ids) -> dict[str, Any]:
     """A task without dependencies on those that have succeeded."""
     task = {name: value for name, value in body.items() if name != "dependsOn"}
     if left := kept.of(body.get("dependsOn") or {}):
@@ -315,7 +314,7 @@ class _Maker:
 
     kept: Ids
 
-    def __call__(self, spec: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def __call__(self, spec: Body) -> Iterator[dict[str, Any]]:
         return (_trimmed(body, self.kept) for body in expand.expand(spec, "", only=self.kept))
 
 
@@ -324,7 +323,7 @@ def weight(tasks: Streamed) -> int:
     return len(tasks) + _FOLLOWED_WEIGHT * (len(tasks.followed or ()) + len(tasks.needed))
 
 
-def _with_ids_as_they_are(spec: Mapping[str, Any], own: Collection[str]) -> Mapping[str, Any]:
+def _with_ids_as_they_are(spec: Body, own: Collection[str]) -> Body:
     """The spec with factory IDs of the width in Azure Batch, which does not change when the factory is reduced.
 
     Raises:
@@ -382,7 +381,7 @@ class Ids:
     def __len__(self) -> int:
         return len(self._made) + len(self._names)
 
-    def of(self, depends: Mapping[str, Any]) -> dict[str, Any]:
+    def of(self, depends: Body) -> dict[str, Any]:
         """The part of a `dependsOn` that refers to these tasks."""
         named = [id for id in depends.get("taskIds") or () if str(id).lower() in self]
         runs = [
@@ -392,7 +391,7 @@ class Ids:
         ]
         return ({"taskIds": named} if named else {}) | ({"taskIdRanges": runs} if runs else {})
 
-    def first(self, depends: Mapping[str, Any]) -> str | None:
+    def first(self, depends: Body) -> str | None:
         """One of these tasks that a `dependsOn` names."""
         if not len(self):
             return None

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.errors import BatchError
 from azure_batch_operator.batch.job_wire import Job
-from azure_batch_operator.batch.wire import TaskCounts, build
+from azure_batch_operator.batch.wire import Body, TaskCounts, build
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others, is_foreign
 from azure_batch_operator.reconcile.job import changes
 from azure_batch_operator.reconcile.job.failures import blocked
@@ -85,7 +84,7 @@ class TasksView:
     retry_refused: BatchError | None = None
     per_minute: float | None = None
     estimated_end: float | None = None
-    node_failures: Sequence[Mapping[str, Any]] = field(default=())
+    node_failures: Sequence[Body] = field(default=())
 
     @property
     def active(self) -> int:
@@ -139,9 +138,9 @@ class JobScope:
     others: Others = NO_OTHERS
     named: bool = False
     fingerprint: str = ""
-    retry: Mapping[str, Any] | None = None
+    retry: Body | None = None
     held_by: str | None = None
-    end: tuple[Mapping[str, Any], TasksView] | None = None
+    end: tuple[Body, TasksView] | None = None
     late: float | None = None
 
     @cached_property
@@ -177,7 +176,7 @@ class LiveJob:
 
     scope: JobScope
     job: Job
-    remote: Mapping[str, Any]
+    remote: Body
     tasks: TasksView
 
     @property

@@ -8,7 +8,6 @@ job (`reconcile.job.changes`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from msgspec import field
 from msgspec.structs import replace
@@ -16,9 +15,7 @@ from msgspec.structs import replace
 from azure_batch_operator.api.factory import Scalar
 from azure_batch_operator.api.job import OPERATOR
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.batch.wire import Wire, build, convert
-
-Body = Mapping[str, Any]
+from azure_batch_operator.batch.wire import Body, Wire, build, convert
 
 
 class NameRef(Wire, frozen=True, gc=False):

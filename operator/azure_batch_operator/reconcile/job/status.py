@@ -10,7 +10,7 @@ from msgspec.structs import asdict
 from azure_batch_operator.api.base import HELD_METADATA, RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.job_wire import Job, JobExecution
-from azure_batch_operator.batch.wire import NO_COUNTS
+from azure_batch_operator.batch.wire import NO_COUNTS, Body
 from azure_batch_operator.causes.disabling import UNKNOWN, disabler
 from azure_batch_operator.reconcile.before import has_condition, status_before
 from azure_batch_operator.reconcile.error_classes import classify_error
@@ -168,9 +168,7 @@ TASKS_TOO_LATE = (
 )
 
 
-def too_late(
-    resource: Resource, conditions: Sequence[Mapping[str, Any]], *, changed: bool, now: float
-) -> list[Mapping[str, Any]]:
+def too_late(resource: Resource, conditions: Sequence[Body], *, changed: bool, now: float) -> list[Body]:
     """The conditions of a job that is done, with what is to be said of a change of its tasks.
 
     Args:
@@ -193,7 +191,7 @@ def job_status(
     live: LiveJob,
     said: Verdict,
     *,
-    handled: Mapping[str, Any] | None = None,
+    handled: Body | None = None,
     waits: str | None = None,
     origin: str | None = None,
     missing: int = 0,
@@ -248,7 +246,7 @@ def _tasks_start(before: JobBefore, info: JobExecution, tasks: TasksView, now: f
 _ONLY_OF_A_JOB_THAT_EXISTS = frozenset({"state", "waitingFor", "tasksPerMinute", "estimatedEndTime", "taskSlotCounts"})
 
 
-def without_remote(shown: Mapping[str, Any]) -> dict[str, Any]:
+def without_remote(shown: Body) -> dict[str, Any]:
     """The status of a job that is gone in Azure Batch: nothing of it is active or running anymore, what had ended stays."""
     rest = {name: value for name, value in shown.items() if name not in _ONLY_OF_A_JOB_THAT_EXISTS}
     if counts := rest.get("taskCounts"):
@@ -256,7 +254,7 @@ def without_remote(shown: Mapping[str, Any]) -> dict[str, Any]:
     return rest
 
 
-def _node_failure(failure: Mapping[str, Any]) -> dict[str, Any]:
+def _node_failure(failure: Body) -> dict[str, Any]:
     if "message" not in failure:
         return dict(failure)
     return {**failure, "message": shortened(failure["message"], _MESSAGE_BYTES)}
@@ -282,7 +280,7 @@ def _speed(
     return found if left is None or left > 0 else found | {"estimatedEndTime": None}
 
 
-def seconds_to_end(shown: Mapping[str, Any], now: float) -> float | None:
+def seconds_to_end(shown: Body, now: float) -> float | None:
     """Seconds until the expected end that a status shows; None if it shows none."""
     end = shown.get("estimatedEndTime")
     return None if end is None else -seconds_since(end, now)

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any, overload
+from typing import overload
 
 from azure_batch_operator.api.task_body import Task
+from azure_batch_operator.batch.wire import Body
 from azure_batch_operator.reconcile.value_references import Reference, Source, filled
-
-Body = Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +35,9 @@ class Streamed(Sequence[Body]):
             may need what is gone.
     """
 
-    source: Mapping[str, Any] = field(repr=False)
+    source: Body = field(repr=False)
     only: Container[str] = field(repr=False)
-    make: Callable[[Mapping[str, Any]], Iterator[Body]] = field(repr=False)
+    make: Callable[[Body], Iterator[Body]] = field(repr=False)
     size: int = 0
     depending: int = 0
     followed: Mapping[str, Body] | None = field(default_factory=dict, repr=False)

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from azure_batch_operator.api.base import WRITTEN, ApiModel, without_nulls
 from azure_batch_operator.api.task_body import Task
+from azure_batch_operator.batch.wire import Body
 from azure_batch_operator.reconcile.documents import loaded
 from azure_batch_operator.reconcile.job import placeholders
 from azure_batch_operator.reconcile.job.placeholders import fill
@@ -32,7 +33,7 @@ _STARTS = "tasksFromStarts"
 """Member beside `tasks`: at which of them each entry of `tasksFrom` begins."""
 
 
-def needed(spec: Mapping[str, Any]) -> list[Reference]:
+def needed(spec: Body) -> list[Reference]:
     """The ConfigMap keys that hold tasks or items of this job."""
     found = [
         Reference(f"spec.tasksFrom[{at}].configMapKeyRef", _source(each["configMapKeyRef"]))
@@ -44,7 +45,7 @@ def needed(spec: Mapping[str, Any]) -> list[Reference]:
     return found
 
 
-def inlined(spec: Mapping[str, Any], texts: Mapping[Source, str]) -> dict[str, Any]:
+def inlined(spec: Body, texts: Mapping[Source, str]) -> dict[str, Any]:
     """Members of the spec that replace those of the same name: `tasks`, `tasksFrom` and `taskFactory`.
 
     Beside them it is noted which tasks come from which entry of `tasksFrom` (`place`). `taskFactory.taskPerItem` gets `rows`, a
@@ -82,7 +83,7 @@ def place(spec: JobTerms, number: int) -> str:
     return "spec.tasks" if at < 0 else f"spec.tasksFrom[{at}]"
 
 
-def without_empty_ids(depends: Mapping[str, Any]) -> dict[str, Any]:
+def without_empty_ids(depends: Body) -> dict[str, Any]:
     """A filled `dependsOn` without ids that a value has left empty, as that of the first row of a chain."""
     ids = [each for each in depends.get("taskIds") or () if each]
     rest = {name: value for name, value in depends.items() if name != "taskIds"}
@@ -98,31 +99,31 @@ def digest(texts: Mapping[Source, str]) -> str:
     return made.hexdigest()[:16]
 
 
-def settled(spec: Mapping[str, Any], total: int) -> dict[str, Any]:
+def settled(spec: Body, total: int) -> dict[str, Any]:
     """As `inlined`, for a job whose tasks are all in Azure Batch but whose ConfigMaps have gone: only the number counts."""
     repeat = {"repeat": {"count": total}, "repeatTask": {"commandLine": ""}}
     return {"tasks": [], "tasksFrom": [], "taskFactory": repeat}
 
 
-def _source(reference: Mapping[str, Any]) -> Source:
+def _source(reference: Body) -> Source:
     return Source("ConfigMap", reference["name"], reference["key"])
 
 
-def _items_from(spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def _items_from(spec: Body) -> Body | None:
     per_item = (spec.get("taskFactory") or {}).get("taskPerItem") or {}
-    source: Mapping[str, Any] | None = per_item.get("itemsFrom")
+    source: Body | None = per_item.get("itemsFrom")
     return source
 
 
-def _where(reference: Mapping[str, Any]) -> str:
+def _where(reference: Body) -> str:
     return f"key {reference['key']!r} of ConfigMap {reference['name']!r}"
 
 
-def _invalid(reference: Mapping[str, Any], what: str) -> ResolutionError:
+def _invalid(reference: Body, what: str) -> ResolutionError:
     return ResolutionError("InvalidTasks", f"{_where(reference)}: {what}; correct it, and the operator retries the job")
 
 
-def _tasks(source: Mapping[str, Any], text: str) -> Iterator[dict[str, Any]]:
+def _tasks(source: Body, text: str) -> Iterator[dict[str, Any]]:
     reference = source["configMapKeyRef"]
     if template := source.get("template"):
         columns, rows = _table(reference, text)
@@ -135,14 +136,14 @@ def _tasks(source: Mapping[str, Any], text: str) -> Iterator[dict[str, Any]]:
         yield task
 
 
-def _row(template: Mapping[str, Any], row: Sequence[str], columns: Sequence[str]) -> dict[str, Any]:
+def _row(template: Body, row: Sequence[str], columns: Sequence[str]) -> dict[str, Any]:
     task: dict[str, Any] = fill(template, row, columns)
     if depends := task.get("dependsOn"):
         task["dependsOn"] = without_empty_ids(depends)
     return task
 
 
-def _check_templates(sources: Iterable[tuple[Mapping[str, Any], str]]) -> None:
+def _check_templates(sources: Iterable[tuple[Body, str]]) -> None:
     """Refuse templates that cannot be filled with their rows, or not without filling the memory as well.
 
     Raises:
@@ -166,7 +167,7 @@ def _check_templates(sources: Iterable[tuple[Mapping[str, Any], str]]) -> None:
             raise ResolutionError("InvalidTasks", f"spec.tasksFrom: {'; '.join(found[:5])}")
 
 
-def _listed(reference: Mapping[str, Any], text: str) -> Sequence[Any]:
+def _listed(reference: Body, text: str) -> Sequence[Any]:
     document = _parsed(reference, text)
     if document is None:
         return []  # nothing but comments and white space
@@ -178,14 +179,14 @@ def _listed(reference: Mapping[str, Any], text: str) -> Sequence[Any]:
     return document
 
 
-def _parsed(reference: Mapping[str, Any], text: str) -> Any:
+def _parsed(reference: Body, text: str) -> Any:
     try:
         return loaded(text)
     except ValueError as error:
         raise _invalid(reference, str(error)) from None
 
 
-def _table(reference: Mapping[str, Any], text: str) -> tuple[list[str], list[list[str]]]:
+def _table(reference: Body, text: str) -> tuple[list[str], list[list[str]]]:
     reader = csv.reader(io.StringIO(text), skipinitialspace=True, strict=True)
     try:
         rows = [row for row in reader if row]
@@ -201,7 +202,7 @@ def _table(reference: Mapping[str, Any], text: str) -> tuple[list[str], list[lis
     return columns, rows[1:]
 
 
-def _items(source: Mapping[str, Any], text: str) -> dict[str, Any]:
+def _items(source: Body, text: str) -> dict[str, Any]:
     reference = source["configMapKeyRef"]
     if source.get("format") == "csv":
         columns, rows = _table(reference, text)
@@ -215,7 +216,7 @@ def _longest(rows: Sequence[Sequence[str]]) -> int:
     return max((len(value) for row in rows for value in row), default=0)
 
 
-def _check(reference: Mapping[str, Any], task: Any, which: str) -> None:
+def _check(reference: Body, task: Any, which: str) -> None:
     if not isinstance(task, Mapping):
         raise _invalid(reference, f"{which} is not an object")
     _check_names(reference, Task, task, which)
@@ -227,7 +228,7 @@ def _check(reference: Mapping[str, Any], task: Any, which: str) -> None:
         raise _invalid(reference, f"{which}: {place}: {first['msg']}") from None
 
 
-def _check_names(reference: Mapping[str, Any], model: type[ApiModel], value: Mapping[str, Any], where: str) -> None:
+def _check_names(reference: Body, model: type[ApiModel], value: Body, where: str) -> None:
     """Refuse what the API server would refuse in a manifest: unknown and misspelt names, and secrets in clear."""
     members = model.members()
     for name, item in value.items():

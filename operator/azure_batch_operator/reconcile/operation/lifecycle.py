@@ -18,7 +18,7 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.operation_inputs import MAX_TARGETS
 from azure_batch_operator.api.operation_status import MAX_RESULTS, MAX_VALUES
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.batch.wire import build, convert
+from azure_batch_operator.batch.wire import Body, build, convert
 from azure_batch_operator.reconcile.annotations import handled, pending_request
 from azure_batch_operator.reconcile.before import status_before
 from azure_batch_operator.reconcile.error_classes import classify_error
@@ -157,11 +157,11 @@ def _stored(ending: _Ending) -> dict[str, str]:
     return {"reason": ending[0], "message": ending[1]}
 
 
-def _results(members: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+def _results(members: Body) -> Sequence[Body]:
     return members.get("results") or ()
 
 
-def _attempted(members: Mapping[str, Any]) -> list[RecordedResult]:
+def _attempted(members: Body) -> list[RecordedResult]:
     return [build(RecordedResult, result) for result in _results(members) if result["outcome"] == ATTEMPTED]
 
 
@@ -237,9 +237,9 @@ _VERDICT = frozenset({"phase", "conditions", "observedGeneration", "handled"})
 def _attempt(
     resource: Resource,
     request: Request,
-    members: Mapping[str, Any],
+    members: Body,
     progress: Progress,
-    shown: Mapping[str, Any],
+    shown: Body,
     now: float,
 ) -> Plan:
     """Have the calls made for what the status says is `Attempted`, once the API server has it."""
@@ -257,7 +257,7 @@ def _attempt(
     return Plan(first=shown, operate=operate)
 
 
-def _next(resource: Resource, request: Request, members: Mapping[str, Any], progress: Progress, now: float) -> Plan:
+def _next(resource: Resource, request: Request, members: Body, progress: Progress, now: float) -> Plan:
     """Write down the next batch and begin it; what is not to be attempted is taken in at once."""
     left = _left(members)
     if not left or _why_stopped(resource, members["counts"]):
@@ -290,11 +290,11 @@ def _next(resource: Resource, request: Request, members: Mapping[str, Any], prog
     return replace(begun, operate=operate, status=shown, events=events)
 
 
-def _members_of(resource: Resource) -> Mapping[str, Any]:
+def _members_of(resource: Resource) -> Body:
     return {name: value for name, value in resource.status.items() if name not in _VERDICT}
 
 
-def _started(members: Mapping[str, Any], request: Request) -> Event:
+def _started(members: Body, request: Request) -> Event:
     number = members["counts"]["targets"]
     return Event("OperationStarted", f"{request.verb} of {request.place.leaf or 'the account'}: {_targets(number)}")
 
@@ -303,7 +303,7 @@ def _targets(number: int) -> str:
     return "1 target" if number == 1 else f"{number} targets"
 
 
-def _left(members: Mapping[str, Any]) -> list[str]:
+def _left(members: Body) -> list[str]:
     """Targets without an outcome, in their order; those that are attempted are the first of them."""
     counts = members["counts"]
     over = sum(int(counts.get(name, 0)) for name in _COUNTED.values())
@@ -321,7 +321,7 @@ def _failures(counts: Mapping[str, int]) -> int:
     return int(counts["failed"]) + int(counts["unknown"])
 
 
-def _taken_in(members: Mapping[str, Any], results: Mapping[str, Result], now: float) -> dict[str, Any]:
+def _taken_in(members: Body, results: Mapping[str, Result], now: float) -> dict[str, Any]:
     """Members with outcomes in place of attempts, and within the bounds of a status."""
     if not results:
         return dict(members)
@@ -333,7 +333,7 @@ def _taken_in(members: Mapping[str, Any], results: Mapping[str, Result], now: fl
     return _listed({**members, "counts": counts}, [*others, *entries])
 
 
-def _listed(members: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _listed(members: Body, entries: Sequence[Body]) -> dict[str, Any]:
     """Members with as many results as there is room for."""
     listed, omitted = _bounded(entries)
     omitted += convert(Before, members).omitted_results
@@ -364,7 +364,7 @@ def _bounded_values(result: Result) -> tuple[dict[str, str], int]:
     return values, result.omitted + len(dict(result.values)) - len(values)
 
 
-def _bounded(entries: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], int]:
+def _bounded(entries: Sequence[Body]) -> tuple[list[Body], int]:
     """As many results as a status has room for. What has ended well goes first, then the oldest; what is attempted stays."""
     kept_, omitted = list(entries), 0
     sizes = [len(orjson.dumps(each)) for each in kept_]
@@ -381,9 +381,7 @@ def _bounded(entries: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, An
     return kept_, omitted
 
 
-def _shown(
-    resource: Resource, members: Mapping[str, Any], now: float, verdict: Verdict | None = None
-) -> dict[str, Any]:
+def _shown(resource: Resource, members: Body, now: float, verdict: Verdict | None = None) -> dict[str, Any]:
     counts = members["counts"]
     over = sum(int(counts[name]) for name in _COUNTED.values())
     progress = f"{over}/{counts['targets']}"
@@ -393,9 +391,7 @@ def _shown(
     return status(resource, verdict or running, now, **{**members, "progress": progress})
 
 
-def _finish(
-    resource: Resource, members: Mapping[str, Any], now: float, ending: _Ending | None = None, cut: int = 0
-) -> Plan:
+def _finish(resource: Resource, members: Body, now: float, ending: _Ending | None = None, cut: int = 0) -> Plan:
     """All targets have an outcome, or no more of them are to be attempted.
 
     Args:
@@ -421,7 +417,7 @@ def _finish(
     return _over(resource, members, TARGETS_FAILED if counts["failed"] else OUTCOME_UNKNOWN, text, now)
 
 
-def _over(resource: Resource, members: Mapping[str, Any], reason: str, text: str, now: float) -> Plan:
+def _over(resource: Resource, members: Body, reason: str, text: str, now: float) -> Plan:
     """The last status; well without a reason."""
     if reason:
         ended = Verdict("Failed", reason, text, ready=False, trend="Stalled", more={"Failed": (True, reason, text)})

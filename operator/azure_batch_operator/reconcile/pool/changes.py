@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from azure_batch_operator.api.pool import PoolSpec as PoolModel
+from azure_batch_operator.batch.wire import Body
 from azure_batch_operator.reconcile import applied, ownership
 from azure_batch_operator.reconcile import normalization as normal
 from azure_batch_operator.reconcile import secret_versions as pool_values
@@ -26,14 +27,14 @@ from azure_batch_operator.reconcile.secret_versions import NO_VALUES, ValueVersi
 from azure_batch_operator.reconcile.value_references import ResolutionError
 from azure_batch_operator.reconcile.wire_equality import same
 
-ANY_TIME: Mapping[str, Any] = {
+ANY_TIME: Body = {
     "displayName": "",
     "applicationPackageReferences": [],
     "targetNodeCommunicationMode": "default",
     "startTask": None,
 }
 """Changed at any time; beside each what the service has where the spec leaves it out (see `differences`)."""
-EMPTY_ONLY: Mapping[str, Any] = {
+EMPTY_ONLY: Body = {
     "vmSize": STAYS,
     "virtualMachineConfiguration": STAYS,
     "taskSlotsPerNode": 1,
@@ -51,7 +52,7 @@ _REPLACED = frozenset({"metadata", "applicationPackageReferences", "targetNodeCo
 """What `updateproperties` sets beside the start task."""
 
 
-def kept_image(spec: Mapping[str, Any], remote: Mapping[str, Any]) -> Image | None:
+def kept_image(spec: Body, remote: Body) -> Image | None:
     """The node agent of a pool that has the image of the spec already, and so keeps it; None if it has another image."""
     reference = (spec.get("virtualMachineConfiguration") or {}).get("imageReference") or {}
     present = remote.get("virtualMachineConfiguration") or {}
@@ -76,8 +77,8 @@ class Changes:
         unread: members that cannot be given their values, and why.
     """
 
-    now: Mapping[str, Any] = field(default_factory=dict)
-    empty: Mapping[str, Any] = field(default_factory=dict)
+    now: Body = field(default_factory=dict)
+    empty: Body = field(default_factory=dict)
     remove_start_task: bool = False
     wished: frozenset[str] = frozenset()
     stuck: tuple[str, ...] = ()
@@ -102,13 +103,13 @@ class Changes:
         return [*told, *(["startTask"] if self.remove_start_task else []), *self.empty]
 
 
-def _said(spec: Mapping[str, Any]) -> dict[str, Any]:
+def _said(spec: Body) -> dict[str, Any]:
     """What the spec says of the members that the note is about."""
     body = PoolModel.rest_body(spec)
     return {name: body[name] for name in (*ANY_TIME, "metadata", *EMPTY_ONLY) if name in body}
 
 
-def with_note(body: Mapping[str, Any], spec: Mapping[str, Any], values: ValueVersions = NO_VALUES) -> dict[str, Any]:
+def with_note(body: Body, spec: Body, values: ValueVersions = NO_VALUES) -> dict[str, Any]:
     """The body of a new pool with the notes of what it is made from."""
     given = to_note(PoolModel, spec, values, values.taken.keys(), {})
     noted = applied.with_note(body, _said(spec))
@@ -116,9 +117,9 @@ def with_note(body: Mapping[str, Any], spec: Mapping[str, Any], values: ValueVer
 
 
 def changes(
-    spec: Mapping[str, Any],
+    spec: Body,
     agent: str | None,
-    remote: Mapping[str, Any],
+    remote: Body,
     accepted: Accepted | None,
     values: ValueVersions = NO_VALUES,
     *,
@@ -175,16 +176,16 @@ class _Notes:
     values: list[Any]
 
 
-def _notes_of(remote: Mapping[str, Any]) -> tuple[Applied, Mapping[str, str]]:
+def _notes_of(remote: Body) -> tuple[Applied, Mapping[str, str]]:
     return replace(applied.noted(remote), keeps=False), pool_values.noted(remote)
 
 
-def _metadata(own: list[Any], remote: Mapping[str, Any], notes: _Notes) -> list[Any]:
+def _metadata(own: list[Any], remote: Body, notes: _Notes) -> list[Any]:
     items: list[Any] = ownership.with_same_marker({"metadata": own}, remote)["metadata"]
     return [*items, applied.note(notes.applied), *notes.values]
 
 
-def patch(id: str, members: Mapping[str, Any], remote: Mapping[str, Any], digests: Mapping[str, str]) -> Call:
+def patch(id: str, members: Body, remote: Body, digests: Mapping[str, str]) -> Call:
     """The PATCH of these members, provided that nobody has written since the pool was seen."""
     marks = {name: fingerprint(value) for name, value in members.items()}
     return Call(
@@ -199,12 +200,12 @@ def patch(id: str, members: Mapping[str, Any], remote: Mapping[str, Any], digest
     )
 
 
-def first_of_removal(found: Changes) -> Mapping[str, Any]:
+def first_of_removal(found: Changes) -> Body:
     """What must be patched before a start task is taken away, since the call for that does not set it."""
     return {name: value for name, value in found.now.items() if name not in _REPLACED}
 
 
-def without_start_task(id: str, found: Changes, remote: Mapping[str, Any]) -> Call:
+def without_start_task(id: str, found: Changes, remote: Body) -> Call:
     """`updateproperties` that repeats everything but the start task; it takes no ETag."""
     kept = {"applicationPackageReferences": [], "targetNodeCommunicationMode": "default", "metadata": []}
     wanted = {name: found.now.get(name, remote.get(name) or default) for name, default in kept.items()}

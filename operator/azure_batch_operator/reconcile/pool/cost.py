@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from azure_batch_operator.batch.pool_wire import NO_NODES, NodeCounts, NodesByState, Pool
-from azure_batch_operator.batch.wire import build
+from azure_batch_operator.batch.wire import Body, build
 from azure_batch_operator.reconcile.documents import loaded
 from azure_batch_operator.reconcile.pool.spec import PoolSpec, Prices
 from azure_batch_operator.reconcile.value_references import ResolutionError, Source
@@ -34,7 +34,7 @@ class Cost:
     problem: tuple[str, str] | None = None
 
 
-def source_of(spec: Mapping[str, Any]) -> Source | None:
+def source_of(spec: Body) -> Source | None:
     """Where `pricesFrom` of the spec of a BatchPool points to; None if it is not given."""
     reference = build(PoolSpec, spec).prices_from
     return None if reference is None else Source("ConfigMap", reference.name, reference.key)

@@ -6,14 +6,14 @@ that the account supports for the image.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from azure_batch_operator.api.pool import PoolSpec as PoolModel
 from azure_batch_operator.batch.account_wire import ImageReference, SupportedImage
 from azure_batch_operator.batch.pool_wire import Pool
-from azure_batch_operator.batch.wire import build
+from azure_batch_operator.batch.wire import Body, build
 from azure_batch_operator.reconcile.pool import formulas as pool_formulas
 from azure_batch_operator.reconcile.pool.spec import PoolSpec
 from azure_batch_operator.words import counted, listed
@@ -69,12 +69,12 @@ def size_of(spec: PoolSpec) -> Size:
     return Fixed(dedicated, low_priority)
 
 
-def size_of_spec(spec: Mapping[str, Any]) -> Size:
+def size_of_spec(spec: Body) -> Size:
     """Which size a whole spec asks for."""
     return size_of(build(PoolSpec, spec))
 
 
-def body_of(id: str, spec: Mapping[str, Any], agent: str | None) -> dict[str, Any]:
+def body_of(id: str, spec: Body, agent: str | None) -> dict[str, Any]:
     """The body that the pool is created from, without the marker of its owner.
 
     Args:
@@ -91,7 +91,7 @@ def body_of(id: str, spec: Mapping[str, Any], agent: str | None) -> dict[str, An
     return {"id": id} | with_agent(rest, agent) | size
 
 
-def with_agent(body: Mapping[str, Any], agent: str | None) -> dict[str, Any]:
+def with_agent(body: Body, agent: str | None) -> dict[str, Any]:
     """The body with a node agent, if it has none."""
     machine = body.get("virtualMachineConfiguration") or {}
     if agent is None or machine.get("nodeAgentSKUId"):

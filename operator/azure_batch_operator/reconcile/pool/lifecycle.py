@@ -7,12 +7,12 @@ one change is made at a time; the next follows from what a poll has seen of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.pool_wire import Pool
+from azure_batch_operator.batch.wire import Body
 from azure_batch_operator.reconcile import applied, ownership
 from azure_batch_operator.reconcile import reconcile_policy as policy
 from azure_batch_operator.reconcile import secret_versions as pool_values
@@ -110,7 +110,7 @@ def _create(scope: PoolScope) -> Plan:
     return with_event(resource, Plan("add", (call,), status=shown), verdict)
 
 
-def _converge(scope: PoolScope, remote: Mapping[str, Any], pool: Pool) -> Plan:
+def _converge(scope: PoolScope, remote: Body, pool: Pool) -> Plan:
     resource, view, now = scope.resource, scope.view, scope.now
     image = image_of(scope.spec, kept_image(resource.spec, remote), view.images)
     size = size_of(scope.spec)
@@ -162,7 +162,7 @@ def _cost(spec: PoolSpec, view: PoolView, pool: Pool) -> Cost | None:
 
 
 def _step(
-    scope: PoolScope, remote: Mapping[str, Any], pool: Pool, image: Image | None, hold: Step | None
+    scope: PoolScope, remote: Body, pool: Pool, image: Image | None, hold: Step | None
 ) -> tuple[Step | None, Changes]:
     """The next step, and what is still to be changed; `hold` is what the care for nodes needs first."""
     resource, spec, view, now = scope.resource, scope.spec, scope.view, scope.now

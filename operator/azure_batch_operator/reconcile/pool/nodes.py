@@ -14,7 +14,7 @@ from typing import Any
 
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.pool_wire import Pool
-from azure_batch_operator.batch.wire import Node, NodeError, TaskFailure, build
+from azure_batch_operator.batch.wire import Body, Node, NodeError, TaskFailure, build
 from azure_batch_operator.reconcile.applied import fingerprint
 from azure_batch_operator.reconcile.observed import ObservedNode
 from azure_batch_operator.reconcile.plan import Call, Event, Evidence, Table
@@ -63,7 +63,7 @@ class Remediation:
     calls: tuple[Call, ...] = ()
     hold: Step | None = None
     events: tuple[Event, ...] = ()
-    fields: Mapping[str, Any] = field(default_factory=dict)
+    fields: Body = field(default_factory=dict)
     requeue_after: float | None = None
 
 
@@ -83,7 +83,7 @@ def removed_lately(resource: Resource, view: PoolView, now: float) -> bool:
     return any(entry.action == "Remove" for entry in _done(entries, now))
 
 
-def _read(log: Sequence[Mapping[str, Any]]) -> tuple[Remediated, ...]:
+def _read(log: Sequence[Body]) -> tuple[Remediated, ...]:
     return tuple(build(Remediated, entry) for entry in log)
 
 
@@ -92,12 +92,12 @@ def _done(known: Sequence[Remediated], now: float) -> list[Remediated]:
     return [entry for entry in known if not entry.refusal and seconds_since(entry.time, now) < _HOUR]
 
 
-def _log(resource: Resource, view: PoolView, now: float) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+def _log(resource: Resource, view: PoolView, now: float) -> tuple[list[Body], list[Body]]:
     """What was asked for nodes in the last hour, or longer ago for nodes still in trouble: in the status, and not there yet."""
     told = pool_before(resource).remediations or ()
     still = {node.id for node in (*(each.node for each in view.troubled), *view.outdated)}
 
-    def kept(entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    def kept(entries: Sequence[Body]) -> list[Body]:
         return [each for each in entries if each["node"] in still or seconds_since(each["time"], now) < _HOUR]
 
     # What a full list has lost is not brought back.

@@ -5,13 +5,12 @@ The whole body of the spec is compared with the pool (`reconcile.pool.changes`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from msgspec import field
 
 from azure_batch_operator.batch.account_wire import ImageReference
-from azure_batch_operator.batch.wire import Wire
+from azure_batch_operator.batch.wire import Body, Wire
 
 
 class VirtualMachine(Wire, frozen=True, gc=False):
@@ -82,10 +81,10 @@ class PoolBefore(Wire, frozen=True, gc=False):
     """What the status of a BatchPool says, besides what all kinds say (`reconcile.before`)."""
 
     slots: SlotsBefore = SlotsBefore()
-    resize_errors: Sequence[Mapping[str, Any]] | None = None
+    resize_errors: Sequence[Body] | None = None
     auto_scale_run: RunBefore | None = None
-    remediations: Sequence[Mapping[str, Any]] | None = None
-    nodes_in_trouble: Sequence[Mapping[str, Any]] | None = None
+    remediations: Sequence[Body] | None = None
+    nodes_in_trouble: Sequence[Body] | None = None
     nodes_with_old_start_task: int | None = None
     reached_generation: int | None = None
     replaces: tuple[str, ...] = ()

@@ -10,10 +10,8 @@ the user has asked for, as `OnDelete` is with a StatefulSet (docs/decisions/0016
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from azure_batch_operator.batch.pool_wire import Pool
+from azure_batch_operator.batch.wire import Body
 from azure_batch_operator.reconcile.plan import Call
 from azure_batch_operator.reconcile.pool.changes import Changes, first_of_removal, patch, without_start_task
 from azure_batch_operator.reconcile.pool.desired import Fixed
@@ -23,7 +21,7 @@ from azure_batch_operator.reconcile.pool.spec import PoolSpec
 from azure_batch_operator.words import listed
 
 
-def change(pool: Pool, remote: Mapping[str, Any], found: Changes, view: PoolView) -> Step | None:
+def change(pool: Pool, remote: Body, found: Changes, view: PoolView) -> Step | None:
     """The step for what can be changed at any time; `remote` is the body of the pool."""
     members = dict(first_of_removal(found) if found.remove_start_task else found.now)
     if found.empty and pool.is_empty:

@@ -6,10 +6,10 @@ What the schedule was last given is noted in its metadata: of the spec (`applied
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from azure_batch_operator.api.schedule import JobScheduleSpec
+from azure_batch_operator.batch.wire import Body
 from azure_batch_operator.reconcile import applied, ownership
 from azure_batch_operator.reconcile import normalization as normal
 from azure_batch_operator.reconcile import secret_versions as pool_values
@@ -17,11 +17,11 @@ from azure_batch_operator.reconcile.applied import STAYS, differences
 from azure_batch_operator.reconcile.secret_versions import NO_VALUES, ValueVersions, to_note
 from azure_batch_operator.reconcile.value_references import ResolutionError
 
-CHANGEABLE: Mapping[str, Any] = {"schedule": STAYS, "jobSpecification": STAYS}
+CHANGEABLE: Body = {"schedule": STAYS, "jobSpecification": STAYS}
 """Changed by PATCH, beside the metadata; the spec never leaves them out."""
 
 
-def body_of(spec: Mapping[str, Any], pool_id: str | None) -> dict[str, Any]:
+def body_of(spec: Body, pool_id: str | None) -> dict[str, Any]:
     """What the REST API takes, with the pool's id in the place of `poolRef`."""
     body = JobScheduleSpec.rest_body(spec)
     if pool_id is not None:
@@ -29,28 +29,22 @@ def body_of(spec: Mapping[str, Any], pool_id: str | None) -> dict[str, Any]:
     return body
 
 
-def with_note(
-    body: Mapping[str, Any], spec: Mapping[str, Any], pool_id: str | None, values: ValueVersions = NO_VALUES
-) -> dict[str, Any]:
+def with_note(body: Body, spec: Body, pool_id: str | None, values: ValueVersions = NO_VALUES) -> dict[str, Any]:
     """The body of a new schedule with the notes of what it is made from."""
     noted = applied.with_note(body, _said(body_of(spec, pool_id)))
     return noted | {"metadata": [*noted["metadata"], *to_note(JobScheduleSpec, spec, values, values.taken.keys(), {})]}
 
 
-def _said(body: Mapping[str, Any]) -> dict[str, Any]:
+def _said(body: Body) -> dict[str, Any]:
     return {name: body[name] for name in (*CHANGEABLE, "metadata") if name in body}
 
 
-def unread(
-    spec: Mapping[str, Any], pool_id: str | None, remote: Mapping[str, Any], values: ValueVersions
-) -> dict[str, ResolutionError]:
+def unread(spec: Body, pool_id: str | None, remote: Body, values: ValueVersions) -> dict[str, ResolutionError]:
     """Members of a changed spec that cannot be given their values, and why."""
     return pool_values.unread(values, applied.marks(_said(body_of(spec, pool_id))), applied.noted(remote))
 
 
-def changes(
-    spec: Mapping[str, Any], pool_id: str | None, remote: Mapping[str, Any], values: ValueVersions = NO_VALUES
-) -> dict[str, Any]:
+def changes(spec: Body, pool_id: str | None, remote: Body, values: ValueVersions = NO_VALUES) -> dict[str, Any]:
     """Members for a PATCH."""
     body = body_of(spec, pool_id)
     before, marks = applied.noted(remote), applied.marks(_said(body))

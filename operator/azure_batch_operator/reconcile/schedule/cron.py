@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from cronsim import CronSim, CronSimError
 from azure_batch_operator.api.base import API_VERSION, SCHEDULE_LABEL
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
-from azure_batch_operator.batch.wire import convert
+from azure_batch_operator.batch.wire import Body, convert
 from azure_batch_operator.reconcile.before import condition_of
 from azure_batch_operator.reconcile.job import lifecycle as jobs
 from azure_batch_operator.reconcile.plan import Event, ObjectChange, Plan, Unconfirmed
@@ -323,7 +323,7 @@ def _id_of(resource: Resource, minute: int) -> dict[str, str]:
     return {"id": f"{plain[-58:]}-{hashlib.sha256(name.encode()).hexdigest()[:5]}"}
 
 
-def _as_shown(child: Mapping[str, Any]) -> dict[str, Any]:
+def _as_shown(child: Body) -> dict[str, Any]:
     """A BatchJob that will be created, as the API server will return it."""
     return {
         **child,

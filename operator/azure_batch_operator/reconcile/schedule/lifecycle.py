@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from azure_batch_operator.api.base import TERMINATE
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch.schedule_wire import JobSchedule, ScheduledJob
-from azure_batch_operator.batch.wire import build, convert
+from azure_batch_operator.batch.wire import Body, build, convert
 from azure_batch_operator.reconcile import applied, ownership
 from azure_batch_operator.reconcile import normalization as normal
 from azure_batch_operator.reconcile import reconcile_policy as policy
@@ -64,7 +64,7 @@ class JobsView:
     """
 
     children: Sequence[Resource] = ()
-    remote: Sequence[Mapping[str, Any]] | None = None
+    remote: Sequence[Body] | None = None
     kept: Collection[Key] = ()
 
 
@@ -245,7 +245,7 @@ def _before_creation(scope: ScheduleScope) -> Plan | None:
     return once_late(resource, plan, scope.late, Absence(Table.SCHEDULES, resource.remote_id), message, now)
 
 
-def _converge(scope: ScheduleScope, remote: Mapping[str, Any], schedule: JobSchedule) -> Plan:
+def _converge(scope: ScheduleScope, remote: Body, schedule: JobSchedule) -> Plan:
     resource, pool, values, suspend = scope.resource, scope.pool, scope.values, scope.spec.suspend
     state = schedule.state
     calls: list[Call] = []
@@ -274,7 +274,7 @@ def _converge(scope: ScheduleScope, remote: Mapping[str, Any], schedule: JobSche
     return with_event(resource, plan, verdict)
 
 
-def _update(resource: Resource, schedule: JobSchedule, change: Mapping[str, Any], values: ValueVersions) -> Call:
+def _update(resource: Resource, schedule: JobSchedule, change: Body, values: ValueVersions) -> Call:
     return Call(
         "update_schedule",
         Table.SCHEDULES,

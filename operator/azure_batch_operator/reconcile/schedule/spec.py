@@ -5,10 +5,9 @@ What is sent to Azure Batch is made from the whole spec.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from azure_batch_operator.batch.wire import Wire
+from azure_batch_operator.batch.wire import Body, Wire
 
 
 class Cron(Wire, frozen=True, gc=False):
@@ -39,7 +38,7 @@ class Before(Wire, frozen=True, gc=False):
     """What the status says; `history` is that of a schedule of the service."""
 
     active: int | None = None
-    history: Sequence[Mapping[str, Any]] | None = None
+    history: Sequence[Body] | None = None
     last_schedule_time: str | None = None
     recent_job: RecentRun = RecentRun()
 
