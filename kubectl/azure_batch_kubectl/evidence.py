@@ -16,6 +16,7 @@ from azure_batch_operator.api.base import HELD_METADATA
 from azure_batch_operator.batch import BatchClient, BatchError, JsonObject
 from azure_batch_operator.batch.errors import NotFoundError, is_gone
 from azure_batch_operator.batch.job_wire import Job
+from azure_batch_operator.batch.task_wire import EndedTask
 from azure_batch_operator.batch.wire import Node, build
 from azure_batch_operator.causes import Evidence, NodeFailure, PoolEvidence, Unfinished, Unmet, WayOut
 from azure_batch_operator.causes.dependencies import Waiting
@@ -141,7 +142,7 @@ async def _disabled(client: BatchClient, job: JsonObject) -> str:
         whose = owner_of(job) or job["id"]
         return f"BatchJob {whose} is suspended, or is being moved to another pool, so no task of the job starts"
     failed = await _first(client.tasks.list(str(job["id"]), filter=_FAILED, select=_ENDED), _MAX_TASKS)
-    known = disabler(build(Job, job), failed)
+    known = disabler(build(Job, job), (build(EndedTask, task) for task in failed))
     return UNKNOWN if known is None else known.sentence
 
 

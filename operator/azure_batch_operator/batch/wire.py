@@ -9,7 +9,7 @@ tests/unit/batch/test_wire.py compares both ways.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
@@ -258,12 +258,16 @@ def _members(struct: type[Wire]) -> tuple[tuple[str, str, Callable[[Any], Any] |
     return tuple((each.name, each.encode_name, _reader(hints[each.name])) for each in fields)
 
 
+def _tuple_of(struct: type[W], values: Iterable[Body]) -> tuple[W, ...]:
+    return tuple(build(struct, each) for each in values)
+
+
 def _reader(hint: Any) -> Callable[[Any], Any] | None:
     """Conversion of a member from JSON; None if none is needed."""
-    if get_origin(hint) is tuple:
-        item = get_args(hint)[0]
-        return tuple if item is str else lambda values: tuple(build(item, each) for each in values)
     for each in (hint, *get_args(hint)):
+        if get_origin(each) is tuple:
+            item = get_args(each)[0]
+            return tuple if item is str else partial(_tuple_of, item)
         if isinstance(each, type) and issubclass(each, Wire):
             return partial(build, each)
         if each is Prose:

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from azure_batch_operator.batch.wire import Body
+from azure_batch_operator.batch.task_wire import EndedTask
+from azure_batch_operator.batch.wire import Body, build
 from azure_batch_operator.causes.evidence import Circle, Failed, Lost, Unfinished, Unmet
 from azure_batch_operator.causes.exits import how, satisfies
 
@@ -136,5 +137,6 @@ def _named(task: Body, among: Mapping[str, Body]) -> Iterator[str]:
 
 
 def _is_satisfied(task: Body) -> bool:
-    info = task.get("executionInfo") or {}
-    return satisfies(task, info.get("exitCode"), (info.get("failureInfo") or {}).get("code"))
+    ended = build(EndedTask, task)
+    execution = ended.execution_info
+    return satisfies(ended.exit_conditions, execution.exit_code, execution.failure.code)

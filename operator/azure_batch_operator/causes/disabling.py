@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from azure_batch_operator.batch.job_wire import Job
-from azure_batch_operator.batch.wire import Body
-from azure_batch_operator.causes.exits import disables_job, how
+from azure_batch_operator.batch.task_wire import EndedTask
+from azure_batch_operator.causes.exits import disables_job, words
 
 _SOON = timedelta(minutes=5)
 """How long after the end of the task its job may be `disabling` before it is `disabled`: running tasks are stopped meanwhile."""
@@ -36,22 +36,21 @@ class Disabler:
         return f"{text}: correct the cause, then {_ENABLE}"
 
 
-def disabler(job: Job, failed: Iterable[Body]) -> Disabler | None:
+def disabler(job: Job, failed: Iterable[EndedTask]) -> Disabler | None:
     """Who has disabled a job; None if that cannot be told.
 
     Args:
         job: in the state `disabled` or `disabling`.
-        failed: its failed tasks, as far as they are known, with `exitConditions` and `executionInfo`.
+        failed: its failed tasks, as far as they are known.
     """
     if not job.lets_tasks_act:
         return Disabler()
     for task in failed:
-        info = task.get("executionInfo") or {}
-        if _fits(info.get("endTime"), job.state_transition_time) and disables_job(
-            task, info.get("exitCode"), (info.get("failureInfo") or {}).get("code")
-        ):
-            failure = how(info)
-            return Disabler(f"{task['id']!r} ({failure})" if failure else repr(task["id"]))
+        execution = task.execution_info
+        code, reason = execution.exit_code, execution.failure.code
+        if _fits(execution.end_time, job.state_transition_time) and disables_job(task.exit_conditions, code, reason):
+            failure = words(code, reason)
+            return Disabler(f"{task.id!r} ({failure})" if failure else repr(task.id))
     return None
 
 

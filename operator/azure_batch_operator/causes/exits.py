@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+from azure_batch_operator.batch.task_wire import ExitConditions
 from azure_batch_operator.batch.wire import Body
 
-_ENDED_BY_ITSELF = frozenset({"failureexitcode", "taskended"})
-"""Codes of failures, in lower case, that are certainly not those of an upload, whose codes the service does not list."""
 
-
-def satisfies(task: Body, code: int | None, reason: str | None) -> bool:
+def satisfies(conditions: ExitConditions, code: int | None, reason: str | None) -> bool:
     """Whether dependents may run in spite of this failure: exitConditions with dependencyAction satisfy.
 
     Args:
-        task: as it was added.
+        conditions: of the task as it was added.
         code: its exit code.
         reason: code of the failure.
     """
-    return str(_options(task, code, reason).get("dependencyAction", "block")).lower() == "satisfy"
+    return conditions.options(code, reason).satisfies
 
 
-def disables_job(task: Body, code: int | None, reason: str | None) -> bool:
-    """Whether this failure disables the job, if `onTaskFailure` has exit conditions act on it."""
-    return str(_options(task, code, reason).get("jobAction", "none")).lower() == "disable"
+def disables_job(conditions: ExitConditions, code: int | None, reason: str | None) -> bool:
+    """Whether this failure disables the job, if `onTaskFailure` lets exit conditions act on it."""
+    return conditions.options(code, reason).disables_job
 
 
 def how(info: Body) -> str:
@@ -34,20 +32,3 @@ def words(code: int | None, reason: str | None) -> str:
     if reason and not code:
         return reason
     return f"exit code {code}" if code is not None else ""
-
-
-def _options(task: Body, code: int | None, reason: str | None) -> Body:
-    conditions = task.get("exitConditions") or {}
-    options: Body | None = None
-    if code is not None:
-        options = next(
-            (exact["exitOptions"] for exact in conditions.get("exitCodes") or () if exact["code"] == code), None
-        )
-        if options is None:
-            spans = conditions.get("exitCodeRanges") or ()
-            options = next((span["exitOptions"] for span in spans if span["start"] <= code <= span["end"]), None)
-        if options is None and str(reason).lower() not in _ENDED_BY_ITSELF:
-            options = conditions.get("fileUploadError")
-    elif conditions.get("preProcessingError"):
-        options = conditions["preProcessingError"]
-    return options or conditions.get("default") or {}

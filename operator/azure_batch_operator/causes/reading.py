@@ -7,7 +7,8 @@ from datetime import datetime
 
 from azure_batch_operator.batch.models.base import parse_duration
 from azure_batch_operator.batch.redaction import safe_text
-from azure_batch_operator.batch.wire import Body, Node
+from azure_batch_operator.batch.task_wire import TaskNeeds
+from azure_batch_operator.batch.wire import Body, Node, convert
 from azure_batch_operator.causes.evidence import AutoScale, Demand, NodeFailure, PoolEvidence, ResizeError
 from azure_batch_operator.causes.exits import how
 
@@ -88,6 +89,5 @@ def node_failure(node_id: str, info: Body) -> NodeFailure:
 
 def demand(which: str, task: Body) -> Demand:
     """What a task needs, from its body."""
-    settings = task.get("multiInstanceSettings")
-    nodes = int(settings.get("numberOfInstances") or 1) if settings else 0
-    return Demand(which, nodes, int(task.get("requiredSlots") or 1))
+    needs = convert(TaskNeeds, task)
+    return Demand(which, needs.nodes, needs.slots)

@@ -16,15 +16,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Final, Literal
+
+from msgspec import to_builtins
 
 from azure_batch_operator.api.base import APPLIED_METADATA, GROUP
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.batch.wire import Body
 from azure_batch_operator.reconcile import ownership
+from azure_batch_operator.reconcile.ownership import MarkedBody
 from azure_batch_operator.reconcile.status import Verdict
 from azure_batch_operator.reconcile.wire_equality import same
 from azure_batch_operator.words import listed
@@ -79,8 +82,7 @@ def marks(said: Body) -> dict[str, str]:
 
 def noted(remote: Body) -> Applied:
     """What the note in a resource's metadata says."""
-    items = remote.get("metadata") or ()
-    text = next((str(item.get("value") or "") for item in items if item.get("name") == APPLIED_METADATA), None)
+    text = MarkedBody.of(remote).note(APPLIED_METADATA)
     pairs = (each.partition("=") for each in (text or "").split(","))
     found = {name: mark for name, _, mark in pairs if mark}
     return Applied(found, keeps=ownership.adopted(remote), known=text is not None)
@@ -152,13 +154,11 @@ def differences(
 
 def own_items(body: Body, remote: Body, before: Applied) -> list[Any]:
     """The metadata items of the user that a resource shall have: those of the spec, or those that are there already."""
-    if body.get("metadata") is not None or not before.leaves("metadata"):
-        return list(body.get("metadata") or ())
-    return list(_foreign(remote.get("metadata") or ()))
-
-
-def _foreign(items: Iterable[Body]) -> Iterable[Body]:
-    return (item for item in items if not str(item.get("name")).startswith(f"{GROUP}/"))
+    given: Sequence[Body] | None = body.get("metadata")
+    if given is not None or not before.leaves("metadata"):
+        return list(given or ())
+    there = MarkedBody.of(remote).metadata
+    return [to_builtins(item) for item in there if not str(item.name).startswith(f"{GROUP}/")]
 
 
 NOT_APPLIED = "NotApplied"

@@ -8,10 +8,23 @@ from typing import Any
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.batch.wire import Body
+from azure_batch_operator.batch.wire import Body, Wire, build
 
 _BY_NAME = frozenset({"metadata", "commonEnvironmentSettings"})
 """Lists whose items are put together by name; anything else is taken from one side as a whole."""
+
+
+class _Defaults(Wire, frozen=True, gc=False):
+    """`spec.defaults` of a BatchAccount."""
+
+    pool: Body | None = None
+    job: Body | None = None
+
+
+class _Account(Wire, frozen=True, gc=False):
+    """The member of the spec of a BatchAccount that has defaults."""
+
+    defaults: _Defaults = _Defaults()
 
 
 def with_defaults(resource: Resource, account_spec: Body) -> Resource:
@@ -20,14 +33,14 @@ def with_defaults(resource: Resource, account_spec: Body) -> Resource:
     Args:
         account_spec: of its BatchAccount.
     """
-    defaults = account_spec.get("defaults") or {}
+    defaults = build(_Account, account_spec).defaults
     match resource.key.kind:
-        case Kind.POOL if given := defaults.get("pool"):
-            return replace(resource, spec=_under(resource.spec, given))
-        case Kind.JOB if given := defaults.get("job"):
-            return replace(resource, spec=_under(resource.spec, given))
-        case Kind.SCHEDULE if (given := defaults.get("job")) and not resource.spec.get("cron"):
-            specification = _under(resource.spec["jobSpecification"], given)
+        case Kind.POOL if defaults.pool:
+            return replace(resource, spec=_under(resource.spec, defaults.pool))
+        case Kind.JOB if defaults.job:
+            return replace(resource, spec=_under(resource.spec, defaults.job))
+        case Kind.SCHEDULE if defaults.job and not resource.is_cron:
+            specification = _under(resource.job_spec[1], defaults.job)
             return replace(resource, spec={**resource.spec, "jobSpecification": specification})
         case _:
             return resource

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,8 @@ from msgspec import structs
 from azure_batch_operator.api.base import GROUP
 from azure_batch_operator.api.task_body import Task
 from azure_batch_operator.batch.job_wire import JobConstraints
-from azure_batch_operator.batch.wire import Body, TaskConstraints
+from azure_batch_operator.batch.pool_wire import MetadataItem
+from azure_batch_operator.batch.wire import Body, TaskConstraints, convert
 
 _DURATION = re.compile(
     r"P(?:(?P<y>\d+)Y)?(?:(?P<mo>\d+)M)?(?:(?P<w>\d+)W)?(?:(?P<d>\d+)D)?"
@@ -64,10 +65,10 @@ def seconds_between(start: str, end: str) -> int:
     return max(0, math.ceil((later - earlier).total_seconds()))
 
 
-def job_constraints(constraints: Body | None) -> tuple[int, int]:
+def job_constraints(constraints: JobConstraints | None) -> tuple[int, int]:
     """Time limit in units of 100 ns and retries, with the service's defaults (docs/azure-batch.md#defaults)."""
-    given = constraints or {}
-    return duration_limit(given.get("maxWallClockTime")), int(given.get("maxTaskRetryCount") or 0)
+    given = constraints or JobConstraints()
+    return duration_limit(given.max_wall_clock_time), given.max_task_retry_count or 0
 
 
 def moment(value: str | None) -> datetime | None:
@@ -112,9 +113,10 @@ def same_task_constraints(given: TaskConstraints, there: TaskConstraints) -> boo
     )
 
 
-def metadata(items: Any) -> dict[str, str]:
+def metadata(items: Iterable[Body] | None) -> dict[str, str]:
     """Metadata by name, without our own markers."""
-    pairs = ((str(item.get("name") or ""), str(item.get("value") or "")) for item in items or ())
+    found = (convert(MetadataItem, item) for item in items or ())
+    pairs = ((item.name or "", item.value or "") for item in found)
     return {name: value for name, value in pairs if not name.startswith(f"{GROUP}/")}
 
 

@@ -66,6 +66,20 @@ class ObservedNode(Struct, frozen=True, gc=False):
     stderr_tail: str | None = None
 
 
+class FailedNode(Struct, frozen=True, gc=False):
+    """A node on which the preparation or release task of a job has failed.
+
+    Attributes:
+        task: `preparation` or `release`.
+    """
+
+    task: str
+    node_id: str
+    exit_code: int | None = None
+    code: str | None = None
+    message: str | None = None
+
+
 class FailedTask(Struct, frozen=True, gc=False):
     """A failed task of a job.
 

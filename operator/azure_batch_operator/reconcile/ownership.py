@@ -12,15 +12,17 @@ are in docs/decisions/0023.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
-from azure_batch_operator.api.base import ADOPTED_METADATA, APPLIED_METADATA, OWNER_METADATA, VALUES_METADATA
+from msgspec import field, to_builtins
+
+from azure_batch_operator.api.base import ADOPTED_METADATA, APPLIED_METADATA, GROUP, OWNER_METADATA, VALUES_METADATA
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch import job_wire, pool_wire, schedule_wire, wire
-from azure_batch_operator.batch.wire import Body
+from azure_batch_operator.batch.wire import Body, convert
 from azure_batch_operator.reconcile.observed import ObservedTask
 
 MARKERS = frozenset({OWNER_METADATA, ADOPTED_METADATA, APPLIED_METADATA, VALUES_METADATA})
@@ -35,6 +37,33 @@ _KINDS = frozenset(kind.value for kind in Kind)
 _AUTO_POOL = re.compile(r"(?:.*_)?[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}", re.IGNORECASE)
 """Ids of auto pools: a GUID, perhaps after a prefix (docs/azure-batch.md#jobs)."""
 _GENERATION = re.compile(r"-g[0-9]+(-[0-9]+)?$")
+
+
+class MarkedBody(wire.Wire, frozen=True, gc=False):
+    """What identifies a resource, and what carries its marker, of a body as it is received or sent."""
+
+    id: str = ""
+    etag: str | None = field(default=None, name="eTag")
+    creation_time: str | None = None
+    state: str | None = None
+    state_transition_time: str | None = None
+    metadata: tuple[pool_wire.MetadataItem, ...] = ()
+    environment_settings: tuple[wire.EnvironmentSetting, ...] = ()
+
+    @classmethod
+    def of(cls, body: Body) -> MarkedBody:
+        """From a body."""
+        return convert(cls, body)
+
+    @property
+    def user_metadata(self) -> dict[str, str]:
+        """The metadata of the user, by name."""
+        found = {item.name or "": item.value or "" for item in self.metadata}
+        return {name: value for name, value in found.items() if not name.startswith(f"{GROUP}/")}
+
+    def note(self, name: str) -> str | None:
+        """The value of a metadata item, empty if it has none; None without the item."""
+        return next((item.value or "" for item in self.metadata if item.name == name), None)
 
 
 Marked: TypeAlias = Body | pool_wire.Pool | job_wire.Job | schedule_wire.JobSchedule | wire.Task | ObservedTask
@@ -92,7 +121,7 @@ class Owner:
 
 
 def _id(remote: Marked) -> str:
-    return str(remote.get("id", "")) if isinstance(remote, Mapping) else remote.id
+    return MarkedBody.of(remote).id if isinstance(remote, Mapping) else remote.id
 
 
 def marker(cluster: str, resource: Resource, id: str | None = None) -> str:
@@ -102,7 +131,8 @@ def marker(cluster: str, resource: Resource, id: str | None = None) -> str:
 
 def with_marker(body: Body, owner: str, *, adopted: bool = False) -> dict[str, Any]:
     """A pool, job or schedule body with the marker among its metadata, and with a note if it was there before its object."""
-    items = [item for item in body.get("metadata") or () if item.get("name") not in MARKERS]
+    found = MarkedBody.of(body).metadata
+    items = [to_builtins(item) for item in found if item.name not in MARKERS]
     note = [{"name": ADOPTED_METADATA, "value": "true"}] if adopted else []
     return dict(body) | {"metadata": [*items, {"name": OWNER_METADATA, "value": owner}, *note]}
 
@@ -113,39 +143,38 @@ def with_same_marker(body: Body, remote: Body) -> dict[str, Any]:
     A marker without an id gets the id of `remote`, so that those of earlier versions are renewed when metadata are written anyway.
     """
     owner = owner_of(remote)
-    text = marker_of(remote) or "" if owner is None else str(Owner(owner.object, owner.id or str(remote.get("id", ""))))
+    text = marker_of(remote) or "" if owner is None else str(Owner(owner.object, owner.id or _id(remote)))
     return with_marker(body, text, adopted=adopted(remote))
 
 
 def task_with_marker(body: Body, owner: str) -> dict[str, Any]:
     """A task body with the marker among its environment variables."""
-    settings = [each for each in body.get("environmentSettings") or () if each.get("name") != OWNER_VARIABLE]
+    given: Sequence[Body] = body.get("environmentSettings") or ()
+    settings = [each for each in given if each["name"] != OWNER_VARIABLE]
     return dict(body) | {"environmentSettings": [*settings, {"name": OWNER_VARIABLE, "value": owner}]}
 
 
 def adopted(remote: Body | pool_wire.Pool | job_wire.Job) -> bool:
     """Whether a pool or job was there before its object."""
-    if isinstance(remote, pool_wire.Pool | job_wire.Job):
-        return any(item.name == ADOPTED_METADATA for item in remote.metadata)
-    return any(item.get("name") == ADOPTED_METADATA for item in remote.get("metadata") or ())
+    metadata = MarkedBody.of(remote).metadata if isinstance(remote, Mapping) else remote.metadata
+    return any(item.name == ADOPTED_METADATA for item in metadata)
 
 
 def marker_of(remote: Marked) -> str | None:
     """The marker as it is in a pool, job or schedule, in a task, or in what the mirror keeps of a task; None without one."""
     if isinstance(remote, ObservedTask):
         return remote.owner
-    if isinstance(remote, pool_wire.Pool | job_wire.Job | schedule_wire.JobSchedule):
-        return next((item.value or "" for item in remote.metadata if item.name == OWNER_METADATA), None)
     if isinstance(remote, wire.Task):
-        return next((each.value or "" for each in remote.environment_settings if each.name == OWNER_VARIABLE), None)
-    for items, name in (
-        (remote.get("metadata"), OWNER_METADATA),
-        (remote.get("environmentSettings"), OWNER_VARIABLE),
-    ):
-        for item in items or ():
-            if item.get("name") == name:
-                return str(item.get("value") or "")
-    return None
+        return _variable(remote.environment_settings)
+    if not isinstance(remote, Mapping):
+        return next((item.value or "" for item in remote.metadata if item.name == OWNER_METADATA), None)
+    body = MarkedBody.of(remote)
+    noted = body.note(OWNER_METADATA)
+    return _variable(body.environment_settings) if noted is None else noted
+
+
+def _variable(settings: Iterable[wire.EnvironmentSetting]) -> str | None:
+    return next((each.value or "" for each in settings if each.name == OWNER_VARIABLE), None)
 
 
 def has_marker(remote: Marked, text: str | None) -> bool:
@@ -199,7 +228,7 @@ def is_auto_pool(pool: Body) -> bool:
     """Whether a pool seems to be one that the service has made for a job: such a pool carries no marker of its own."""
     owner = owner_of(pool)
     marked = owner is not None and owner.counts_for(pool)
-    return not marked and _AUTO_POOL.fullmatch(str(pool.get("id", ""))) is not None
+    return not marked and _AUTO_POOL.fullmatch(_id(pool)) is not None
 
 
 def has_id(resource: Resource, id: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Literal
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch.wire import Body
 from azure_batch_operator.reconcile.operation_order import Operate
-from azure_batch_operator.reconcile.ownership import Marked, has_marker, marker_of
+from azure_batch_operator.reconcile.ownership import Marked, MarkedBody, has_marker, marker_of
 
 
 class Table(Enum):
@@ -111,21 +111,21 @@ class Evidence:
     @classmethod
     def of(cls, remote: Marked, tasks: tuple[TaskEvidence, ...] = (), idle: frozenset[str] | None = None) -> Evidence:
         """That a resource is still the incarnation, and still has the owner, that was observed."""
-        created = remote.get("creationTime") if isinstance(remote, Mapping) else remote.creation_time
-        return cls(created=created, owner=marker_of(remote), tasks=tasks, idle=idle)
+        found = MarkedBody.of(remote) if isinstance(remote, Mapping) else remote
+        return cls(created=found.creation_time, owner=marker_of(remote), tasks=tasks, idle=idle)
 
     def holds(self, current: Body) -> bool:
         """Whether the resource as a GET shows it is the one that was decided about."""
         if self.stamp is not None:
-            return current.get("stateTransitionTime") == self.stamp
+            return MarkedBody.of(current).state_transition_time == self.stamp
         # A list that was asked for less does not know when the resource was created; the owner is always known.
-        return self.created in (None, current.get("creationTime")) and has_marker(current, self.owner)
+        return self.created in (None, MarkedBody.of(current).creation_time) and has_marker(current, self.owner)
 
 
 def without_etag(remote: Marked) -> Evidence | None:
     """Evidence for what was observed without an ETag; None where the ETag is proof enough."""
-    etag = remote.get("eTag") if isinstance(remote, Mapping) else remote.etag
-    return None if etag else Evidence.of(remote)
+    found = MarkedBody.of(remote) if isinstance(remote, Mapping) else remote
+    return None if found.etag else Evidence.of(remote)
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,8 @@ class Ended:
 
     def holds(self, current: Body) -> bool:
         """Whether the job as a GET shows it is the one that has ended."""
-        return self.created in (None, current.get("creationTime")) and current.get("state") in TAKES_NO_MORE
+        job = MarkedBody.of(current)
+        return self.created in (None, job.creation_time) and job.state in TAKES_NO_MORE
 
 
 _NEED_NO_PROOF = ("create_", "evaluate_")

@@ -19,6 +19,7 @@ from azure_batch_operator.api.base import VALUES_METADATA, ApiModel
 from azure_batch_operator.batch.wire import Body
 from azure_batch_operator.reconcile import applied
 from azure_batch_operator.reconcile.applied import Applied
+from azure_batch_operator.reconcile.ownership import MarkedBody
 from azure_batch_operator.reconcile.plan import Absent, Remote
 from azure_batch_operator.reconcile.status import Verdict
 from azure_batch_operator.reconcile.value_references import Reference, ResolutionError, references
@@ -150,8 +151,7 @@ def told(verdict: Verdict, unread: Mapping[str, ResolutionError]) -> Verdict:
 
 def noted(remote: Body) -> dict[str, str]:
     """Versions that were given, by property, from the metadata."""
-    items = remote.get("metadata") or ()
-    text = next((str(item.get("value") or "") for item in items if item.get("name") == VALUES_METADATA), "")
+    text = MarkedBody.of(remote).note(VALUES_METADATA) or ""
     pairs = (each.partition("=") for each in text.split(",") if each)
     return {name: version for name, _, version in pairs}
 

@@ -20,6 +20,7 @@ from azure_batch_operator.reconcile.job import end as job_end
 from azure_batch_operator.reconcile.job import suspension as job_hold
 from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.observed import ObservedTask
+from azure_batch_operator.reconcile.ownership import MarkedBody
 from azure_batch_operator.reconcile.plan import Call, Evidence, Plan, Table, without_etag
 
 _OVER = frozenset({"terminating", "completed", "deleting"})
@@ -34,8 +35,8 @@ def stopping(resource: Resource, stalled: Plan, remote: Body | ObservedTask, par
         parent: id of the job of a task.
     """
     ends = pending_request(resource, TERMINATE) is not None
-    state = remote.get("state") if isinstance(remote, Mapping) else remote.state
-    if state in _OVER:
+    found = MarkedBody.of(remote) if isinstance(remote, Mapping) else remote
+    if found.state in _OVER:
         return stalled
     calls: tuple[Call, ...] = ()
     if isinstance(remote, ObservedTask):
@@ -55,7 +56,7 @@ def _stop(resource: Resource, remote: Body, *, ends: bool) -> tuple[Call, ...]:
             return _terminate_job(resource, remote) if ends else _suspend_job(resource, remote)
         case Kind.SCHEDULE if ends:
             return (Call("terminate_schedule", Table.SCHEDULES, resource.remote_id, evidence=Evidence.of(remote)),)
-        case Kind.SCHEDULE if resource.spec.get("suspend") and remote.get("state") == "active":
+        case Kind.SCHEDULE if resource.suspends and MarkedBody.of(remote).state == "active":
             return (Call("disable_schedule", Table.SCHEDULES, resource.remote_id, evidence=Evidence.of(remote)),)
     return ()
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from azure_batch_operator.api.base import ApiModel, StandsFor
 from azure_batch_operator.batch.redaction import safe_text
-from azure_batch_operator.batch.wire import Body
+from azure_batch_operator.batch.wire import Body, Wire, convert
 
 
 @dataclass(frozen=True, order=True)
@@ -101,11 +101,26 @@ def filled(model: type[ApiModel], spec: Body, values: Mapping[Source, str], path
     return result
 
 
+class _Key(Wire, frozen=True, gc=False):
+    """A key of a Secret or ConfigMap."""
+
+    name: str = ""
+    key: str = ""
+
+
+class _From(_Key, frozen=True, gc=False):
+    """What a `…SecretRef` or a `valueFrom` names."""
+
+    secret_key_ref: _Key | None = None
+    config_map_key_ref: _Key | None = None
+
+
 def _source(value: Body) -> Source:
-    if "configMapKeyRef" in value:
-        return Source("ConfigMap", value["configMapKeyRef"]["name"], value["configMapKeyRef"]["key"])
-    secret = value.get("secretKeyRef", value)
-    return Source("Secret", secret["name"], secret["key"])
+    named = convert(_From, value)
+    if (config_map := named.config_map_key_ref) is not None:
+        return Source("ConfigMap", config_map.name, config_map.key)
+    secret = named.secret_key_ref or named
+    return Source("Secret", secret.name, secret.key)
 
 
 def _value(mark: StandsFor, reference: Reference, values: Mapping[Source, str]) -> Any:

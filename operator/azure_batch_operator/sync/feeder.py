@@ -28,6 +28,7 @@ from azure_batch_operator.batch import (
     is_gone,
     unanswered,
 )
+from azure_batch_operator.batch.wire import Body
 from azure_batch_operator.guard import refusal
 from azure_batch_operator.reconcile.error_classes import classify_error
 from azure_batch_operator.reconcile.job import expand
@@ -37,7 +38,7 @@ from azure_batch_operator.sync.backoff import Backoff
 from azure_batch_operator.sync.keeper import Keeper
 from azure_batch_operator.sync.landing import LANDING_SECONDS
 from azure_batch_operator.sync.open_group import OpenGroup
-from azure_batch_operator.sync.task_diff import Body, FeedState, Sieve, UnorderedError
+from azure_batch_operator.sync.task_diff import FeedState, Sieve, UnorderedError
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch.account_wire import Application, SupportedImage
 from azure_batch_operator.batch.pool_wire import AutoScaleRun, NodeCounts, Pool
 from azure_batch_operator.batch.wire import Node, TaskCounts, build
-from azure_batch_operator.reconcile.observed import FailedTask, ObservedNode, ObservedTask
+from azure_batch_operator.reconcile.observed import FailedNode, FailedTask, ObservedNode, ObservedTask
 from azure_batch_operator.reconcile.ownership import Owned
 from azure_batch_operator.reconcile.plan import Absent, Accepted, Call, Table
 from azure_batch_operator.reconcile.pool import history as pool_history
@@ -198,7 +198,7 @@ class JobResults:
     """Whether the job has ended and retries and requeues of its last tasks are still to be read."""
     per_minute: float | None = None
     estimated_end: float | None = None
-    node_failures: list[Mapping[str, Any]] = field(default_factory=list)
+    node_failures: list[FailedNode] = field(default_factory=list)
 
     @property
     def waiting(self) -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from azure_batch_operator.batch.job_wire import Job
-from azure_batch_operator.batch.wire import build
+from azure_batch_operator.batch.task_wire import EndedTask, ExitConditions
+from azure_batch_operator.batch.wire import build, convert
 from azure_batch_operator.causes.commands import names_of, without_shell
 from azure_batch_operator.causes.dependencies import Waiting
 from azure_batch_operator.causes.disabling import Disabler, disabler
@@ -123,7 +124,7 @@ def ended(code: int, at: str = "2026-01-01T00:09:58Z") -> dict[str, Any]:
     ],
 )
 def test_who_has_disabled_a_job(job: dict[str, Any], failed: list[dict[str, Any]], who: Disabler | None) -> None:
-    assert disabler(build(Job, {"id": "one", **job}), failed) == who
+    assert disabler(build(Job, {"id": "one", **job}), [build(EndedTask, each) for each in failed]) == who
 
 
 def waiting(id: str, *ids: str, state: str = "active") -> dict[str, Any]:
@@ -169,9 +170,9 @@ def test_a_range_of_exit_codes_holds_both_of_its_ends_and_a_single_code_goes_fir
             {"start": 3, "end": 9, "exitOptions": {"jobAction": "disable", "dependencyAction": "satisfy"}}
         ],
     }
-    task = {"exitConditions": conditions}
-    assert satisfies(task, code, "FailureExitCode") is acts
-    assert disables_job(task, code, "FailureExitCode") is acts
+    found = convert(ExitConditions, conditions)
+    assert satisfies(found, code, "FailureExitCode") is acts
+    assert disables_job(found, code, "FailureExitCode") is acts
 
 
 def test_a_task_whose_dependencies_have_ended_waits_for_none() -> None:

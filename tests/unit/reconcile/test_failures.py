@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from azure_batch_operator.batch.wire import TaskCounts
+from azure_batch_operator.batch.task_wire import ExitConditions
+from azure_batch_operator.batch.wire import TaskCounts, convert
 from azure_batch_operator.causes.exits import satisfies
 from azure_batch_operator.reconcile.job.failures import blocked
 from azure_batch_operator.reconcile.job.spec import JobTerms
@@ -68,7 +69,7 @@ def test_dependents_of_the_merge_task_wait_with_it() -> None:
 
 def test_a_failed_upload_may_satisfy_and_an_exit_code_goes_first() -> None:
     conditions: dict[str, Any] = {"fileUploadError": {"dependencyAction": "satisfy"}}
-    assert satisfies({"exitConditions": conditions}, 0, "FileUploadMiscError")
-    assert not satisfies({"exitConditions": conditions}, 1, "FailureExitCode")
+    assert satisfies(convert(ExitConditions, conditions), 0, "FileUploadMiscError")
+    assert not satisfies(convert(ExitConditions, conditions), 1, "FailureExitCode")
     blocks = [{"code": 0, "exitOptions": {"dependencyAction": "block"}}]
-    assert not satisfies({"exitConditions": conditions | {"exitCodes": blocks}}, 0, "FileUploadMiscError")
+    assert not satisfies(convert(ExitConditions, conditions | {"exitCodes": blocks}), 0, "FileUploadMiscError")

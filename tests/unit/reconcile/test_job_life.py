@@ -22,6 +22,7 @@ from azure_batch_operator.reconcile.job import lifecycle
 from azure_batch_operator.reconcile.job.scope import JobScope, TasksView
 from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.job.waiting import waiting_for
+from azure_batch_operator.reconcile.observed import FailedNode
 from azure_batch_operator.reconcile.plan import Absence, Absent, Plan, Remote, Table
 from azure_batch_operator.reconcile.status import timestamp
 from azure_batch_operator.reconcile.target_pool import TargetPoolView
@@ -463,7 +464,7 @@ def test_a_status_is_small_whatever_fails(message: str, tails: list[str], number
         failure(f"{at}-" + "x" * 60, at, message, stderrTail=tail, stderrProblem=message)
         for at, tail in enumerate(tails)
     ]
-    nodes = [{"task": "preparation", "nodeId": "n" * 64, "message": message} for _ in range(20)]
+    nodes = [FailedNode("preparation", "n" * 64, message=message) for _ in range(20)]
     view = TasksView(
         counts=counted(active=number, failed=number), failed=failed, failed_count=number, node_failures=nodes,
         per_minute=1.5, estimated_end=NOW, retries=number, requeues=number, slots=counted(active=7),

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from azure_batch_operator.batch.job_wire import JobConstraints
 from azure_batch_operator.reconcile import normalization as normal
 from azure_batch_operator.reconcile.normalization import UNLIMITED, job_constraints, ticks
 
@@ -41,12 +42,10 @@ def test_every_digit_counts(minutes: int, seconds: int, fraction: int) -> None:
 
 
 def test_unset_limits_are_the_infinity_of_the_service() -> None:
-    returned = {"maxWallClockTime": UNLIMITED, "maxTaskRetryCount": 0}
-    for sent in ({}, {"maxTaskRetryCount": 0}, {"maxWallClockTime": "P10675199DT2H48M5.477S", "maxTaskRetryCount": 0}):
-        if "maxWallClockTime" in sent:
-            continue
+    returned = JobConstraints(max_wall_clock_time=UNLIMITED, max_task_retry_count=0)
+    for sent in (None, JobConstraints(), JobConstraints(max_task_retry_count=0)):
         assert job_constraints(sent) == job_constraints(returned)
-    assert job_constraints({"maxWallClockTime": "PT1H"}) != job_constraints(returned)
+    assert job_constraints(JobConstraints(max_wall_clock_time="PT1H")) != job_constraints(returned)
 
 
 FULL_TASK: dict[str, Any] = {

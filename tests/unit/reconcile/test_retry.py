@@ -9,8 +9,9 @@ import pytest
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.batch.task_wire import IdRange
 from azure_batch_operator.reconcile.job import changes, expand, retry
-from azure_batch_operator.reconcile.job.spec import JobTerms
+from azure_batch_operator.reconcile.job.spec import Depends, JobTerms
 from azure_batch_operator.reconcile.value_references import ResolutionError, Source
 from unit.objects import LONG_AGO, resource
 
@@ -317,7 +318,8 @@ def test_ids_of_any_form_are_told_apart() -> None:
         "07", "7", "merge", "9" * 40,
     ]  # fmt: skip
     assert len(ids) == 5
-    assert ids.of({"taskIdRanges": [{"start": 0, "end": 10}], "taskIds": ["MERGE", "x"]}) == {
+    depends = Depends(task_ids=("MERGE", "x"), task_id_ranges=(IdRange(start=0, end=10),))
+    assert ids.of(depends).body == {
         "taskIds": ["MERGE"],
         "taskIdRanges": [{"start": 7, "end": 8}],
     }

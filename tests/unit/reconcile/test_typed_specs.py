@@ -15,25 +15,20 @@ from azure_batch_operator.api.base import Condition as ConditionModel
 from azure_batch_operator.api.kinds import KINDS, Kind
 from azure_batch_operator.api.operation_status import OperationResult
 from azure_batch_operator.api.pool_status import Remediation
+from azure_batch_operator.api.task_body import Task
+from azure_batch_operator.batch.task_wire import ExitCode, ExitConditions, ExitOptions, TaskNeeds
 from azure_batch_operator.batch.wire import EnvironmentSetting, TaskConstraints, Wire, build, convert
 from azure_batch_operator.reconcile.account.spec import AccountSpec
 from azure_batch_operator.reconcile.account.spec import Before as AccountBefore
 from azure_batch_operator.reconcile.before import Before, Condition, said_by, status_before
-from azure_batch_operator.reconcile.job.spec import JobBefore, JobOutline, JobTerms
+from azure_batch_operator.reconcile.job.spec import JobBefore, JobOutline, JobTerms, TaskLinks
 from azure_batch_operator.reconcile.operation.spec import Before as OperationBefore
 from azure_batch_operator.reconcile.operation.spec import OperationSpec, RecordedResult
 from azure_batch_operator.reconcile.pool.history import Remediated
 from azure_batch_operator.reconcile.pool.spec import PoolBefore, PoolSpec
 from azure_batch_operator.reconcile.schedule.spec import Before as ScheduleBefore
 from azure_batch_operator.reconcile.schedule.spec import Cron, RunStatus, ScheduleSpec
-from azure_batch_operator.reconcile.task.spec import (
-    ExitCode,
-    ExitConditions,
-    ExitOptions,
-    NameRef,
-    TaskBefore,
-    TaskTerms,
-)
+from azure_batch_operator.reconcile.task.spec import NameRef, TaskBefore, TaskTerms
 from unit.objects import resource
 
 SPECS: dict[Kind, type[Wire]] = {
@@ -103,6 +98,11 @@ def test_what_is_read_of_many_jobs_is_a_part_of_the_model() -> None:
     assert differences(JobOutline, KINDS[Kind.JOB].spec) == []
 
 
+@pytest.mark.parametrize("struct", [TaskLinks, TaskNeeds])
+def test_what_is_read_of_a_task_of_a_job_is_a_part_of_its_model(struct: type[Wire]) -> None:
+    assert differences(struct, Task) == []
+
+
 @pytest.mark.parametrize("kind", SPECS)
 def test_a_typed_spec_is_a_part_of_the_model(kind: Kind) -> None:
     assert differences(SPECS[kind], KINDS[kind].spec) == []
@@ -163,7 +163,7 @@ def test_a_spec_of_an_old_task_is_read_without_what_has_another_type() -> None:
         job_ref=NameRef(name="steps"),
         constraints=TaskConstraints(retention_time="P1D"),
         exit_conditions=ExitConditions(
-            default=ExitOptions(), exit_codes=(ExitCode(exit_options=ExitOptions(job_action="none")),)
+            default=ExitOptions(), exit_codes=(ExitCode(code=1, exit_options=ExitOptions(job_action="none")),)
         ),
         environment_settings=(EnvironmentSetting(name="A", value="1"),),
     )

@@ -13,17 +13,20 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec import to_builtins
+
 from azure_batch_operator.api.base import HELD_METADATA, HOLDS_METADATA, TASKS_METADATA
 from azure_batch_operator.api.job import JobSpec
 from azure_batch_operator.api.kinds import Kind
-from azure_batch_operator.batch.job_wire import Job
-from azure_batch_operator.batch.wire import Body
+from azure_batch_operator.batch.job_wire import Job, JobConstraints
+from azure_batch_operator.batch.wire import Body, Wire, build, convert
 from azure_batch_operator.reconcile import applied, ownership
 from azure_batch_operator.reconcile import normalization as normal
 from azure_batch_operator.reconcile.applied import NOT_APPLIED, STAYS, Applied, differences
 from azure_batch_operator.reconcile.job import expand
-from azure_batch_operator.reconcile.job.spec import JobTerms
+from azure_batch_operator.reconcile.job.spec import JobTerms, Logs
 from azure_batch_operator.reconcile.job.task_policies import Policies
+from azure_batch_operator.reconcile.ownership import MarkedBody
 from azure_batch_operator.shapes import whole_number
 
 _SOURCES = ("tasks", "tasksFrom", "taskFactory", "retryOf")
@@ -45,6 +48,13 @@ _ONLY_ADDED = "+"
 _FIXED = "commonEnvironmentSettings"
 """The one default of an account that the service never changes for a job; its own spec cannot change it either."""
 _NO_CONSTRAINTS: Body = {"maxWallClockTime": normal.UNLIMITED, "maxTaskRetryCount": 0}
+
+
+class _Making(Wire, frozen=True, gc=False):
+    """What the tasks are made with, beside their sources."""
+
+    logs: Logs = Logs()
+    on_dependency_failure: str | None = None
 
 
 def fingerprint(spec: Body) -> str:
@@ -74,9 +84,10 @@ def without_contents(print_: str) -> str:
 
 def _sources(spec: Body) -> dict[str, Any]:
     sources = {name: spec[name] for name in _SOURCES if spec.get(name)}
-    if sources and (upload := (spec.get("logs") or {}).get("upload")):
-        sources["upload"] = upload
-    if sources and spec.get("onDependencyFailure") == "Ignore":
+    made = build(_Making, spec)
+    if sources and made.logs.upload:
+        sources["upload"] = made.logs.upload
+    if sources and made.on_dependency_failure == "Ignore":
         sources["onDependencyFailure"] = "Ignore"
     return sources
 
@@ -170,7 +181,7 @@ def constraints(spec: JobTerms, job: Job | None) -> dict[str, Any] | None:
         given["maxTaskRetryCount"] = retries
     if deadline is not None and not spec.suspend:
         own = normal.seconds_ticks(deadline + _before_resumption(job))
-        if own < normal.duration_limit(given.get("maxWallClockTime")):
+        if own < normal.duration_limit(convert(JobConstraints, given).max_wall_clock_time):
             given["maxWallClockTime"] = f"PT{own // normal.SECOND}S"
     return given
 
@@ -183,15 +194,11 @@ def _before_resumption(job: Job | None) -> int:
     return normal.seconds_between(start, resumed) if start and resumed else 0
 
 
-def _said(spec: Body) -> dict[str, Any]:
+def _said(spec: JobTerms) -> dict[str, Any]:
     """What the spec says of the members that the note is about."""
-    body = JobSpec.rest_body(spec)
+    body = JobSpec.rest_body(spec.whole)
     said = {name: body[name] for name in (*PLAIN, "metadata") if name in body}
-    limits = [
-        spec.get("constraints"),
-        spec.get("activeDeadlineSeconds"),
-        (spec.get("backoff") or {}).get("taskRetries"),
-    ]
+    limits = [spec.constraints, spec.active_deadline_seconds, spec.backoff.task_retries]
     said |= {"constraints": limits} if any(each is not None for each in limits) else {}
     # Noted also where there are none: an account may give some later.
     return said | {_FIXED: body.get(_FIXED)}
@@ -199,7 +206,7 @@ def _said(spec: Body) -> dict[str, Any]:
 
 def with_note(body: Body, spec: Body) -> dict[str, Any]:
     """The body of a new job with the note of what it is made from."""
-    return applied.with_note(body, _said(spec))
+    return applied.with_note(body, _said(JobTerms.of(spec)))
 
 
 def changes(spec: JobTerms, job: Job, remote: Body, notes: Mapping[str, str | None]) -> dict[str, Any]:
@@ -209,21 +216,18 @@ def changes(spec: JobTerms, job: Job, remote: Body, notes: Mapping[str, str | No
         remote: the whole body of the job.
         notes: metadata of our own that the job shall have, by name; None takes one away, others stay.
     """
-    before, marks = applied.noted(remote), applied.marks(_said(spec.whole))
+    before, marks = applied.noted(remote), applied.marks(_said(spec))
     found = differences(PLAIN, JobSpec.rest_body(spec.whole), remote, before, marks)
     change = found.members
     not_yet = {*found.stuck, _FIXED}
     if (wanted := _wanted_constraints(spec, job, remote, before, marks)) is None:
         not_yet.add("constraints")
-    elif normal.job_constraints(wanted) != normal.job_constraints(remote.get("constraints")):
+    elif normal.job_constraints(convert(JobConstraints, wanted)) != normal.job_constraints(job.constraints):
         change["constraints"] = wanted
     items = _metadata(spec.whole, job, remote, before, notes)
     noted = applied.note(applied.after(before, marks, not_yet=not_yet))
-    same_items = {item.get("name"): item.get("value") for item in items} == {
-        item.get("name"): item.get("value")
-        for item in remote.get("metadata") or ()
-        if item.get("name") != noted["name"]
-    }
+    there = {item.name: item.value for item in job.metadata if item.name != noted["name"]}
+    same_items = {item.name: item.value for item in MarkedBody.of({"metadata": items}).metadata} == there
     # A job of our own is compared to the letter without its note, so that the note can wait for the next change.
     must_note = before.keeps and (not before.known or noted["value"] != applied.note(before.marks)["value"])
     if not same_items or must_note or (change and noted["value"] != applied.note(before.marks)["value"]):
@@ -241,8 +245,8 @@ def _wanted_constraints(
     if not settled or (given is None and before.leaves("constraints")):
         return None
     without = dict(_NO_CONSTRAINTS)
-    if before.keeps and before.lenient("constraints", marks.get("constraints")):
-        without |= remote.get("constraints") or {}
+    if before.keeps and before.lenient("constraints", marks.get("constraints")) and "constraints" in remote:
+        without |= remote["constraints"]
     return without | (given or {})
 
 
@@ -266,7 +270,7 @@ def outdated(spec: JobTerms, remote: Body) -> dict[str, tuple[bool, str, str]]:
     The job is what its own spec says, so it is ready all the same.
     """
     before = applied.noted(remote).marks
-    if _FIXED not in before or before[_FIXED] == applied.marks(_said(spec.whole))[_FIXED]:
+    if _FIXED not in before or before[_FIXED] == applied.marks(_said(spec))[_FIXED]:
         return {}
     text = (
         f"spec.defaults.job.{_FIXED} of the BatchAccount was changed after this job was created, but Azure Batch cannot "
@@ -300,7 +304,7 @@ def with_notes(job: Job, remote: Body, notes: Mapping[str, str | None]) -> dict[
     """
     if all(job.note(name) == value for name, value in notes.items()):
         return {}
-    items = [dict(item) for item in remote.get("metadata") or () if item.get("name") not in notes]
+    items = [to_builtins(item) for item in job.metadata if item.name not in notes]
     return {
         "metadata": [*items, *({"name": name, "value": value} for name, value in notes.items() if value is not None)]
     }
@@ -312,5 +316,5 @@ def _metadata(
     own = applied.own_items(spec, remote, before)
     items: list[dict[str, str]] = ownership.with_same_marker({"metadata": own}, remote)["metadata"]
     kept = {name: job.note(name) for name in (HELD_METADATA, HOLDS_METADATA, TASKS_METADATA)} | dict(notes)
-    items = [item for item in items if item.get("name") not in kept]
+    items = [item for item in items if item["name"] not in kept]
     return items + [{"name": name, "value": value} for name, value in kept.items() if value is not None]

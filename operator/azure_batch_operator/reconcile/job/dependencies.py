@@ -13,10 +13,9 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from azure_batch_operator.batch.wire import Body
-from azure_batch_operator.reconcile.job.spec import JobTerms
+from azure_batch_operator.batch.task_wire import IdRange
+from azure_batch_operator.reconcile.job.spec import NO_LINKS, Depends, JobTerms, TaskLinks
 from azure_batch_operator.reconcile.job.task_sources import place
 
 MADE = "taskFactory"
@@ -27,9 +26,6 @@ _MAX_EDGES = 2_000_000
 _SHOWN = 8
 _NAMED = 5
 _FACTORY = "spec.taskFactory"
-
-Depends = Body
-"""A `dependsOn`, of a manifest or as Azure Batch takes it."""
 
 
 @dataclass(frozen=True)
@@ -52,21 +48,18 @@ class Lists:
 
     def touches(self, depends: Depends) -> bool:
         """Whether a `dependsOn` without `allOf` names a task of the factory."""
-        ranges = depends.get("taskIdRanges") or ()
-        return any(each["start"] < self.made and each["end"] >= 0 for each in ranges) or any(
-            self.makes(str(id)) for id in depends.get("taskIds") or ()
-        )
+        ranged = any(each.start < self.made and each.end >= 0 for each in depends.ranges)
+        return ranged or any(map(self.makes, depends.ids))
 
 
-def resolved(depends: Depends, lists: Lists) -> dict[str, Any]:
+def resolved(depends: Depends, lists: Lists) -> Depends:
     """A `dependsOn` as Azure Batch takes it: with ids and a range instead of `allOf`; empty if nothing is left to wait for."""
-    result = {name: value for name, value in depends.items() if name != "allOf" and value}
-    all_of = depends.get("allOf") or ()
-    if "tasks" in all_of and lists.listed:
-        result["taskIds"] = list(dict.fromkeys([*result.get("taskIds", ()), *lists.listed]))
-    if "taskFactory" in all_of and lists.made:
-        result["taskIdRanges"] = [*result.get("taskIdRanges", ()), {"start": 0, "end": lists.made - 1}]
-    return result
+    ids, ranges = depends.ids, depends.ranges
+    if "tasks" in depends.lists and lists.listed:
+        ids = tuple(dict.fromkeys([*ids, *lists.listed]))
+    if "taskFactory" in depends.lists and lists.made:
+        ranges = (*ranges, IdRange(start=0, end=lists.made - 1))
+    return Depends(task_ids=ids or None, task_id_ranges=ranges or None)
 
 
 def problems(spec: JobTerms, lists: Lists, made: Mapping[str, Depends], merge: Depends | None) -> Iterator[str]:
@@ -76,23 +69,22 @@ def problems(spec: JobTerms, lists: Lists, made: Mapping[str, Depends], merge: D
         made: what tasks of the factory depend on, by their ids, or under `MADE` if it is the same for all.
         merge: what the merge task depends on, if there is one.
     """
-    tasks = {str(task["id"]).lower(): task for task in spec.listed}
-    if not made and not any(task.get("dependsOn") for task in tasks.values()):
+    tasks = {task.id.lower(): task for task in map(TaskLinks.of, spec.listed)}
+    if not made and not any(task.depends_on for task in tasks.values()):
         return
-    depends: dict[str, Depends] = {id: resolved(task.get("dependsOn") or {}, lists) for id, task in tasks.items()}
-    depends |= made
+    depends = {id: resolved(task.depends_on, lists) for id, task in tasks.items()} | dict(made)
     if merge is not None:
         depends[MERGE_ID] = merge
     places = {id: place(spec, number) for number, id in enumerate(tasks)}
     nodes: dict[str, tuple[str, str]] = {
-        id: (places[id], str(tasks[id]["id"]))
+        id: (places[id], tasks[id].id)
         if id in tasks
         else (f"{_FACTORY}.{'mergeTask' if id == MERGE_ID else 'repeatTask'}", id)
         for id in depends
     }
     edges = _edges(depends, lists)
     itself = [id for id, others in edges.items() if id in others]
-    yield from (_waits_for_itself(id, *nodes[id], tasks.get(id, {}), lists) for id in itself[:_NAMED])
+    yield from (_waits_for_itself(id, *nodes[id], tasks.get(id, NO_LINKS), lists) for id in itself[:_NAMED])
     if not itself and (cycle := _cycle(edges)):
         names = [nodes[id][1] for id in cycle]
         # What the user wrote as a task is easier to find than a template.
@@ -103,7 +95,7 @@ def problems(spec: JobTerms, lists: Lists, made: Mapping[str, Depends], merge: D
             "ever starts: remove one of these dependencies"
         )
     if spec.task_factory is None:
-        without = [id for id, task in tasks.items() if (task.get("dependsOn") or {}).get("allOf")]
+        without = [id for id, task in tasks.items() if task.depends_on.lists]
         for id in without[:_NAMED]:
             where, name = nodes[id]
             yield (
@@ -114,8 +106,8 @@ def problems(spec: JobTerms, lists: Lists, made: Mapping[str, Depends], merge: D
         return
     found = 0
     for own, each in depends.items():
-        for id in each.get("taskIds") or ():
-            if str(id).lower() not in depends and not lists.makes(str(id)) and found < _NAMED:
+        for id in each.ids:
+            if id.lower() not in depends and not lists.makes(id) and found < _NAMED:
                 found += 1
                 where, name = nodes[own]
                 subject = "each task" if own == MADE else f"task {name!r}"
@@ -127,19 +119,17 @@ def problems(spec: JobTerms, lists: Lists, made: Mapping[str, Depends], merge: D
 
 def missing(spec: JobTerms, lists: Lists) -> tuple[int, str]:
     """How many tasks of `spec.tasks` wait for an id that the job does not have, also through others, and the first such id."""
-    tasks = {str(task["id"]).lower(): task for task in spec.listed if task.get("id")}
-    named = {id: resolved(task.get("dependsOn") or {}, lists).get("taskIds") or () for id, task in tasks.items()}
-    have = {*tasks, MERGE_ID} if spec.factory.merge_task else {*tasks}
+    tasks = [task for task in map(TaskLinks.of, spec.listed) if task.id]
+    named = {task.id.lower(): resolved(task.depends_on, lists).ids for task in tasks}
+    have = {*named, MERGE_ID} if spec.factory.merge_task else {*named}
     first, waiting, users = "", [], defaultdict[str, list[str]](list)
     for id, others in named.items():
-        lost = next(
-            (str(each) for each in others if str(each).lower() not in have and not lists.makes(str(each))), None
-        )
+        lost = next((each for each in others if each.lower() not in have and not lists.makes(each)), None)
         if lost is not None:
             first = first or lost
             waiting.append(id)
         for each in others:
-            users[str(each).lower()].append(id)
+            users[each.lower()].append(id)
     found = set(waiting)
     while waiting:
         new = [each for each in users[waiting.pop()] if each not in found]
@@ -148,13 +138,13 @@ def missing(spec: JobTerms, lists: Lists) -> tuple[int, str]:
     return len(found), first
 
 
-def _waits_for_itself(id: str, where: str, name: str, task: Body, lists: Lists) -> str:
+def _waits_for_itself(id: str, where: str, name: str, task: TaskLinks, lists: Lists) -> str:
     if id == MADE:
         return (
             f"{where}: dependsOn names tasks of the taskFactory itself (IDs 0 to {lists.made - 1}), so none of them ever starts: "
             "name tasks of spec.tasks or spec.tasksFrom"
         )
-    if (task.get("dependsOn") or {}).get("allOf") and id.isdigit() and int(id) < lists.made:
+    if task.depends_on.lists and id.isdigit() and int(id) < lists.made:
         return (
             f"{where}: task {name!r} depends on all tasks of the taskFactory, a range of numbers that includes its own ID, so it "
             "never starts: choose an ID with a letter"
@@ -169,9 +159,9 @@ def _edges(depends: Mapping[str, Depends], lists: Lists) -> dict[str, Sequence[s
     edges: dict[str, Sequence[str]] = {}
     left = _MAX_EDGES
     for id, each in depends.items():
-        others = [str(other).lower() for other in each.get("taskIds") or ()]
-        for span in each.get("taskIdRanges") or ():
-            first, last = bisect_left(values, span["start"]), bisect_right(values, span["end"])
+        others = [other.lower() for other in each.ids]
+        for span in each.ranges:
+            first, last = bisect_left(values, span.start), bisect_right(values, span.end)
             left -= max(0, last - first)
             if left > 0:
                 others += [name for _, name in numbers[first:last]]

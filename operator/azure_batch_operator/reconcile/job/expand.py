@@ -13,16 +13,27 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from msgspec import structs
+
 from azure_batch_operator.api.factory import MAX_TASKS, MergeTask, ParameterSet, RepeatTask
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.api.task_body import Task
-from azure_batch_operator.batch.wire import Body
+from azure_batch_operator.batch.task_wire import TaskNeeds
+from azure_batch_operator.batch.wire import Body, Wire, build, convert
 from azure_batch_operator.reconcile.job import dependencies, placeholders
-from azure_batch_operator.reconcile.job.dependencies import MADE, MERGE_ID, Depends, Lists, resolved
+from azure_batch_operator.reconcile.job.dependencies import MADE, MERGE_ID, Lists, resolved
 from azure_batch_operator.reconcile.job.placeholders import fill
-from azure_batch_operator.reconcile.job.spec import JobTerms, TaskFactory, TaskPerItem
+from azure_batch_operator.reconcile.job.spec import (
+    NO_DEPENDS,
+    Depends,
+    JobTerms,
+    TaskFactory,
+    TaskLinks,
+    TaskPerItem,
+    waits_for_others,
+)
 from azure_batch_operator.reconcile.job.streamed import Streamed
-from azure_batch_operator.reconcile.job.task_sources import place, without_empty_ids
+from azure_batch_operator.reconcile.job.task_sources import place
 
 _WIDEST_ID = 64
 _DEPENDENCY_TEXT = 64_000
@@ -101,7 +112,7 @@ def _templates(factory: TaskFactory) -> dict[str, Body]:
 
 def is_let_in(task: Body) -> bool:
     """Whether a task is given a token for its job."""
-    return bool((task.get("authenticationTokenSettings") or {}).get("access"))
+    return "authenticationTokenSettings" in task and convert(TaskNeeds, task).is_let_in
 
 
 def independent(spec: JobTerms) -> int:
@@ -113,7 +124,7 @@ def independent(spec: JobTerms) -> int:
 def _depending(spec: JobTerms) -> int:
     """How many of the listed tasks depend on others."""
     tasks = spec.listed
-    return tasks.depending if isinstance(tasks, Streamed) else sum(1 for task in tasks if task.get("dependsOn"))
+    return tasks.depending if isinstance(tasks, Streamed) else sum(map(waits_for_others, tasks))
 
 
 def lists(spec: JobTerms) -> Lists:
@@ -123,19 +134,19 @@ def lists(spec: JobTerms) -> Lists:
     return Lists(listed, _factory_size(spec), id_width(spec))
 
 
-def merge_depends(spec: JobTerms, all_lists: Lists) -> dict[str, Any] | None:
+def merge_depends(spec: JobTerms, all_lists: Lists) -> Depends | None:
     """What the merge task depends on: all other tasks, unless it says something else; None if there is no merge task."""
     template = _merge_template(spec)
-    return None if template is None else resolved(template.get("dependsOn") or _ALL_OTHERS, all_lists)
+    return None if template is None else resolved(TaskLinks.of(template).depends_on or _ALL_OTHERS, all_lists)
 
 
-_ALL_OTHERS = {"allOf": ["tasks", "taskFactory"]}
+_ALL_OTHERS = Depends(all_of=("tasks", "taskFactory"))
 
 
 def merges_all(spec: JobTerms) -> bool:
     """Whether there is a merge task that depends on all other tasks."""
     template = _merge_template(spec)
-    return template is not None and not template.get("dependsOn")
+    return template is not None and not TaskLinks.of(template).depends_on
 
 
 def made_depends(spec: JobTerms, all_lists: Lists) -> dict[str, Depends] | None:
@@ -143,10 +154,10 @@ def made_depends(spec: JobTerms, all_lists: Lists) -> dict[str, Depends] | None:
     depends, series = _repeat_depends(spec), _series(spec)
     if not depends or series is None or not series.size:
         return {}
-    if not placeholders.count(depends):
+    if not _is_template(depends):
         return {MADE: resolved(depends, all_lists)}
-    named = len(depends.get("taskIds") or ())
-    if "tasks" in (depends.get("allOf") or ()):
+    named = len(depends.ids)
+    if "tasks" in depends.lists:
         named += len(all_lists.listed)
     if series.size > _MAX_FOLLOWED or series.size * named > _MAX_NAMED:
         return None
@@ -157,16 +168,23 @@ def made_depends(spec: JobTerms, all_lists: Lists) -> dict[str, Depends] | None:
 
 
 def _repeat_depends(spec: JobTerms) -> Depends:
-    return (spec.factory.repeat_task or {}).get("dependsOn") or {}
+    return TaskLinks.of(spec.factory.repeat_task or {}).depends_on
+
+
+def _is_template(depends: Depends) -> bool:
+    """Whether tasks of the factory wait for different tasks."""
+    return placeholders.count([*depends.ids]) > 0
 
 
 def _filled(depends: Depends, values: Sequence[object], names: Sequence[str]) -> Depends:
-    return without_empty_ids(fill(depends, values, names))
+    """Without the ids that a value has left empty, as that of the first row of a chain."""
+    ids = tuple(filled for id in depends.ids if (filled := fill(id, values, names)))
+    return structs.replace(depends, task_ids=ids or None)
 
 
 def regardless(task: Body) -> dict[str, Any]:
     """The task with `satisfy` for ends of which its exitConditions say nothing, so its dependents run."""
-    conditions = task.get("exitConditions") or {}
+    conditions: Body = task.get("exitConditions") or {}
     default = {"dependencyAction": "satisfy", **(conditions.get("default") or {})}
     return {**task, "exitConditions": {**conditions, "default": default}}
 
@@ -202,13 +220,13 @@ def problems(spec: JobTerms) -> list[str]:
 
 def _too_long(spec: JobTerms, all_lists: Lists) -> Iterator[str]:
     """Lists of ids that are too long for Azure Batch, or for all tasks of a factory together."""
-    if _text(merge_depends(spec, all_lists) or {}) > _DEPENDENCY_TEXT:
+    if _text(merge_depends(spec, all_lists) or NO_DEPENDS) > _DEPENDENCY_TEXT:
         yield (
             "spec.taskFactory.mergeTask: the IDs of the other tasks are too long together "
             f"(more than {_DEPENDENCY_TEXT} characters): use shorter IDs, or tasks of the factory"
         )
     depends = _repeat_depends(spec)
-    if not depends.get("allOf"):
+    if not depends.lists:
         return
     where, text = "spec.taskFactory.repeatTask.dependsOn.allOf", _text(resolved(depends, all_lists))
     one = "let one task depend on all others, and name only that one in taskIds"
@@ -219,7 +237,7 @@ def _too_long(spec: JobTerms, all_lists: Lists) -> Iterator[str]:
 
 
 def _text(depends: Depends) -> int:
-    return sum(len(str(id)) for id in depends.get("taskIds") or ())
+    return sum(map(len, depends.ids))
 
 
 def _job_actions(spec: JobTerms) -> Iterator[str]:
@@ -231,9 +249,9 @@ def _job_actions(spec: JobTerms) -> Iterator[str]:
     listed = {
         f"{place(spec, number)}: task {task['id']!r}": task
         for number, task in enumerate(() if isinstance(tasks, Streamed) else tasks)
-        if task.get("exitConditions")
+        if "exitConditions" in task
     }
-    acting = [where for where, task in {**templates, **listed}.items() if acts_on_job(task.get("exitConditions"))]
+    acting = [where for where, task in {**templates, **listed}.items() if acts_on_job(task)]
     number = len(acting)
     if isinstance(tasks, Streamed):
         acting, number = [f"task {id!r}" for id in tasks.acting[0]], tasks.acting[1]
@@ -245,11 +263,9 @@ def _job_actions(spec: JobTerms) -> Iterator[str]:
         )
 
 
-def acts_on_job(conditions: Any) -> bool:
-    """Whether exit conditions have a jobAction anywhere."""
-    if isinstance(conditions, Mapping):
-        return "jobAction" in conditions or any(acts_on_job(each) for each in conditions.values())
-    return isinstance(conditions, list) and any(acts_on_job(each) for each in conditions)
+def acts_on_job(task: Body) -> bool:
+    """Whether exit conditions of a task have a jobAction anywhere."""
+    return TaskLinks.of(task).exit_conditions.acts_on_job
 
 
 def _taken_ids(spec: JobTerms, all_lists: Lists) -> Iterator[str]:
@@ -282,7 +298,21 @@ def expand(whole: Body, job_id: str, only: Container[str] | None = None) -> Iter
     if spec.goes_on and (needs_dependencies(spec) or spec.uses_task_dependencies):
         tasks = map(regardless, tasks)
     upload = spec.logs.upload
-    return (with_logs(task, {**upload, "path": upload.get("path") or job_id}) for task in tasks) if upload else tasks
+    return (with_logs(task, with_path(upload, job_id)) for task in tasks) if upload else tasks
+
+
+class _Upload(Wire, frozen=True, gc=False):
+    """`spec.logs.upload` with values instead of references."""
+
+    container_url: str | None = None
+    path: str = ""
+    identity_reference: Body | None = None
+    upload_condition: str = "taskcompletion"
+
+
+def with_path(upload: Body, job_id: str) -> Body:
+    """`spec.logs.upload` with its default path, the ID of the job."""
+    return {**upload, "path": build(_Upload, upload).path or job_id}
 
 
 def with_logs(task: Body, upload: Body) -> dict[str, Any]:
@@ -291,16 +321,17 @@ def with_logs(task: Body, upload: Body) -> dict[str, Any]:
     Args:
         upload: `spec.logs.upload` of its job, with `path` and with values instead of references.
     """
-    container = {
-        "containerUrl": upload.get("containerUrl"),
-        "path": f"{str(upload['path']).strip('/')}/{task['id']}",
+    given = build(_Upload, upload)
+    container: dict[str, object] = {
+        "containerUrl": given.container_url,
+        "path": f"{given.path.strip('/')}/{task['id']}",
     }
-    if identity := upload.get("identityReference"):
-        container["identityReference"] = identity
+    if given.identity_reference:
+        container["identityReference"] = given.identity_reference
     logs = {
         "filePattern": "../std*.txt",
         "destination": {"container": container},
-        "uploadOptions": {"uploadCondition": upload.get("uploadCondition", "taskcompletion")},
+        "uploadOptions": {"uploadCondition": given.upload_condition},
     }
     return {**task, "outputFiles": [*(task.get("outputFiles") or ()), logs]}
 
@@ -364,7 +395,9 @@ def id_width(spec: JobTerms) -> int:
 def with_digits(job: Resource, digits: int) -> Resource:
     """The job with ids as long as those that it has in Azure Batch already."""
     factory = job.spec.get("taskFactory")
-    return job if not factory else replace(job, spec={**job.spec, "taskFactory": {**factory, "idWidth": digits}})
+    if not isinstance(factory, Mapping) or not factory:
+        return job
+    return replace(job, spec={**job.spec, "taskFactory": {**factory, "idWidth": digits}})
 
 
 def _merge_template(spec: JobTerms) -> Body | None:
@@ -375,8 +408,8 @@ def _merge_template(spec: JobTerms) -> Body | None:
 
 def _listed(task: Body, all_lists: Lists) -> dict[str, Any]:
     body = Task.rest_body(task)
-    if (depends := task.get("dependsOn")) and depends.get("allOf"):
-        body["dependsOn"] = resolved(depends, all_lists)
+    if "dependsOn" in task and (depends := TaskLinks.of(task).depends_on).lists:
+        body["dependsOn"] = resolved(depends, all_lists).body
     return body
 
 
@@ -388,16 +421,17 @@ def _made(spec: JobTerms, all_lists: Lists, only: Container[str] | None) -> Iter
     template = RepeatTask.rest_body(spec.factory.repeat_task or {})
     template.pop("dependsOn", None)
     depends = _repeat_depends(spec)
-    same = None if placeholders.count(depends) else resolved(depends, all_lists)
+    same = None if _is_template(depends) else resolved(depends, all_lists).body
     for number, values in enumerate(series.values):
         id = f"{number:0{all_lists.width}}"
         if only is not None and id not in only:
             continue
         body = {"id": id} | fill(template, values, series.names)
-        waits_for = resolved(_filled(depends, values, series.names), all_lists) if same is None else same
+        waits_for = resolved(_filled(depends, values, series.names), all_lists).body if same is None else same
         yield body | {"dependsOn": waits_for} if waits_for else body
 
 
 def _merge_task(spec: JobTerms, all_lists: Lists) -> dict[str, Any]:
     template = MergeTask.rest_body(_merge_template(spec) or {})
-    return {"id": MERGE_ID} | template | {"dependsOn": merge_depends(spec, all_lists)}
+    depends = merge_depends(spec, all_lists) or NO_DEPENDS
+    return {"id": MERGE_ID} | template | {"dependsOn": depends.body}

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from azure_batch_operator.batch.redaction import safe_text
-from azure_batch_operator.batch.wire import Body, TaskCounts, TaskFailure
+from azure_batch_operator.batch.task_wire import EndedTask, ExitConditions
+from azure_batch_operator.batch.wire import TaskCounts, TaskFailure
 from azure_batch_operator.causes.exits import satisfies, words
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job.dependencies import MADE, MERGE_ID, Lists, resolved
-from azure_batch_operator.reconcile.job.spec import JobTerms
+from azure_batch_operator.reconcile.job.spec import Depends, JobTerms, TaskLinks
 from azure_batch_operator.reconcile.job.streamed import Streamed
 from azure_batch_operator.reconcile.observed import FailedTask
 from azure_batch_operator.reconcile.status import shortened
@@ -61,17 +62,15 @@ def explained(failure: TaskFailure) -> str:
     return f"{message} ({details})" if message and details else message or details
 
 
-def as_bodies(spec: JobTerms, failed: Sequence[FailedTask]) -> Iterator[dict[str, Any]]:
-    """Failed tasks that the spec writes out or makes, with what `causes` reads of them."""
+def with_conditions(spec: JobTerms, failed: Sequence[FailedTask]) -> Iterator[EndedTask]:
+    """Failed tasks that the spec writes out or makes, with their exit conditions."""
     tasks = spec.listed
-    inline = {} if isinstance(tasks, Streamed) else {str(task.get("id")).lower(): task for task in tasks}
+    inline = {} if isinstance(tasks, Streamed) else {str(task["id"]).lower(): task for task in tasks}
     template, lists = spec.factory.repeat_task or {}, expand.lists(spec)
     for task in failed:
         added = inline.get(task.id.lower()) or (template if lists.makes(task.id) else {})
-        execution = task.execution
-        info = {"endTime": execution.end_time, "exitCode": execution.exit_code}
-        failure = {"failureInfo": {"code": execution.failure.code}}
-        yield {"id": task.id, "exitConditions": added.get("exitConditions"), "executionInfo": {**info, **failure}}
+        conditions = TaskLinks.of(added).exit_conditions
+        yield EndedTask(id=task.id, exit_conditions=conditions, execution_info=task.execution)
 
 
 def groups(failed: Sequence[FailedTask], failed_count: int) -> list[dict[str, Any]]:
@@ -143,15 +142,15 @@ def _never_run(spec: JobTerms, failed: Sequence[FailedTask]) -> int:
     tasks = spec.listed
     # Where they are too many to follow, they count as if they could still run.
     streamed = (tasks.followed or {}) if isinstance(tasks, Streamed) else None
-    inline = {str(task["id"]).lower(): task for task in tasks} if streamed is None else streamed
-    template = spec.factory.repeat_task or {}
+    inline = {task.id.lower(): task for task in map(TaskLinks.of, tasks)} if streamed is None else streamed
+    template = TaskLinks.of(spec.factory.repeat_task or {})
     ended = {task.id.lower(): task for task in failed}
     lists = expand.lists(spec)
     made = expand.made_depends(spec, lists) or {}
     waiting = _Waiting([*inline, *ended, *made], lists if MADE in made else None)
     for id, task in inline.items():
-        if id not in ended and (depends := task.get("dependsOn")):
-            waiting.add(id, resolved(depends, lists))
+        if id not in ended and task.depends_on:
+            waiting.add(id, resolved(task.depends_on, lists))
     for id, each in made.items():
         if id not in ended:
             waiting.add(id, each)
@@ -193,18 +192,16 @@ class _Waiting:
         self._numbers = sorted({int(id) for id in ids if _is_number(id)})
         self._by_range: defaultdict[int, list[str]] = defaultdict(list)
 
-    def add(self, child: str, depends: Body) -> None:
+    def add(self, child: str, depends: Depends) -> None:
         """Note what a task depends on."""
-        for id in depends.get("taskIds") or ():
-            self._by_id[str(id).lower()].append(child)
+        for id in depends.ids:
+            self._by_id[id.lower()].append(child)
         if self._together and self._together.touches(depends):
             self._by_id[MADE].append(child)
         size = len(self._numbers)
-        for each in depends.get("taskIdRanges") or ():
-            left, right = (
-                bisect_left(self._numbers, each["start"]) + size,
-                bisect_right(self._numbers, each["end"]) + size,
-            )
+        for each in depends.ranges:
+            left = bisect_left(self._numbers, each.start) + size
+            right = bisect_right(self._numbers, each.end) + size
             while left < right:
                 if left % 2:
                     self._by_range[left].append(child)
@@ -229,5 +226,5 @@ def _is_number(id: str) -> bool:
     return id.isascii() and id.isdigit()
 
 
-def _as_added(spec: JobTerms, task: Body) -> Body:
-    return expand.regardless(task) if spec.goes_on else task
+def _as_added(spec: JobTerms, task: TaskLinks) -> ExitConditions:
+    return task.exit_conditions.forgiving if spec.goes_on else task.exit_conditions

@@ -12,20 +12,23 @@ import json
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
+
+from msgspec import structs
 
 from azure_batch_operator.api.base import RECONCILE_POLICY
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.api.task_body import Task
-from azure_batch_operator.batch.wire import Body
+from azure_batch_operator.batch.task_wire import ExitConditions, IdRange, TaskNeeds
+from azure_batch_operator.batch.wire import Body, convert
 from azure_batch_operator.reconcile.before import status_before
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import expand
-from azure_batch_operator.reconcile.job.spec import JobTerms, job_before, outline
+from azure_batch_operator.reconcile.job.spec import NO_FACTORY, Depends, JobTerms, TaskLinks, job_before, outline
 from azure_batch_operator.reconcile.job.streamed import Streamed, counted
 from azure_batch_operator.reconcile.standard_plans import ever_created
 from azure_batch_operator.reconcile.status import ended_as, has_ended
@@ -251,30 +254,27 @@ def chosen(spec: Body, ids: Collection[str], others: Collection[str]) -> Streame
     found = [id for body in expand.expand(plain, "", only=own) if (id := str(body["id"]).lower())]
     kept, lost = Ids(found), Ids(set(ids).difference(found))
     del found
-    followed: dict[str, Body] = {}
-    conditions: dict[str, Any] = {}
+    followed: dict[str, TaskLinks] = {}
+    conditions: dict[ExitConditions, ExitConditions] = {}
     acting: list[str] = []
     number = depending = acts = 0
     least = 0
     let_in = False
     needed: dict[Source, Reference] = {}
     for body in expand.expand(plain, "", only=kept):
-        _check(body, kept, lost)
-        task = _trimmed(body, kept)
+        links = _checked(body, kept, lost)
         number += 1
-        least = min(least or _MAX_SLOTS, int(task.get("requiredSlots") or 1))
-        depending += "dependsOn" in task
-        let_in = let_in or expand.is_let_in(task)
-        _note_needed(task, needed)
-        if expand.acts_on_job(task.get("exitConditions")):
+        least = min(least or _MAX_SLOTS, convert(TaskNeeds, body).slots)
+        depending += bool(links.depends_on)
+        let_in = let_in or expand.is_let_in(body)
+        _note_needed(body, needed)
+        if links.exit_conditions.acts_on_job:
             acts += 1
-            acting += [str(task["id"])] if acts == 1 else []
-        brief: dict[str, Any] = {name: task[name] for name in ("id", "dependsOn", "exitConditions") if name in task}
-        if len(brief) > 1 and len(followed) <= MAX_FOLLOWED:
-            if (said := brief.get("exitConditions")) is not None:
-                # Most tasks have the same.
-                brief["exitConditions"] = conditions.setdefault(json.dumps(said, default=str), said)
-            followed[str(task["id"]).lower()] = brief
+            acting += [links.id] if acts == 1 else []
+        if (links.depends_on or "exitConditions" in body) and len(followed) <= MAX_FOLLOWED:
+            # Most tasks have the same conditions.
+            same = conditions.setdefault(links.exit_conditions, links.exit_conditions)
+            followed[links.id.lower()] = structs.replace(links, exit_conditions=same)
     return Streamed(
         plain, kept, _Maker(kept), number, depending, followed if len(followed) <= MAX_FOLLOWED else None,
         (tuple(acting), acts), least or 1, let_in, tuple(needed.values()),
@@ -288,23 +288,30 @@ def _note_needed(task: Body, needed: dict[Source, Reference]) -> None:
             needed[reference.source] = Reference(path, reference.source)
 
 
-def _check(body: Body, kept: Ids, lost: Ids) -> None:
-    depends = body.get("dependsOn") or {}
-    if (id := lost.first(depends)) is not None:
+def _checked(body: Body, kept: Ids, lost: Ids) -> TaskLinks:
+    """What a task has to do with others that run again.
+
+    Raises:
+        ResolutionError: if it waits for one of the lost tasks, or for too many ranges.
+    """
+    links = TaskLinks.of(body)
+    left = kept.of(links.depends_on)
+    if (id := lost.first(links.depends_on)) is not None:
         raise ResolutionError(
             "RetryDependencyFailed",
             f"spec.retryOf: task {body['id']!r} depends on task {id!r}, which has not succeeded and does not run again, "
             f"because it is not one of the job's own tasks: {_NEW}",
         )
-    if len(kept.of(depends).get("taskIdRanges") or ()) > MAX_RANGES:
+    if len(left.ranges) > MAX_RANGES:
         raise too_many(f"task {body['id']!r} depends on more than {MAX_RANGES} separate ranges")
+    return structs.replace(links, depends_on=left)
 
 
 def _trimmed(body: Body, kept: Ids) -> dict[str, Any]:
     """A task without dependencies on those that have succeeded."""
     task = {name: value for name, value in body.items() if name != "dependsOn"}
-    if left := kept.of(body.get("dependsOn") or {}):
-        task["dependsOn"] = left
+    if left := kept.of(TaskLinks.of(body).depends_on):
+        task["dependsOn"] = left.body
     return task
 
 
@@ -329,14 +336,14 @@ def _with_ids_as_they_are(spec: Body, own: Collection[str]) -> Body:
     Raises:
         ResolutionError: if a larger factory generated some of the tasks.
     """
-    factory = spec.get("taskFactory")
-    if not factory:
+    terms = JobTerms.of(spec)
+    if terms.factory == NO_FACTORY:
         return spec
-    listed = {str(task["id"]).lower() for task in spec.get("tasks") or ()}
+    listed = {str(task["id"]).lower() for task in terms.listed}
     numbers = [id for id in own if id.isascii() and id.isdigit() and id not in listed]
-    width, widths = expand.id_width(JobTerms.of(spec)), {len(id) for id in numbers}
+    width, widths = expand.id_width(terms), {len(id) for id in numbers}
     if len(widths) == 1 and (digits := max(widths)) > width:
-        spec, width = {**spec, "taskFactory": {**factory, "idWidth": digits}}, digits
+        spec, width = {**spec, "taskFactory": {**spec["taskFactory"], "idWidth": digits}}, digits
     made = expand.lists(JobTerms.of(spec))
     lost = sorted(id for id in numbers if len(id) == width and not made.makes(id))
     if lost:
@@ -367,7 +374,7 @@ class Ids:
         self._names = frozenset(id for id in ids if not self._is_number(id))
         more = {int(id) for id in self._names if id.isascii() and id.isdigit() and len(id) < _WIDTH_LIMIT}
         self._numbers = array("q", sorted(more.union(self._made))) if more else self._made
-        self._runs: dict[tuple[int, int], Sequence[Mapping[str, int]]] = {}
+        self._runs: dict[tuple[int, int], Sequence[IdRange]] = {}
 
     def _is_number(self, id: str) -> bool:
         return len(id) == self._width and id.isascii() and id.isdigit()
@@ -381,26 +388,22 @@ class Ids:
     def __len__(self) -> int:
         return len(self._made) + len(self._names)
 
-    def of(self, depends: Body) -> dict[str, Any]:
+    def of(self, depends: Depends) -> Depends:
         """The part of a `dependsOn` that refers to these tasks."""
-        named = [id for id in depends.get("taskIds") or () if str(id).lower() in self]
-        runs = [
-            run
-            for each in depends.get("taskIdRanges") or ()
-            for run in self._between(int(each["start"]), int(each["end"]))
-        ]
-        return ({"taskIds": named} if named else {}) | ({"taskIdRanges": runs} if runs else {})
+        named = tuple(id for id in depends.ids if id.lower() in self)
+        runs = tuple(run for each in depends.ranges for run in self._between(each.start, each.end))
+        return Depends(task_ids=named or None, task_id_ranges=runs or None)
 
-    def first(self, depends: Body) -> str | None:
+    def first(self, depends: Depends) -> str | None:
         """One of these tasks that a `dependsOn` names."""
         if not len(self):
             return None
         found = self.of(depends)
-        if found.get("taskIds"):
-            return str(found["taskIds"][0])
-        return str(found["taskIdRanges"][0]["start"]) if found.get("taskIdRanges") else None
+        if found.ids:
+            return found.ids[0]
+        return str(found.ranges[0].start) if found.ranges else None
 
-    def _between(self, start: int, end: int) -> Sequence[Mapping[str, int]]:
+    def _between(self, start: int, end: int) -> Sequence[IdRange]:
         if (start, end) not in self._runs:
             if len(self._runs) >= MAX_RANGES:
                 self._runs.clear()
@@ -409,13 +412,13 @@ class Ids:
         return self._runs[start, end]
 
 
-def _runs(numbers: Sequence[int]) -> Iterator[dict[str, int]]:
+def _runs(numbers: Sequence[int]) -> Iterator[IdRange]:
     """Ascending numbers as ranges without gaps."""
     if not numbers:
         return
     start = numbers[0]
     for one, other in pairwise(numbers):
         if other != one + 1:
-            yield {"start": start, "end": one}
+            yield IdRange(start=start, end=one)
             start = other
-    yield {"start": start, "end": numbers[-1]}
+    yield IdRange(start=start, end=numbers[-1])

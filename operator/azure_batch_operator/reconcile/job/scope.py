@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 from azure_batch_operator.api.resource import Resource
@@ -14,7 +14,7 @@ from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others, is_foreig
 from azure_batch_operator.reconcile.job import changes
 from azure_batch_operator.reconcile.job.failures import blocked
 from azure_batch_operator.reconcile.job.spec import JobBefore, JobTerms, job_before
-from azure_batch_operator.reconcile.observed import FailedTask
+from azure_batch_operator.reconcile.observed import FailedNode, FailedTask
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Remote
 from azure_batch_operator.reconcile.target_pool import TargetPoolView
 
@@ -84,7 +84,7 @@ class TasksView:
     retry_refused: BatchError | None = None
     per_minute: float | None = None
     estimated_end: float | None = None
-    node_failures: Sequence[Body] = field(default=())
+    node_failures: Sequence[FailedNode] = ()
 
     @property
     def active(self) -> int:

@@ -8,6 +8,7 @@ job (`reconcile.job.changes`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from msgspec import field
 from msgspec.structs import replace
@@ -15,7 +16,59 @@ from msgspec.structs import replace
 from azure_batch_operator.api.factory import Scalar
 from azure_batch_operator.api.job import OPERATOR
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch.task_wire import NO_CONDITIONS, DependsOn, ExitConditions
 from azure_batch_operator.batch.wire import Body, Wire, build, convert
+
+
+class Depends(DependsOn, frozen=True, gc=False):
+    """`dependsOn` of a task or template of a manifest; without `all_of` as Azure Batch takes it."""
+
+    all_of: tuple[str, ...] | None = None
+
+    def __bool__(self) -> bool:
+        return self != NO_DEPENDS
+
+    @property
+    def lists(self) -> tuple[str, ...]:
+        """The lists of the job that it names."""
+        return self.all_of or ()
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """As it is sent, when `all_of` is resolved; empty if it waits for nothing."""
+        found: dict[str, Any] = {}
+        if self.ids:
+            found["taskIds"] = [*self.ids]
+        if self.ranges:
+            found["taskIdRanges"] = [{"start": each.start, "end": each.end} for each in self.ranges]
+        return found
+
+
+NO_DEPENDS = Depends()
+
+
+class TaskLinks(Wire, frozen=True, gc=False):
+    """What a task has to do with others: which it waits for, and what its end does to those that wait for it."""
+
+    id: str = ""
+    depends_on: Depends = NO_DEPENDS
+    exit_conditions: ExitConditions = NO_CONDITIONS
+
+    @classmethod
+    def of(cls, task: Body) -> TaskLinks:
+        """From the body of a task or template; most have no links, which costs no conversion."""
+        if _LINKS & task.keys():
+            return convert(cls, task)
+        return cls(id=str(task["id"])) if "id" in task else NO_LINKS
+
+
+_LINKS = frozenset({"dependsOn", "exitConditions"})
+NO_LINKS = TaskLinks()
+
+
+def waits_for_others(task: Body) -> bool:
+    """Whether the body of a task has a `dependsOn`. Each pass looks at all tasks of a job, so no struct is built for it."""
+    return bool(task.get("dependsOn"))
 
 
 class NameRef(Wire, frozen=True, gc=False):
@@ -65,11 +118,32 @@ class Sweep(Wire, frozen=True, gc=False):
     parameter_sets: Sequence[Body] | None = None
 
 
+class KeyRef(Wire, frozen=True, gc=False):
+    """A key of a ConfigMap of the same namespace."""
+
+    name: str = ""
+    key: str = ""
+
+
+class TasksFrom(Wire, frozen=True, gc=False):
+    """An entry of `tasksFrom`: a ConfigMap that lists tasks, or rows for a template."""
+
+    config_map_key_ref: KeyRef = KeyRef()
+    template: Body | None = None
+
+
+class ItemsFrom(Wire, frozen=True, gc=False):
+    """A ConfigMap with the items of a factory."""
+
+    config_map_key_ref: KeyRef = KeyRef()
+    format: str | None = None
+
+
 class TaskPerItem(Wire, frozen=True, gc=False):
     """A factory with a task per item; `rows`, `columns` and `longest` are those of a ConfigMap (`task_sources.inlined`)."""
 
     items: Sequence[Scalar] | None = None
-    items_from: Body | None = None
+    items_from: ItemsFrom | None = None
     rows: Sequence[Sequence[str]] | None = None
     columns: Sequence[str] = ()
     longest: int | None = None
@@ -106,7 +180,7 @@ class JobTerms(Wire, frozen=True, gc=False):
     suspend: bool = False
     suspend_policy: str = "requeue"
     tasks: Sequence[Body] | None = None
-    tasks_from: Sequence[Body] | None = None
+    tasks_from: tuple[TasksFrom, ...] | None = None
     tasks_from_starts: Sequence[int] = ()
     task_factory: TaskFactory | None = None
     task_prune_policy: str = "Keep"

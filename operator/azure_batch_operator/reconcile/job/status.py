@@ -15,9 +15,10 @@ from azure_batch_operator.causes.disabling import UNKNOWN, disabler
 from azure_batch_operator.reconcile.before import has_condition, status_before
 from azure_batch_operator.reconcile.error_classes import classify_error
 from azure_batch_operator.reconcile.job import expand
-from azure_batch_operator.reconcile.job.failures import as_bodies, groups
+from azure_batch_operator.reconcile.job.failures import groups, with_conditions
 from azure_batch_operator.reconcile.job.scope import LiveJob, TasksView
 from azure_batch_operator.reconcile.job.spec import JobBefore, JobTerms
+from azure_batch_operator.reconcile.observed import FailedNode
 from azure_batch_operator.reconcile.status import (
     IN_SYNC,
     SUSPENDED,
@@ -96,7 +97,7 @@ def verdict(live: LiveJob, *, complete: bool, waits: str | None) -> Verdict:
 
 
 def _disabled(live: LiveJob) -> str:
-    known = disabler(live.job, as_bodies(live.spec, live.tasks.failed))
+    known = disabler(live.job, with_conditions(live.spec, live.tasks.failed))
     return UNKNOWN if known is None else known.sentence
 
 
@@ -254,10 +255,13 @@ def without_remote(shown: Body) -> dict[str, Any]:
     return rest
 
 
-def _node_failure(failure: Body) -> dict[str, Any]:
-    if "message" not in failure:
-        return dict(failure)
-    return {**failure, "message": shortened(failure["message"], _MESSAGE_BYTES)}
+def _node_failure(failure: FailedNode) -> dict[str, object]:
+    message = None if failure.message is None else shortened(failure.message, _MESSAGE_BYTES)
+    members = {
+        "task": failure.task, "nodeId": failure.node_id, "exitCode": failure.exit_code, "code": failure.code,
+        "message": message,
+    }  # fmt: skip
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def _speed(

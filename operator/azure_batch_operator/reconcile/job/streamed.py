@@ -13,6 +13,7 @@ from typing import overload
 
 from azure_batch_operator.api.task_body import Task
 from azure_batch_operator.batch.wire import Body
+from azure_batch_operator.reconcile.job.spec import TaskLinks
 from azure_batch_operator.reconcile.value_references import Reference, Source, filled
 
 
@@ -26,7 +27,7 @@ class Streamed(Sequence[Body]):
         make: makes the tasks of a source.
         size: how many there are.
         depending: how many of them depend on others.
-        followed: those with dependencies or exit conditions, with these alone, by lower-case id; None if they are too many.
+        followed: those with dependencies or exit conditions, by lower-case id; None if they are too many.
         acting: ids of tasks whose exit conditions act on the job, at most a few, and how many there are.
         least_slots: the fewest slots that one of them takes.
         let_in: whether one of them is given a token for the job.
@@ -40,7 +41,7 @@ class Streamed(Sequence[Body]):
     make: Callable[[Body], Iterator[Body]] = field(repr=False)
     size: int = 0
     depending: int = 0
-    followed: Mapping[str, Body] | None = field(default_factory=dict, repr=False)
+    followed: Mapping[str, TaskLinks] | None = field(default_factory=dict, repr=False)
     acting: tuple[tuple[str, ...], int] = ((), 0)
     least_slots: int = 1
     let_in: bool = False

@@ -20,11 +20,11 @@ from pydantic import ValidationError
 
 from azure_batch_operator.api.base import WRITTEN, ApiModel, without_nulls
 from azure_batch_operator.api.task_body import Task
-from azure_batch_operator.batch.wire import Body
+from azure_batch_operator.batch.wire import Body, Wire, build, convert
 from azure_batch_operator.reconcile.documents import loaded
 from azure_batch_operator.reconcile.job import placeholders
 from azure_batch_operator.reconcile.job.placeholders import fill
-from azure_batch_operator.reconcile.job.spec import JobTerms
+from azure_batch_operator.reconcile.job.spec import Depends, ItemsFrom, JobTerms, KeyRef, TasksFrom
 from azure_batch_operator.reconcile.value_references import Reference, ResolutionError, Source
 
 _MAX_TEXT = 64 << 20
@@ -33,15 +33,40 @@ _STARTS = "tasksFromStarts"
 """Member beside `tasks`: at which of them each entry of `tasksFrom` begins."""
 
 
+class _Items(Wire, frozen=True, gc=False):
+    """`taskFactory.taskPerItem`."""
+
+    items_from: ItemsFrom | None = None
+
+
+class _Factory(Wire, frozen=True, gc=False):
+    """`taskFactory`."""
+
+    task_per_item: _Items = _Items()
+
+
+class _Sources(Wire, frozen=True, gc=False):
+    """The members of a spec that name ConfigMaps."""
+
+    tasks_from: tuple[TasksFrom, ...] = ()
+    task_factory: _Factory = _Factory()
+
+    @property
+    def items_from(self) -> ItemsFrom | None:
+        """The ConfigMap with the items of the factory."""
+        return self.task_factory.task_per_item.items_from
+
+
 def needed(spec: Body) -> list[Reference]:
     """The ConfigMap keys that hold tasks or items of this job."""
+    sources = build(_Sources, spec)
     found = [
-        Reference(f"spec.tasksFrom[{at}].configMapKeyRef", _source(each["configMapKeyRef"]))
-        for at, each in enumerate(spec.get("tasksFrom") or ())
+        Reference(f"spec.tasksFrom[{at}].configMapKeyRef", _source(each.config_map_key_ref))
+        for at, each in enumerate(sources.tasks_from)
     ]
-    if source := _items_from(spec):
+    if sources.items_from is not None:
         where = "spec.taskFactory.taskPerItem.itemsFrom.configMapKeyRef"
-        found.append(Reference(where, _source(source["configMapKeyRef"])))
+        found.append(Reference(where, _source(sources.items_from.config_map_key_ref)))
     return found
 
 
@@ -59,17 +84,17 @@ def inlined(spec: Body, texts: Mapping[Source, str]) -> dict[str, Any]:
         ResolutionError: if a text is not what it must be; the message names the ConfigMap, the place in it and the remedy.
     """
     result: dict[str, Any] = {}
-    if sources := spec.get("tasksFrom"):
-        pairs = [(each, texts[_source(each["configMapKeyRef"])]) for each in sources]
+    sources = build(_Sources, spec)
+    if sources.tasks_from:
+        pairs = [(each, texts[_source(each.config_map_key_ref)]) for each in sources.tasks_from]
         _check_templates(pairs)
-        own = spec.get("tasks") or ()
+        own = spec.get("tasks", ())
         more = [list(_tasks(each, text)) for each, text in pairs]
         starts = [*accumulate(map(len, more[:-1]), initial=len(own))]
         result = {"tasks": [*own, *chain.from_iterable(more)], "tasksFrom": [], _STARTS: starts}
-    if source := _items_from(spec):
-        result["taskFactory"] = dict(spec["taskFactory"]) | {
-            "taskPerItem": _items(source, texts[_source(source["configMapKeyRef"])])
-        }
+    if (source := sources.items_from) is not None:
+        items = _items(source, texts[_source(source.config_map_key_ref)])
+        result["taskFactory"] = dict(spec["taskFactory"]) | {"taskPerItem": items}
     return result
 
 
@@ -81,13 +106,6 @@ def place(spec: JobTerms, number: int) -> str:
     """
     at = bisect_right(spec.tasks_from_starts, number) - 1
     return "spec.tasks" if at < 0 else f"spec.tasksFrom[{at}]"
-
-
-def without_empty_ids(depends: Body) -> dict[str, Any]:
-    """A filled `dependsOn` without ids that a value has left empty, as that of the first row of a chain."""
-    ids = [each for each in depends.get("taskIds") or () if each]
-    rest = {name: value for name, value in depends.items() if name != "taskIds"}
-    return {**rest, "taskIds": ids} if ids else rest
 
 
 def digest(texts: Mapping[Source, str]) -> str:
@@ -105,27 +123,21 @@ def settled(spec: Body, total: int) -> dict[str, Any]:
     return {"tasks": [], "tasksFrom": [], "taskFactory": repeat}
 
 
-def _source(reference: Body) -> Source:
-    return Source("ConfigMap", reference["name"], reference["key"])
+def _source(reference: KeyRef) -> Source:
+    return Source("ConfigMap", reference.name, reference.key)
 
 
-def _items_from(spec: Body) -> Body | None:
-    per_item = (spec.get("taskFactory") or {}).get("taskPerItem") or {}
-    source: Body | None = per_item.get("itemsFrom")
-    return source
+def _where(reference: KeyRef) -> str:
+    return f"key {reference.key!r} of ConfigMap {reference.name!r}"
 
 
-def _where(reference: Body) -> str:
-    return f"key {reference['key']!r} of ConfigMap {reference['name']!r}"
-
-
-def _invalid(reference: Body, what: str) -> ResolutionError:
+def _invalid(reference: KeyRef, what: str) -> ResolutionError:
     return ResolutionError("InvalidTasks", f"{_where(reference)}: {what}; correct it, and the operator retries the job")
 
 
-def _tasks(source: Body, text: str) -> Iterator[dict[str, Any]]:
-    reference = source["configMapKeyRef"]
-    if template := source.get("template"):
+def _tasks(source: TasksFrom, text: str) -> Iterator[dict[str, Any]]:
+    reference = source.config_map_key_ref
+    if template := source.template:
         columns, rows = _table(reference, text)
         candidates: Iterable[Any] = (_row(template, row, columns) for row in rows)
     else:
@@ -138,12 +150,19 @@ def _tasks(source: Body, text: str) -> Iterator[dict[str, Any]]:
 
 def _row(template: Body, row: Sequence[str], columns: Sequence[str]) -> dict[str, Any]:
     task: dict[str, Any] = fill(template, row, columns)
-    if depends := task.get("dependsOn"):
-        task["dependsOn"] = without_empty_ids(depends)
+    if "dependsOn" in task:
+        task["dependsOn"] = _without_empty_ids(task["dependsOn"])
     return task
 
 
-def _check_templates(sources: Iterable[tuple[Body, str]]) -> None:
+def _without_empty_ids(depends: Body) -> dict[str, Any]:
+    """A filled `dependsOn` without ids that a value has left empty, as that of the first row of a chain."""
+    ids = [each for each in convert(Depends, depends).ids if each]
+    rest = {name: value for name, value in depends.items() if name != "taskIds"}
+    return {**rest, "taskIds": ids} if ids else rest
+
+
+def _check_templates(sources: Iterable[tuple[TasksFrom, str]]) -> None:
     """Refuse templates that cannot be filled with their rows, or not without filling the memory as well.
 
     Raises:
@@ -151,9 +170,9 @@ def _check_templates(sources: Iterable[tuple[Body, str]]) -> None:
     """
     made = 0
     for source, text in sources:
-        if not (template := source.get("template")):
+        if not (template := source.template):
             continue
-        columns, rows = _table(source["configMapKeyRef"], text)
+        columns, rows = _table(source.config_map_key_ref, text)
         longest = _longest(rows)
         found = placeholders.problems(template, len(columns), "columns", longest, "template") if rows else []
         # A value may be filled in again and again.
@@ -167,7 +186,7 @@ def _check_templates(sources: Iterable[tuple[Body, str]]) -> None:
             raise ResolutionError("InvalidTasks", f"spec.tasksFrom: {'; '.join(found[:5])}")
 
 
-def _listed(reference: Body, text: str) -> Sequence[Any]:
+def _listed(reference: KeyRef, text: str) -> Sequence[Any]:
     document = _parsed(reference, text)
     if document is None:
         return []  # nothing but comments and white space
@@ -179,14 +198,14 @@ def _listed(reference: Body, text: str) -> Sequence[Any]:
     return document
 
 
-def _parsed(reference: Body, text: str) -> Any:
+def _parsed(reference: KeyRef, text: str) -> Any:
     try:
         return loaded(text)
     except ValueError as error:
         raise _invalid(reference, str(error)) from None
 
 
-def _table(reference: Body, text: str) -> tuple[list[str], list[list[str]]]:
+def _table(reference: KeyRef, text: str) -> tuple[list[str], list[list[str]]]:
     reader = csv.reader(io.StringIO(text), skipinitialspace=True, strict=True)
     try:
         rows = [row for row in reader if row]
@@ -202,10 +221,9 @@ def _table(reference: Body, text: str) -> tuple[list[str], list[list[str]]]:
     return columns, rows[1:]
 
 
-def _items(source: Body, text: str) -> dict[str, Any]:
-    reference = source["configMapKeyRef"]
-    if source.get("format") == "csv":
-        columns, rows = _table(reference, text)
+def _items(source: ItemsFrom, text: str) -> dict[str, Any]:
+    if source.format == "csv":
+        columns, rows = _table(source.config_map_key_ref, text)
         return {"columns": columns, "rows": rows, "longest": _longest(rows)}
     items = [line.strip() for line in text.splitlines() if line.strip()]
     rows = [[item] for item in items]
@@ -216,7 +234,7 @@ def _longest(rows: Sequence[Sequence[str]]) -> int:
     return max((len(value) for row in rows for value in row), default=0)
 
 
-def _check(reference: Body, task: Any, which: str) -> None:
+def _check(reference: KeyRef, task: Any, which: str) -> None:
     if not isinstance(task, Mapping):
         raise _invalid(reference, f"{which} is not an object")
     _check_names(reference, Task, task, which)
@@ -228,7 +246,7 @@ def _check(reference: Body, task: Any, which: str) -> None:
         raise _invalid(reference, f"{which}: {place}: {first['msg']}") from None
 
 
-def _check_names(reference: Body, model: type[ApiModel], value: Body, where: str) -> None:
+def _check_names(reference: KeyRef, model: type[ApiModel], value: Body, where: str) -> None:
     """Refuse what the API server would refuse in a manifest: unknown and misspelt names, and secrets in clear."""
     members = model.members()
     for name, item in value.items():

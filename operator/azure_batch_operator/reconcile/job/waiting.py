@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from azure_batch_operator.batch.job_wire import Job
+from azure_batch_operator.batch.task_wire import TaskNeeds
+from azure_batch_operator.batch.wire import convert
 from azure_batch_operator.causes import Demand, Evidence, Failed, Lost, NodeFailure, PoolEvidence, Unmet, WayOut, judge
 from azure_batch_operator.causes.exits import words
 from azure_batch_operator.causes.reading import demand, pool_evidence
@@ -67,10 +69,10 @@ def _unmet(spec: JobTerms, tasks: TasksView, *, blocked: bool) -> Unmet | None:
 
 
 def _preparation(tasks: TasksView) -> NodeFailure | None:
-    failed = next((failure for failure in tasks.node_failures if failure.get("task") == "preparation"), None)
-    if failed is None:
-        return None
-    return NodeFailure(str(failed["nodeId"]), words(failed.get("exitCode"), failed.get("code")) or "no exit code")
+    failed = next((failure for failure in tasks.node_failures if failure.task == "preparation"), None)
+    return (
+        None if failed is None else NodeFailure(failed.node_id, words(failed.exit_code, failed.code) or "no exit code")
+    )
 
 
 def _pool(job: Job, pool: TargetPoolView) -> PoolEvidence | None:
@@ -102,10 +104,10 @@ class _Demands:
         tasks = spec.listed
         if isinstance(tasks, Streamed):
             # All those of a factory are one here as well.
-            given = [task for task in tasks.source.get("tasks") or () if str(task.get("id")).lower() in tasks.only]
+            given = [task for task in JobTerms.of(tasks.source).listed if str(task["id"]).lower() in tasks.only]
             yield from _Demands(JobTerms.of({**tasks.source, "tasks": given}))
             return
-        yield from (demand(f"task {task.get('id')!r}", task) for task in tasks)
+        yield from (demand(f"task {task['id']!r}", task) for task in tasks)
         factory = spec.factory
         for which, template in (
             ("each task of the factory", factory.repeat_task),
@@ -123,12 +125,12 @@ def least_slots(spec: JobTerms) -> int:
     tasks = [*given]
     if template := spec.factory.repeat_task:
         tasks.append(template)
-    return min((int(task.get("requiredSlots") or 1) for task in tasks), default=1)
+    return min((convert(TaskNeeds, task).slots for task in tasks), default=1)
 
 
 def _least_nodes(spec: JobTerms) -> int:
     """The fewest nodes at the same time that a task of the spec takes; 0 if one takes a single node, or if that is not known."""
     given = spec.listed
-    if isinstance(given, Streamed) or not all(task.get("multiInstanceSettings") for task in given):
+    if isinstance(given, Streamed) or not all(convert(TaskNeeds, task).nodes for task in given):
         return 0
     return min((needed.nodes for needed in _Demands(spec)), default=0)

@@ -15,12 +15,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
+
 from azure_batch_operator.api.pool import PoolSpec as PoolModel
-from azure_batch_operator.batch.wire import Body
+from azure_batch_operator.batch.wire import Body, Wire, build
 from azure_batch_operator.reconcile import applied, ownership
 from azure_batch_operator.reconcile import normalization as normal
 from azure_batch_operator.reconcile import secret_versions as pool_values
 from azure_batch_operator.reconcile.applied import STAYS, Applied, differences, fingerprint
+from azure_batch_operator.reconcile.ownership import MarkedBody
 from azure_batch_operator.reconcile.plan import Accepted, Call, Evidence, Table, without_etag
 from azure_batch_operator.reconcile.pool.desired import Image, with_agent
 from azure_batch_operator.reconcile.secret_versions import NO_VALUES, ValueVersions, to_note
@@ -52,13 +55,26 @@ _REPLACED = frozenset({"metadata", "applicationPackageReferences", "targetNodeCo
 """What `updateproperties` sets beside the start task."""
 
 
+class _Machine(Wire, frozen=True, gc=False):
+    """What says which image the nodes have."""
+
+    image_reference: Body | None = None
+    node_agent_sku_id: str | None = msgspec.field(default=None, name="nodeAgentSKUId")
+
+
+class _Imaged(Wire, frozen=True, gc=False):
+    """The image of a pool, in the spec or in Azure Batch."""
+
+    virtual_machine_configuration: _Machine | None = None
+
+
 def kept_image(spec: Body, remote: Body) -> Image | None:
     """The node agent of a pool that has the image of the spec already, and so keeps it; None if it has another image."""
-    reference = (spec.get("virtualMachineConfiguration") or {}).get("imageReference") or {}
-    present = remote.get("virtualMachineConfiguration") or {}
-    if not present or not same("imageReference", reference, present.get("imageReference")):
+    wanted = build(_Imaged, spec).virtual_machine_configuration or _Machine()
+    present = build(_Imaged, remote).virtual_machine_configuration
+    if present is None or not same("imageReference", wanted.image_reference or {}, present.image_reference):
         return None
-    return Image(present.get("nodeAgentSKUId"))
+    return Image(present.node_agent_sku_id)
 
 
 @dataclass(frozen=True)
@@ -138,7 +154,8 @@ def changes(
     found = applied.noted(remote)
     # Nobody's work is interrupted for what a pool without a note may lack.
     before = replace(found, keeps=found.keeps or not found.known)
-    taken = accepted.members if accepted is not None and accepted.etag == remote.get("eTag") else {}
+    there = MarkedBody.of(remote)
+    taken = accepted.members if accepted is not None and accepted.etag == there.etag else {}
     any_time = differences(ANY_TIME, body, remote, before, marks, taken)
     without_nodes = differences(EMPTY_ONLY, body, remote, before, marks, taken)
     now, empty = any_time.members, without_nodes.members
@@ -160,7 +177,7 @@ def changes(
     own = applied.own_items(body, remote, before)
     note = tuple(_metadata(own, remote, in_all))
     here = tuple(_metadata(own, remote, at_once)) if empty else note
-    same_items = normal.metadata(own) == normal.metadata(remote.get("metadata"))
+    same_items = normal.metadata(own) == there.user_metadata
     if not same_items or _notes_of({"metadata": here}) != _notes_of(remote):
         now["metadata"] = list(here)
     remove = "startTask" not in body and bool(remote.get("startTask")) and not before.leaves("startTask")
@@ -188,12 +205,13 @@ def _metadata(own: list[Any], remote: Body, notes: _Notes) -> list[Any]:
 def patch(id: str, members: Body, remote: Body, digests: Mapping[str, str]) -> Call:
     """The PATCH of these members, provided that nobody has written since the pool was seen."""
     marks = {name: fingerprint(value) for name, value in members.items()}
+    there = MarkedBody.of(remote)
     return Call(
         "update_pool",
         Table.POOLS,
         id,
         body=members,
-        if_match=remote.get("eTag"),
+        if_match=there.etag,
         evidence=without_etag(remote),
         marks=marks,
         digests={name: digests[name] for name in members if name in digests},

@@ -93,9 +93,9 @@ def body_of(id: str, spec: Body, agent: str | None) -> dict[str, Any]:
 
 def with_agent(body: Body, agent: str | None) -> dict[str, Any]:
     """The body with a node agent, if it has none."""
-    machine = body.get("virtualMachineConfiguration") or {}
-    if agent is None or machine.get("nodeAgentSKUId"):
+    if agent is None or build(PoolSpec, body).virtual_machine_configuration.node_agent_sku_id:
         return dict(body)
+    machine: Body = body.get("virtualMachineConfiguration") or {}
     return dict(body) | {"virtualMachineConfiguration": dict(machine) | {"nodeAgentSKUId": agent}}
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from azure_batch_operator.batch.wire import Wire
+from azure_batch_operator.batch.wire import Wire, build
 from azure_batch_operator.reconcile.plan import Call
+from azure_batch_operator.reconcile.pool.spec import PoolSpec
 from azure_batch_operator.reconcile.status import timestamp
 
 _MAX_ENTRIES = 100
@@ -58,7 +59,8 @@ def after(history: History, call: Call, now: float) -> History:
         now: seconds since the epoch.
     """
     if call.verb == "resize_pool" and call.body is not None:
-        targets = (int(call.body.get("targetDedicatedNodes", 0)), int(call.body.get("targetLowPriorityNodes", 0)))
+        size = build(PoolSpec, call.body)
+        targets = (size.target_dedicated_nodes or 0, size.target_low_priority_nodes or 0)
         return replace(history, targets=targets, tries=history.tries + 1 if targets == history.targets else 1)
     if call.verb == "stop_pool_resize":
         return replace(history, stopped=now)

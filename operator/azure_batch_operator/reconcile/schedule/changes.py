@@ -14,6 +14,7 @@ from azure_batch_operator.reconcile import applied, ownership
 from azure_batch_operator.reconcile import normalization as normal
 from azure_batch_operator.reconcile import secret_versions as pool_values
 from azure_batch_operator.reconcile.applied import STAYS, differences
+from azure_batch_operator.reconcile.ownership import MarkedBody
 from azure_batch_operator.reconcile.secret_versions import NO_VALUES, ValueVersions, to_note
 from azure_batch_operator.reconcile.value_references import ResolutionError
 
@@ -50,9 +51,10 @@ def changes(spec: Body, pool_id: str | None, remote: Body, values: ValueVersions
     before, marks = applied.noted(remote), applied.marks(_said(body))
     marks = applied.after(before, marks, not_yet=pool_values.unread(values, marks, before))
     change: dict[str, Any] = {}
-    times = body.get("schedule") or {}
+    times: Body = body.get("schedule") or {}
+    there: Body = remote.get("schedule") or {}
     if not normal.same_schedule(
-        times, remote.get("schedule") or {}, lenient=before.keeps and before.lenient("schedule", marks.get("schedule"))
+        times, there, lenient=before.keeps and before.lenient("schedule", marks.get("schedule"))
     ):
         change["schedule"] = times
     only = {"jobSpecification": CHANGEABLE["jobSpecification"]}
@@ -61,7 +63,7 @@ def changes(spec: Body, pool_id: str | None, remote: Body, values: ValueVersions
         change["jobSpecification"] = body["jobSpecification"]
     own = applied.own_items(body, remote, before)
     given = to_note(JobScheduleSpec, spec, values, change.keys(), remote)
-    same_items = normal.metadata(own) == normal.metadata(remote.get("metadata"))
+    same_items = normal.metadata(own) == MarkedBody.of(remote).user_metadata
     # A schedule of our own is compared to the letter without its note, so that the note can wait for the next change.
     must_note = before.keeps and (not before.known or marks != before.marks)
     touched = pool_values.noted({"metadata": given}) != pool_values.noted(remote)

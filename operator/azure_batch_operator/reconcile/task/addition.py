@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from msgspec import structs
+
 from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.task import TaskSpec
 from azure_batch_operator.batch.errors import CompletedError
@@ -12,6 +14,7 @@ from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile.annotations import handled, pending_request
 from azure_batch_operator.reconcile.error_classes import RetryClass, classify_error
 from azure_batch_operator.reconcile.job import expand
+from azure_batch_operator.reconcile.job.spec import TaskLinks
 from azure_batch_operator.reconcile.plan import TAKES_NO_MORE, Absence, Absent, Ended, Plan, Table
 from azure_batch_operator.reconcile.standard_plans import (
     once_absent,
@@ -139,11 +142,12 @@ def _submit(scope: TaskScope) -> Plan:
     resource, job, view = scope.resource, scope.job, scope.view
     body = {"id": resource.remote_id} | TaskSpec.rest_body(resource.spec)
     if view.depends_on:
-        depends = dict(body.get("dependsOn") or {})
-        body["dependsOn"] = depends | {"taskIds": list(dict.fromkeys([*depends.get("taskIds", ()), *view.depends_on]))}
+        depends = TaskLinks.of(body).depends_on
+        ids = tuple(dict.fromkeys([*depends.ids, *view.depends_on]))
+        body["dependsOn"] = structs.replace(depends, task_ids=ids).body
     if job.goes_on:
         body = expand.regardless(body)
-    upload = None if job.upload is None else {**job.upload, "path": job.upload.get("path") or job.id}
+    upload = None if job.upload is None else expand.with_path(job.upload, job.id)
     owner = ownership.marker(scope.cluster, resource)
     return Plan("add", submit=ownership.task_with_marker(body, owner), submit_to=job.id, logs_to=upload)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from azure_batch_operator.batch.task_wire import NO_CONDITIONS, ExitConditions
 from azure_batch_operator.batch.wire import EnvironmentSetting, TaskConstraints, Wire
 
 
@@ -9,35 +10,6 @@ class NameRef(Wire, frozen=True, gc=False):
     """An object of the same namespace."""
 
     name: str = ""
-
-
-class ExitOptions(Wire, frozen=True, gc=False):
-    """What an exit of the task does."""
-
-    job_action: str | None = None
-
-
-class ExitCode(Wire, frozen=True, gc=False):
-    """What one exit code, or a range of them, does."""
-
-    exit_options: ExitOptions = ExitOptions()
-
-
-class ExitConditions(Wire, frozen=True, gc=False):
-    """What the exits of the task do."""
-
-    exit_codes: tuple[ExitCode, ...] = ()
-    exit_code_ranges: tuple[ExitCode, ...] = ()
-    pre_processing_error: ExitOptions | None = None
-    file_upload_error: ExitOptions | None = None
-    default: ExitOptions | None = None
-
-    @property
-    def acts_on_job(self) -> bool:
-        """Whether any of them says what is to happen to the job."""
-        others = (self.pre_processing_error, self.file_upload_error, self.default)
-        options = [each.exit_options for each in (*self.exit_codes, *self.exit_code_ranges)]
-        return any(each is not None and each.job_action is not None for each in (*options, *others))
 
 
 class FailureBefore(Wire, frozen=True, gc=False):
@@ -61,7 +33,7 @@ class TaskTerms(Wire, frozen=True, gc=False):
     command_line: str = ""
     environment_settings: tuple[EnvironmentSetting, ...] = ()
     constraints: TaskConstraints = TaskConstraints()
-    exit_conditions: ExitConditions = ExitConditions()
+    exit_conditions: ExitConditions = NO_CONDITIONS
 
     @property
     def variables(self) -> frozenset[str]:

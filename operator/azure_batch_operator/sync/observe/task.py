@@ -11,14 +11,13 @@ from azure_batch_operator.batch.wire import convert
 from azure_batch_operator.causes.exits import satisfies
 from azure_batch_operator.reconcile import adoption, ownership
 from azure_batch_operator.reconcile.before import status_before
-from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.observed import ObservedTask
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Remote
 from azure_batch_operator.reconcile.standard_plans import ever_created, other_name
 from azure_batch_operator.reconcile.status import ENDED_PHASES
 from azure_batch_operator.reconcile.task import lifecycle as plans
 from azure_batch_operator.reconcile.task.scope import JobView, TaskScope, TaskView, is_blocked, is_open
-from azure_batch_operator.reconcile.task.spec import TaskBefore
+from azure_batch_operator.reconcile.task.spec import TaskBefore, TaskTerms
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.observe.context import Context, Decision, Subscription
 from azure_batch_operator.sync.observe.pools import foreign
@@ -214,7 +213,8 @@ def _dependencies(context: Context, task: Resource, job: str) -> tuple[list[str]
 
 def blocks_dependents(task: Resource, *, goes_on: bool = False) -> bool:
     """Whether tasks that depend on this one never start, as far as its status says."""
-    added = expand.regardless(task.spec) if goes_on else task.spec
+    conditions = convert(TaskTerms, task.spec).exit_conditions
+    added = conditions.forgiving if goes_on else conditions
     before = convert(TaskBefore, task.status)
     failed = status_before(task).phase == "Failed" and not satisfies(added, before.exit_code, before.failure_info.code)
     return failed or is_blocked(task)

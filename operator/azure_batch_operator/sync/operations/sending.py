@@ -9,7 +9,8 @@ from typing import Any
 from azure_batch_operator.batch import BatchClient, UsageError
 from azure_batch_operator.batch.caller import Listing
 from azure_batch_operator.batch.requests import CallOptions
-from azure_batch_operator.reconcile.operation_verbs import Answer, Body, Spot
+from azure_batch_operator.batch.wire import Body
+from azure_batch_operator.reconcile.operation_verbs import Answer, Spot
 
 Send = Callable[[BatchClient, Spot, Body, CallOptions], Awaitable[Answer] | Listing]
 """Makes the call, or prepares a list."""

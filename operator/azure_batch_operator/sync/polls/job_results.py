@@ -23,7 +23,7 @@ from azure_batch_operator.batch.wire import (
 from azure_batch_operator.reconcile.account.problems import judges_account
 from azure_batch_operator.reconcile.job.changes import are_changing, noted_tasks
 from azure_batch_operator.reconcile.job.failures import cause
-from azure_batch_operator.reconcile.observed import FailedTask
+from azure_batch_operator.reconcile.observed import FailedNode, FailedTask
 from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.sync.mirror import JobResults, JobSubscription
 from azure_batch_operator.sync.polls.agreement import LISTED, Tasks, age
@@ -273,14 +273,14 @@ class JobReader(Poll):
 
     async def _failed_nodes(self, id: str, results: JobResults) -> None:
         """Nodes on which the preparation or release task has failed, the first twenty of them."""
-        found: list[Mapping[str, Any]] = []
+        found: list[FailedNode] = []
         try:
             listed = self._client.jobs.list_preparation_and_release_status(id, filter=_NODES_FAILED, **options())
             async for node in listed:
                 for task in ("preparation", "release"):
                     info = node.get(f"job{task.capitalize()}TaskExecutionInfo") or {}
                     if info.get("result") == "failure" and len(found) < _MAX_NODES:
-                        found.append(_node_failure(task, node, info))
+                        found.append(_failed_node(task, str(node.get("nodeId", "")), info))
         except NotFoundError:
             raise
         except BatchError as error:
@@ -308,10 +308,6 @@ def _brief(task: Task) -> FailedTask:
     return FailedTask(task.id, TaskExecution(exit_code=info.exit_code, failure_info=said))
 
 
-def _node_failure(task: str, node: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str, Any]:
+def _failed_node(task: str, node_id: str, info: Mapping[str, Any]) -> FailedNode:
     failure = info.get("failureInfo") or {}
-    entry = {
-        "task": task, "nodeId": node.get("nodeId"), "exitCode": info.get("exitCode"), "code": failure.get("code"),
-        "message": failure.get("message"),
-    }  # fmt: skip
-    return {name: value for name, value in entry.items() if value is not None}
+    return FailedNode(task, node_id, info.get("exitCode"), failure.get("code"), failure.get("message"))
