@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.kube.status import StatusWriter
+from azure_batch_operator.reconcile.references import referenced
 from azure_batch_operator.reconcile.status import seconds_since
 from azure_batch_operator.sync.accounts import Accounts
 from azure_batch_operator.sync.polls.tries import REQUEUES, RETRIES
@@ -177,7 +178,8 @@ def _usage(tally: Tally) -> Iterator[Family]:
 
 
 def _place(pool: Resource) -> list[str]:
-    return [pool.key.namespace, (pool.spec.get("accountRef") or {}).get("name", ""), pool.key.name]
+    account = referenced(pool.spec).account_ref
+    return [pool.key.namespace, "" if account is None else account.name, pool.key.name]
 
 
 def _pools(pools: Iterable[Resource]) -> Iterator[Family]:

@@ -49,8 +49,8 @@ class Resource:
     deleting: bool
     finalizers: tuple[str, ...]
     annotations: Mapping[str, str]
-    spec: Mapping[str, Any]
-    """Without nulls, which mean the same as leaving out."""
+    spec: Mapping[str, object]
+    """Without nulls, which mean the same as leaving out. Decisions read it as typed values (`reconcile.<kind>.spec`)."""
     status: Mapping[str, object] = field(default_factory=dict)
     """Repeated as it is; decisions read it as typed values (`reconcile.before`)."""
     controller: Owner | None = None
@@ -116,10 +116,11 @@ class Resource:
         return str(self.spec.get("id") or self.key.name)
 
     @property
-    def job_spec(self) -> tuple[str, Mapping[str, Any]]:
+    def job_spec(self) -> tuple[str, Mapping[str, object]]:
         """Where the spec describes a job, and that part: the spec itself, or `jobSpecification` of a schedule."""
         if self.key.kind is Kind.SCHEDULE:
-            return "spec.jobSpecification", self.spec.get("jobSpecification") or {}
+            found = self.spec.get("jobSpecification")
+            return "spec.jobSpecification", found if isinstance(found, Mapping) else {}
         return "spec", self.spec
 
     @property

@@ -82,9 +82,9 @@ class ExitConditions(Wire, frozen=True, gc=False):
     def acts_on_job(self) -> bool:
         """Whether any of them says what happens to the job."""
         others = (self.pre_processing_error, self.file_upload_error, self.default)
-        codes = (*self.exit_codes, *self.exit_code_ranges)
-        options = (*(each.exit_options for each in codes), *others)
-        return any(each is not None and each.job_action is not None for each in options)
+        codes = [each.exit_options for each in self.exit_codes]
+        spans = [each.exit_options for each in self.exit_code_ranges]
+        return any(each is not None and each.job_action is not None for each in (*codes, *spans, *others))
 
     @property
     def forgiving(self) -> ExitConditions:

@@ -259,7 +259,8 @@ def _members(struct: type[Wire]) -> tuple[tuple[str, str, Callable[[Any], Any] |
 
 
 def _tuple_of(struct: type[W], values: Iterable[Body]) -> tuple[W, ...]:
-    return tuple(build(struct, each) for each in values)
+    # The list of pools is read without a check of what belongs to somebody else.
+    return tuple(build(struct, each) for each in values if isinstance(each, Mapping))
 
 
 def _reader(hint: Any) -> Callable[[Any], Any] | None:

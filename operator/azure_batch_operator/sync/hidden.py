@@ -20,8 +20,10 @@ from azure_batch_operator.api.kinds import KINDS, Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.api.task import TaskSpec
 from azure_batch_operator.batch.redaction import SecretValues, without
+from azure_batch_operator.batch.wire import convert
 from azure_batch_operator.reconcile.job.streamed import Streamed
 from azure_batch_operator.reconcile.plan import Plan
+from azure_batch_operator.reconcile.task.spec import TaskTerms
 from azure_batch_operator.reconcile.value_references import Reference, ResolutionError, Source, references
 
 _TAILS = frozenset({"stdoutTail", "stderrTail"})
@@ -93,8 +95,8 @@ class Hidden:
         specs: list[tuple[type[ApiModel], Mapping[str, Any]]] = [
             (KINDS[resource.key.kind].spec, _but_tasks(resource.spec))
         ]
-        job = resource.spec.get("jobRef") if resource.key.kind is Kind.TASK else None
-        if job and (owner := self._find(Key(Kind.JOB, resource.key.namespace, job["name"]))) is not None:
+        job = convert(TaskTerms, resource.spec).job_ref.name if resource.key.kind is Kind.TASK else ""
+        if job and (owner := self._find(Key(Kind.JOB, resource.key.namespace, job))) is not None:
             specs.append((JobSpec, _but_tasks(owner.spec)))
         if resource.key.kind is Kind.JOB:
             shown = {str(id).lower() for group in status.get("failures") or () for id in group.get("taskIds") or ()}

@@ -24,6 +24,7 @@ from azure_batch_operator.api.pool import PoolSpec
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.api.schedule import JobScheduleSpec
 from azure_batch_operator.api.task import TaskSpec
+from azure_batch_operator.batch.wire import Body, convert
 from azure_batch_operator.kube.api import KubeApi
 from azure_batch_operator.kube.values import ValueReader
 from azure_batch_operator.reconcile.job import expand, placeholders
@@ -32,6 +33,7 @@ from azure_batch_operator.reconcile.operation_order import Operate
 from azure_batch_operator.reconcile.plan import Call, Plan
 from azure_batch_operator.reconcile.pool.cost import source_of
 from azure_batch_operator.reconcile.secret_versions import Taken, version_of
+from azure_batch_operator.reconcile.task.spec import TaskTerms
 from azure_batch_operator.reconcile.value_references import Reference, ResolutionError, Source, filled, references
 from azure_batch_operator.sync.hidden import Hidden
 from azure_batch_operator.sync.task_sources import TaskSources
@@ -202,7 +204,7 @@ class Inputs:
             plan = replace(plan, submit=expand.with_logs(plan.submit, await self._upload(resource, plan.logs_to)))
         if plan.feed is None:
             return plan
-        spec = plan.feed.spec or resource.spec
+        spec: Body = plan.feed.spec or resource.spec
         made_from = filled(model, spec, values)
         factory = spec.get("taskFactory")
         if factory and factory.get("repeatTask"):
@@ -244,6 +246,6 @@ class Inputs:
 
     async def _upload(self, task: Resource, upload: Mapping[str, Any]) -> Mapping[str, Any]:
         """`spec.logs.upload` of the BatchJob of a BatchTask, with its values."""
-        where = f"BatchJob {task.spec['jobRef']['name']!r}: spec.logs.upload"
+        where = f"BatchJob {convert(TaskTerms, task.spec).job_ref.name!r}: spec.logs.upload"
         values = await self._texts(task, references(LogUpload, upload, where))
         return filled(LogUpload, upload, values, where)

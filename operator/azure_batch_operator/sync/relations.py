@@ -16,6 +16,7 @@ from azure_batch_operator.reconcile.defaults import with_defaults
 from azure_batch_operator.reconcile.job import retry
 from azure_batch_operator.reconcile.ownership import Owned
 from azure_batch_operator.reconcile.plan import AccountView
+from azure_batch_operator.reconcile.references import referenced
 from azure_batch_operator.reconcile.selectors import allows, may_allow
 from azure_batch_operator.reconcile.standard_plans import ever_created, other_name
 from azure_batch_operator.sync.accounts import Accounts, Session
@@ -39,32 +40,24 @@ def standing(store: Store, namespaces: Namespaces, owner: Owned) -> Standing:
     return Standing.GONE if namespaces.watches(owner.namespace) else Standing.UNSEEN
 
 
-_REFERENCES = (
-    ("jobRef", Kind.JOB),
-    ("scheduleRef", Kind.SCHEDULE),
-    ("poolRef", Kind.POOL),
-    ("retryOf", Kind.JOB),
-)
-
-
 def named_account(store: Store, resource: Resource) -> Key | None:
     """The account that an object was created in, else the one that it, its pool or its job names: all that the API server knows."""
     if (pinned := pinned_account(resource)) is not None:
         return pinned
-    spec, namespace = resource.spec, resource.key.namespace
-    if account := spec.get("accountRef"):
-        return Key(Kind.ACCOUNT, account.get("namespace") or namespace, account["name"])
-    named = (
-        (resource.job_spec[1].get("poolRef"), Kind.POOL),
-        (spec.get("jobRef"), Kind.JOB),
-        (spec.get("scheduleRef"), Kind.SCHEDULE),
+    named, namespace = referenced(resource.spec), resource.key.namespace
+    if (account := named.account_ref) is not None:
+        return Key(Kind.ACCOUNT, account.namespace or namespace, account.name)
+    parents = (
+        (referenced(resource.job_spec[1]).pool_ref, Kind.POOL),
+        (named.job_ref, Kind.JOB),
+        (named.schedule_ref, Kind.SCHEDULE),
     )
-    for reference, kind in named:
-        if reference:
-            parent = store.get(Key(kind, namespace, reference["name"]))
+    for reference, kind in parents:
+        if reference is not None:
+            parent = store.get(Key(kind, namespace, reference.name))
             if parent is not None:
                 return named_account(store, parent)
-    if spec.get("retryOf") and (first := retry.source(store.get, resource)) is not None:
+    if named.retry_of is not None and (first := retry.source(store.get, resource)) is not None:
         return named_account(store, first)
     return None
 
@@ -84,8 +77,8 @@ class Relations:
 
     def job(self, task: Resource) -> Key | None:
         """The BatchJob of a BatchTask, if it names one."""
-        reference = task.spec.get("jobRef")
-        return Key(Kind.JOB, task.key.namespace, reference["name"]) if reference else None
+        reference = referenced(task.spec).job_ref
+        return Key(Kind.JOB, task.key.namespace, reference.name) if reference is not None else None
 
     def session(self, resource: Resource) -> Session | None:
         """The session of the account that an object belongs to, whether or not it may use it."""
@@ -111,7 +104,8 @@ class Relations:
         if account is None:
             return self._absent(resource, key), None
         if not self.lets_in(account, resource.key.namespace):
-            selects = (account.spec.get("allowedNamespaces") or {}).get("selector")
+            allowed = _allowed(account)
+            selects = allowed is not None and allowed.selector is not None
             message = (
                 f"BatchAccount {key.namespace}/{key.name} does not allow namespace {resource.key.namespace!r}: "
                 f"add it to spec.allowedNamespaces{', or label it as its selector requires' if selects else ''}"
@@ -143,8 +137,15 @@ class Relations:
     def _unnamed(self, resource: Resource) -> AccountView:
         """Why it is not known which account an object uses."""
         path, spec = resource.job_spec
-        field, kind = next((named for named in _REFERENCES if named[0] in spec), ("poolRef", Kind.POOL))
-        name = (spec.get(field) or {}).get("name", "")
+        named = referenced(spec)
+        given = (
+            ("jobRef", Kind.JOB, named.job_ref),
+            ("scheduleRef", Kind.SCHEDULE, named.schedule_ref),
+            ("poolRef", Kind.POOL, named.pool_ref),
+            ("retryOf", Kind.JOB, named.retry_of),
+        )
+        field, kind, reference = next((each for each in given if each[2] is not None), ("poolRef", Kind.POOL, None))
+        name = "" if reference is None else reference.name
         parent = self._store.get(Key(kind, resource.key.namespace, name))
         if field == "retryOf":
             # Two of them may name each other, so nobody follows them here.

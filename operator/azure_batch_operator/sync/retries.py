@@ -23,6 +23,7 @@ from azure_batch_operator.reconcile.job import expand, retry
 from azure_batch_operator.reconcile.job.spec import JobTerms, job_before, retry_noted
 from azure_batch_operator.reconcile.job.streamed import Streamed
 from azure_batch_operator.reconcile.ownership import claimed
+from azure_batch_operator.reconcile.references import referenced
 from azure_batch_operator.reconcile.status import has_ended
 from azure_batch_operator.reconcile.value_references import ResolutionError
 from azure_batch_operator.sync.accounts import Session
@@ -304,11 +305,12 @@ class Retries:
         """
         current = former
         while (key := retry.source_key(current)) is not None:
+            retried = (retry.source_key(job) or key).name
             found, noted = self._store.get(key), job_before(current).retry_of
             if found is None or noted is None or found.uid != noted.uid:
                 raise ResolutionError(
                     "RetryTasksUnknown",
-                    f"spec.retryOf names BatchJob {job.spec['retryOf']['name']!r}, which retries BatchJob "
+                    f"spec.retryOf names BatchJob {retried!r}, which retries BatchJob "
                     f"{key.name!r}, which is gone: create a BatchJob with all of its tasks instead",
                 )
             current = found
@@ -317,10 +319,11 @@ class Retries:
     def _session(self, job: Resource, former: Resource) -> Session:
         account, name = self._links.account_of(former), former.key.name
         own = pinned_account(job) or self._links.account_of(job)
-        if own is None and (pool := (job.spec.get("poolRef") or {}).get("name")):
+        if own is None and (pool := referenced(job.spec).pool_ref) is not None:
             raise ResolutionError(
                 "PoolNotFound",
-                f"spec.poolRef names BatchPool {pool!r}, which does not exist in this namespace: create it or correct spec.poolRef",
+                f"spec.poolRef names BatchPool {pool.name!r}, which does not exist in this namespace: create it or correct "
+                "spec.poolRef",
             )
         if account is not None and own is not None and own != account:
             raise ResolutionError(

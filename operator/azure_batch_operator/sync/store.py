@@ -10,6 +10,7 @@ from dataclasses import replace
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile.job.spec import job_before
+from azure_batch_operator.reconcile.references import referenced
 
 _MAX_GONE = 20_000
 """Objects that are gone and remembered; what is told again comes soon, or after a restart of the watch."""
@@ -17,27 +18,27 @@ _MAX_GONE = 20_000
 
 def references(resource: Resource) -> tuple[Key, ...]:
     """Keys of the objects that this one names in its spec: its account, its pool, its job; and of the one that has made it."""
-    spec, namespace = resource.spec, resource.key.namespace
+    named, namespace = referenced(resource.spec), resource.key.namespace
     keys = []
-    if account := spec.get("accountRef"):
-        keys.append(Key(Kind.ACCOUNT, account.get("namespace") or namespace, account["name"]))
+    if (account := named.account_ref) is not None:
+        keys.append(Key(Kind.ACCOUNT, account.namespace or namespace, account.name))
     if (pinned := pinned_account(resource)) is not None and pinned not in keys:
         keys.append(pinned)
-    if pool := resource.job_spec[1].get("poolRef"):
-        keys.append(Key(Kind.POOL, namespace, pool["name"]))
-    if pool := (spec.get("backoff") or {}).get("fallbackPoolRef"):
-        keys.append(Key(Kind.POOL, namespace, pool["name"]))
-    if job := spec.get("jobRef"):
-        keys.append(Key(Kind.JOB, namespace, job["name"]))
-    if former := spec.get("retryOf"):
-        keys.append(Key(Kind.JOB, namespace, former["name"]))
+    is_schedule = resource.key.kind is Kind.SCHEDULE
+    of_job = referenced(resource.job_spec[1]) if is_schedule else named
+    pools = (of_job.pool_ref, named.backoff.fallback_pool_ref)
+    keys += [Key(Kind.POOL, namespace, pool.name) for pool in pools if pool is not None]
+    if (job := named.job_ref) is not None:
+        keys.append(Key(Kind.JOB, namespace, job.name))
+    if (former := named.retry_of) is not None:
+        keys.append(Key(Kind.JOB, namespace, former.name))
         noted = job_before(resource).retry_of
-        taken = {} if noted is None else noted.settings
-        if (pool := taken.get("poolRef")) and not (spec.get("poolRef") or spec.get("poolInfo")):
-            keys.append(Key(Kind.POOL, namespace, pool["name"]))
-    if schedule := spec.get("scheduleRef"):
-        keys.append(Key(Kind.SCHEDULE, namespace, schedule["name"]))
-    keys += [Key(Kind.TASK, namespace, reference["name"]) for reference in spec.get("dependsOnRefs") or ()]
+        taken = referenced({} if noted is None else noted.settings).pool_ref
+        if taken is not None and named.pool_ref is None and named.pool_info is None:
+            keys.append(Key(Kind.POOL, namespace, taken.name))
+    if (schedule := named.schedule_ref) is not None:
+        keys.append(Key(Kind.SCHEDULE, namespace, schedule.name))
+    keys += [Key(Kind.TASK, namespace, each.name) for each in named.depends_on_refs]
     if (made_by := resource.scheduled_by) is not None:
         keys.append(made_by)
     return tuple(keys)

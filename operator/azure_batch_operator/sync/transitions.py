@@ -14,6 +14,7 @@ from typing import Any
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.logs import Few
+from azure_batch_operator.reconcile.references import referenced
 
 logger = logging.getLogger(__name__)
 
@@ -79,8 +80,8 @@ class Transitions:
         phase, reason = state
         level = level_of(resource.key.kind, status)
         if resource.key.kind is Kind.TASK and level > logging.DEBUG:
-            spec, namespace = resource.spec, resource.key.namespace
-            job = f"{namespace}/{(spec.get('jobRef') or {}).get('name') or spec.get('jobId')}"
+            named, namespace = referenced(resource.spec), resource.key.namespace
+            job = f"{namespace}/{named.job_id if named.job_ref is None else named.job_ref.name}"
             what = f"BatchTasks of job {job} that are {phase}: {reason}"
             level = self._few.level(level, (job, state), what, resource.key)
         logger.log(

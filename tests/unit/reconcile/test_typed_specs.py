@@ -26,6 +26,7 @@ from azure_batch_operator.reconcile.operation.spec import Before as OperationBef
 from azure_batch_operator.reconcile.operation.spec import OperationSpec, RecordedResult
 from azure_batch_operator.reconcile.pool.history import Remediated
 from azure_batch_operator.reconcile.pool.spec import PoolBefore, PoolSpec
+from azure_batch_operator.reconcile.references import References
 from azure_batch_operator.reconcile.schedule.spec import Before as ScheduleBefore
 from azure_batch_operator.reconcile.schedule.spec import Cron, RunStatus, ScheduleSpec
 from azure_batch_operator.reconcile.task.spec import NameRef, TaskBefore, TaskTerms
@@ -96,6 +97,13 @@ def differences(struct: type[Wire], model: type[BaseModel], path: str = "spec") 
 
 def test_what_is_read_of_many_jobs_is_a_part_of_the_model() -> None:
     assert differences(JobOutline, KINDS[Kind.JOB].spec) == []
+
+
+def test_what_a_spec_names_is_a_part_of_a_model() -> None:
+    wrong = [{*differences(References, info.spec)} for info in KINDS.values()]
+    assert not [each for each in set().union(*wrong) if " is not in " not in each]
+    unknown = [{each.split()[0] for each in found} for found in wrong]
+    assert set.intersection(*unknown) == set()
 
 
 @pytest.mark.parametrize("struct", [TaskLinks, TaskNeeds])

@@ -254,6 +254,7 @@ async def test_metadata_of_a_foreign_pool_may_hold_anything() -> None:
     scene.interest.add(Key(Kind.POOL, "n", "p"), "p")
     scene.service.items["pools"] = [
         {"id": "theirs", "metadata": [{"name": "azurebatch.io/owner"}, {"value": "x"}, 7, None]},
+        {"id": "odd", "metadata": [7, None, {"value": "x"}]},
         {"id": "p", "state": "active"},
     ]
     await scene.poll()

@@ -18,6 +18,7 @@ from azure_batch_operator.api.job import OPERATOR
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.task_wire import NO_CONDITIONS, DependsOn, ExitConditions
 from azure_batch_operator.batch.wire import Body, Wire, build, convert
+from azure_batch_operator.reconcile.references import Fallback, NameRef, PoolInfo
 
 
 class Depends(DependsOn, frozen=True, gc=False):
@@ -71,18 +72,6 @@ def waits_for_others(task: Body) -> bool:
     return bool(task.get("dependsOn"))
 
 
-class NameRef(Wire, frozen=True, gc=False):
-    """An object of the same namespace."""
-
-    name: str = ""
-
-
-class PoolInfo(Wire, frozen=True, gc=False):
-    """A pool that is named by its ID; without an ID one that the service creates."""
-
-    pool_id: str | None = None
-
-
 class FailurePolicy(Wire, frozen=True, gc=False):
     """How many failed tasks a job tolerates, and what happens if there are more."""
 
@@ -91,13 +80,11 @@ class FailurePolicy(Wire, frozen=True, gc=False):
     action: str = "Continue"
 
 
-class Backoff(Wire, frozen=True, gc=False):
+class Backoff(Fallback, frozen=True, gc=False):
     """How often tasks are retried and requeued."""
 
     task_retries: int | None = None
     max_requeues: int | None = None
-    fallback_pool_ref: NameRef | None = None
-    fallback_pool_id: str | None = None
 
     @property
     def has_fallback(self) -> bool:

@@ -305,9 +305,7 @@ def _child(resource: Resource, due: float) -> dict[str, Any]:
             "labels": {SCHEDULE_LABEL: key.name},
             "ownerReferences": [owner],
         },
-        "spec": pick(resource.spec, ("accountRef",))
-        | _id_of(resource, minute)
-        | dict(resource.spec["jobSpecification"]),
+        "spec": pick(resource.spec, ("accountRef",)) | _id_of(resource, minute) | dict(resource.job_spec[1]),
     }
 
 

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from azure_batch_operator.batch.task_wire import NO_CONDITIONS, ExitConditions
 from azure_batch_operator.batch.wire import EnvironmentSetting, TaskConstraints, Wire
-
-
-class NameRef(Wire, frozen=True, gc=False):
-    """An object of the same namespace."""
-
-    name: str = ""
+from azure_batch_operator.reconcile.references import NameRef
 
 
 class FailureBefore(Wire, frozen=True, gc=False):
@@ -31,6 +26,7 @@ class TaskTerms(Wire, frozen=True, gc=False):
     job_ref: NameRef = NameRef()
     job_id: str | None = None
     command_line: str = ""
+    tail_lines: int | None = None
     environment_settings: tuple[EnvironmentSetting, ...] = ()
     constraints: TaskConstraints = TaskConstraints()
     exit_conditions: ExitConditions = NO_CONDITIONS

@@ -24,6 +24,7 @@ from azure_batch_operator.reconcile.job.scope import JobScope, TasksView
 from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Remote
 from azure_batch_operator.reconcile.pool.scope import pool_before
+from azure_batch_operator.reconcile.references import referenced
 from azure_batch_operator.reconcile.standard_plans import GRACE_SECONDS
 from azure_batch_operator.reconcile.status import has_ended, seconds_since
 from azure_batch_operator.reconcile.target_pool import NO_POOL, NOT_ALLOWED, TargetPoolView
@@ -182,10 +183,10 @@ def _fingerprints(context: Context, resource: Resource) -> tuple[str, str]:
 def _pool(context: Context, job: Resource, session: Session | None, remote: Remote) -> TargetPoolView:
     """The pool that the job shall be on, the one that it may move to, and what is seen of the one that it is on."""
     view = pool_view(context, job, session)
-    backoff = job.spec.get("backoff") or {}
-    fallback = id_pool(context, job, session, backoff.get("fallbackPoolId"), "spec.backoff.fallbackPoolId")
-    if reference := backoff.get("fallbackPoolRef"):
-        fallback = batch_pool(context, job, session, reference["name"], "spec.backoff.fallbackPoolRef")
+    backoff = referenced(job.spec).backoff
+    fallback = id_pool(context, job, session, backoff.fallback_pool_id, "spec.backoff.fallbackPoolId")
+    if (reference := backoff.fallback_pool_ref) is not None:
+        fallback = batch_pool(context, job, session, reference.name, "spec.backoff.fallbackPoolRef")
     wrong = fallback.problem if fallback.problem and fallback.problem[0] in {NO_POOL, NOT_ALLOWED} else None
     view = replace(view, fallback=fallback.id, no_fallback=wrong)
     here = pool_of(remote) if isinstance(remote, Mapping) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from azure_batch_operator.api.kinds import Kind
@@ -14,6 +15,7 @@ from azure_batch_operator.reconcile.operation_order import Reach, Request
 from azure_batch_operator.reconcile.operation_verbs import verb_of
 from azure_batch_operator.reconcile.plan import AccountView
 from azure_batch_operator.reconcile.pool.recreate import id_in_use
+from azure_batch_operator.reconcile.references import referenced
 from azure_batch_operator.reconcile.standard_plans import other_name
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.observe.context import Context, Decision, Subscription
@@ -22,7 +24,6 @@ from azure_batch_operator.sync.observe.pools import foreign_pool
 __all__ = ["is_open", "plan"]
 
 _MISSING = {Kind.POOL: "PoolNotFound", Kind.JOB: "JobNotFound", Kind.SCHEDULE: "ScheduleNotFound"}
-_NAMED = {"poolRef": Kind.POOL, "jobRef": Kind.JOB, "scheduleRef": Kind.SCHEDULE}
 
 
 def plan(context: Context, resource: Resource, account: AccountView, session: Session | None, now: float) -> Decision:
@@ -38,10 +39,16 @@ def _view(context: Context, resource: Resource) -> plans.View:
     spec, verb = resource.spec, verb_of(resource.spec)
     if not verb:
         return plans.View(missing=("InvalidSpec", "the spec has no verb: create a new BatchOperation with one"))
-    field, kind = next(((field, kind) for field, kind in _NAMED.items() if field in spec), (None, None))
+    named = referenced(spec)
+    given = (
+        ("poolRef", Kind.POOL, named.pool_ref),
+        ("jobRef", Kind.JOB, named.job_ref),
+        ("scheduleRef", Kind.SCHEDULE, named.schedule_ref),
+    )
+    field, kind, reference = next((each for each in given if each[2] is not None), (None, None, None))
     owner, missing = None, None
-    if field is not None and kind is not None:
-        name = spec[field]["name"]
+    if kind is not None and reference is not None:
+        name = reference.name
         owner = context.store.get(Key(kind, resource.key.namespace, name))
         if owner is None and "startTime" in resource.status:
             # What was begun is ended, and for that its resource has an ID.
@@ -53,11 +60,13 @@ def _view(context: Context, resource: Resource) -> plans.View:
     id = str(resource.status.get("id") or "")
     if owner is not None and not id:
         id = id_in_use(owner) if owner.key.kind is Kind.POOL else owner.remote_id
-    typed = build(OperationSpec, spec)
+    typed, inputs = build(OperationSpec, spec), spec[verb]
     place = plans.place_of(typed, kind, id)
     created = str(resource.status.get("created") or "")
     reach = Reach(
         owner, resource.key.namespace, context.cluster, context.others, created,
         partial(foreign_pool, context, resource.key.namespace),
     )  # fmt: skip
-    return plans.View(Request(verb, spec[verb], place, reach, plans.size_of(typed, verb)), missing)
+    return plans.View(
+        Request(verb, inputs if isinstance(inputs, Mapping) else {}, place, reach, plans.size_of(typed, verb)), missing
+    )

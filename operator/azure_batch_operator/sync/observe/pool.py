@@ -18,6 +18,7 @@ from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan
 from azure_batch_operator.reconcile.pool import lifecycle as plans
 from azure_batch_operator.reconcile.pool.recreate import id_in_use, ids_once_used, in_use, next_id, stays
 from azure_batch_operator.reconcile.pool.scope import PoolScope, PoolView
+from azure_batch_operator.reconcile.references import AccountRef, referenced
 from azure_batch_operator.reconcile.secret_versions import compared, plain
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.mirror import PoolNotes, RemoteTable
@@ -92,7 +93,8 @@ def _subscription(
 
 def _watched_start_task(resource: Resource) -> Mapping[str, Any] | None:
     """The start task that all nodes should have run, if the object wants to know which have not."""
-    return resource.spec.get("startTask") if resource.spec.get("startTaskUpdate") == "Reboot" else None
+    found = resource.spec.get("startTask") if resource.spec.get("startTaskUpdate") == "Reboot" else None
+    return found if isinstance(found, Mapping) else None
 
 
 def _view(context: Context, session: Session, resource: Resource, owned: Sequence[Pool]) -> PoolView:
@@ -206,13 +208,13 @@ def _no_tasks_left(session: Session, job: str) -> bool:
 
 def _names(job: Resource, pool: Resource, pools: set[str]) -> bool:
     """Whether a BatchJob names this BatchPool, or one of its pools in the same account."""
-    spec = job.job_spec[1]
-    if (reference := spec.get("poolRef")) is not None:
-        return job.key.namespace == pool.key.namespace and reference["name"] == pool.key.name
-    id = str((spec.get("poolInfo") or {}).get("poolId") or "").lower()
+    named = referenced(job.job_spec[1])
+    if named.pool_ref is not None:
+        return job.key.namespace == pool.key.namespace and named.pool_ref.name == pool.key.name
+    id = "" if named.pool_info is None else (named.pool_info.pool_id or "").lower()
     return id in pools and _account(job) == _account(pool)
 
 
 def _account(resource: Resource) -> tuple[str, str]:
-    reference = resource.spec.get("accountRef") or {}
-    return reference.get("namespace") or resource.key.namespace, reference.get("name", "")
+    account = referenced(resource.spec).account_ref or AccountRef()
+    return account.namespace or resource.key.namespace, account.name

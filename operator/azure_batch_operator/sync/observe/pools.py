@@ -12,6 +12,7 @@ from azure_batch_operator.reconcile import adoption, ownership
 from azure_batch_operator.reconcile.adoption import Standing
 from azure_batch_operator.reconcile.plan import Absent, Remote
 from azure_batch_operator.reconcile.pool.recreate import id_in_use, in_use
+from azure_batch_operator.reconcile.references import referenced
 from azure_batch_operator.reconcile.standard_plans import other_name
 from azure_batch_operator.reconcile.target_pool import IN_OTHER_ACCOUNT, NO_POOL, NOT_ALLOWED, TargetPoolView
 from azure_batch_operator.sync.accounts import Session
@@ -22,11 +23,11 @@ from azure_batch_operator.sync.store import pinned_account
 def pool_view(context: Context, resource: Resource, session: Session | None) -> TargetPoolView:
     """The pool that `poolRef` or `poolInfo` names; its problem if it cannot be used yet."""
     path, spec = resource.job_spec
-    name = (spec.get("poolRef") or {}).get("name")
-    if name is None:
-        id = (spec.get("poolInfo") or {}).get("poolId")
+    named = referenced(spec)
+    if named.pool_ref is None:
+        id = None if named.pool_info is None else named.pool_info.pool_id
         return id_pool(context, resource, session, id, f"{path}.poolInfo.poolId")
-    return batch_pool(context, resource, session, name, f"{path}.poolRef")
+    return batch_pool(context, resource, session, named.pool_ref.name, f"{path}.poolRef")
 
 
 def id_pool(
@@ -90,8 +91,9 @@ def batch_pool(context: Context, resource: Resource, session: Session | None, na
     if pool is None:
         message = f"{field} names BatchPool {name!r}, which does not exist in this namespace: create it"
         message += other_name(resource, field)
-        account = (resource.spec.get("accountRef") or {}).get("namespace")
-        if field.endswith(".poolRef") and account not in (None, resource.key.namespace):
+        account = referenced(resource.spec).account_ref
+        elsewhere = account is not None and account.namespace not in (None, resource.key.namespace)
+        if field.endswith(".poolRef") and elsewhere:
             message += (
                 f"; for a pool of another namespace give its ID in {field.removesuffix('poolRef')}poolInfo.poolId"
             )

@@ -11,8 +11,10 @@ from azure_batch_operator.batch.wire import convert
 from azure_batch_operator.causes.exits import satisfies
 from azure_batch_operator.reconcile import adoption, ownership
 from azure_batch_operator.reconcile.before import status_before
+from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.observed import ObservedTask
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Remote
+from azure_batch_operator.reconcile.references import referenced
 from azure_batch_operator.reconcile.standard_plans import ever_created, other_name
 from azure_batch_operator.reconcile.status import ENDED_PHASES
 from azure_batch_operator.reconcile.task import lifecycle as plans
@@ -59,7 +61,7 @@ def _subscription(scope: TaskScope, session: Session) -> Subscription:
     never_added = view.unclaimed or not task.has_finalizer
     if never_added and _stays_out(task, job, session):
         return Subscription((job.id,))
-    return Subscription((job.id, task.remote_id), tail_lines=task.spec.get("tailLines"))
+    return Subscription((job.id, task.remote_id), tail_lines=scope.spec.tail_lines)
 
 
 def _stays_out(task: Resource, job: JobView, session: Session) -> bool:
@@ -83,8 +85,8 @@ def job_id(context: Context, task: Resource) -> str | None:
 
 def _batch_job(context: Context, task: Resource) -> Resource | None:
     """The BatchJob that `jobRef` names; None without one, and of a spec that lacks it."""
-    name = (task.spec.get("jobRef") or {}).get("name")
-    return None if name is None else context.store.get(Key(Kind.JOB, task.key.namespace, name))
+    named = referenced(task.spec).job_ref
+    return None if named is None else context.store.get(Key(Kind.JOB, task.key.namespace, named.name))
 
 
 def seen(
@@ -166,10 +168,10 @@ def _job(context: Context, task: Resource, session: Session | None) -> JobView:
     finished = job.status.get("phase") in ENDED_PHASES
     if not isinstance(remote, Mapping) or not _stands_for(context, job, remote):
         return JobView(exists=True, id=id, remote=remote, finished=finished, used=used)
-    upload = (job.spec.get("logs") or {}).get("upload")
+    terms = JobTerms.of(job.spec)
     return JobView(
-        exists=True, id=id, remote=remote, ours=True, finished=finished, upload=upload,
-        goes_on=job.spec.get("onDependencyFailure") == "Ignore" and bool(remote.get("usesTaskDependencies")),
+        exists=True, id=id, remote=remote, ours=True, finished=finished, upload=terms.logs.upload,
+        goes_on=terms.goes_on and bool(remote.get("usesTaskDependencies")),
         foreign_pool=_foreign_pool(context, task, session, remote),
     )  # fmt: skip
 
@@ -198,8 +200,8 @@ def _foreign_pool(context: Context, task: Resource, session: Session, job: Remot
 def _dependencies(context: Context, task: Resource, job: str) -> tuple[list[str], tuple[str, str] | None]:
     """Ids of the BatchTasks that `dependsOnRefs` names; or reason and message of the first that cannot serve."""
     ids = []
-    for at, reference in enumerate(task.spec.get("dependsOnRefs") or ()):
-        where, name = f"spec.dependsOnRefs[{at}]", reference["name"]
+    for at, reference in enumerate(referenced(task.spec).depends_on_refs):
+        where, name = f"spec.dependsOnRefs[{at}]", reference.name
         other = context.store.get(Key(Kind.TASK, task.key.namespace, name))
         if other is None:
             text = f"{where} names BatchTask {name!r}, which does not exist in this namespace: create it{other_name(task, where)}"
@@ -222,8 +224,8 @@ def blocks_dependents(task: Resource, *, goes_on: bool = False) -> bool:
 
 def _blocked_by(context: Context, task: Resource, goes_on: bool) -> str | None:
     """Name of the first BatchTask among `dependsOnRefs` that will never satisfy this one."""
-    for reference in task.spec.get("dependsOnRefs") or ():
-        other = context.store.get(Key(Kind.TASK, task.key.namespace, reference["name"]))
+    for reference in referenced(task.spec).depends_on_refs:
+        other = context.store.get(Key(Kind.TASK, task.key.namespace, reference.name))
         if other is not None and blocks_dependents(other, goes_on=goes_on):
             return other.key.name
     return None
