@@ -23,7 +23,7 @@ from typing import Protocol
 
 from prometheus_client import Gauge
 
-from azure_batch_operator.kube.api import Conflict, KubeApi, KubeError, NotFound
+from azure_batch_operator.kube.api import AlreadyExists, Conflict, KubeApi, KubeError, NotFound
 from azure_batch_operator.kube.leases import SHARE, TURNS_PER_DURATION, Fence, Lease, Move, decide, held, now
 from azure_batch_operator.kube.shares import Shares, moves
 
@@ -101,6 +101,10 @@ class ShardKeeper:
         """By name: a Lease as it was seen last, and when it was seen to change."""
         self._deadlines: dict[str, float] = {}
         """By name of a held Lease: until when it lets this replica act."""
+        self._unlisted: set[str] = set()
+        """Names of Leases that exist and that the list lacks, since somebody has taken the label off."""
+        self._refused: dict[str, tuple[float, float]] = {}
+        """By name of a Lease that this replica wants and does not get: since when, and when it last tried."""
         self._slot: str | None = None
         self._held: set[int] = set()
         self._leaving: set[int] = set()
@@ -267,14 +271,30 @@ class ShardKeeper:
         selected = {"labelSelector": f"{LABEL}={ring.name}"}
         for body in (await self._api.request("GET", self._path, params=selected))["items"]:
             found[body["metadata"]["name"]] = Lease.parse(body)
-        try:
-            found[ring.name] = Lease.parse(await self._api.request("GET", f"{self._path}/{ring.name}"))
-        except NotFound:
-            found.pop(ring.name, None)
+        found.pop(ring.name, None)
+        self._unlisted -= found.keys()
         for name in self._names():
             lease = found.get(name)
-            if name not in self._known or self._known[name][0] != lease:
-                self._known[name] = lease, self._clock()
+            known, _ = self._known.get(name, (None, 0.0))
+            if lease is None and (name == ring.name or known is not None or name in self._unlisted):
+                # The common one has no label. Another one is gone, or has lost it, which is no reason to think that it is free.
+                await self._read(name)
+            else:
+                self._learn(name, lease)
+
+    async def _read(self, name: str) -> None:
+        """Read a Lease that the list lacks; whoever writes it next puts the label on."""
+        try:
+            self._learn(name, Lease.parse(await self._api.request("GET", f"{self._path}/{name}")))
+        except NotFound:
+            self._learn(name, None)
+            self._unlisted.discard(name)
+        else:
+            self._unlisted.add(name)
+
+    def _learn(self, name: str, lease: Lease | None) -> None:
+        if name not in self._known or self._known[name][0] != lease:
+            self._known[name] = lease, self._clock()
 
     def _names(self) -> Iterable[str]:
         ring = self._ring
@@ -298,13 +318,33 @@ class ShardKeeper:
         lease, _ = self._known.get(name, (None, began))
         try:
             written = await self._write(name, held(lease, self._owner(name), self._ring.duration, stamp))
-        except Conflict:
-            # The next look says who.
+        except AlreadyExists as error:
+            self._note(name, error)
+            await self._read(name)
             return False
+        except Conflict as error:
+            # The next look says who.
+            self._note(name, error)
+            return False
+        self._refused.pop(name, None)
         self._known[name] = written, began
         # From before the request: others count from when they see it, which is later.
         self._deadlines[name] = began + self._ring.duration * SHARE
         return True
+
+    def _note(self, name: str, error: Conflict) -> None:
+        """Somebody else was faster, which is normal once, and not for a whole duration."""
+        now, duration = self._clock(), self._ring.duration
+        since, tried = self._refused.get(name, (now, now))
+        if now - tried > duration / 2:
+            since = now
+        if now - since >= duration:
+            place = f"{self._ring.namespace}/{name}"
+            logger.warning(
+                "Lease %s could not be written for %.0f s, since it changes meanwhile: %s", place, duration, error
+            )
+            since = now
+        self._refused[name] = since, now
 
     async def _let_go(self, name: str) -> None:
         self._deadlines.pop(name, None)

@@ -73,10 +73,14 @@ class Connection:
         self.looks = 0
         self.refused: set[str] = set()
         """Names of Leases that it may not write."""
+        self.overtaken: set[str] = set()
+        """Names of Leases that somebody else always writes first."""
 
     async def request(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         if self.cut or (method == "PUT" and path.rpartition("/")[2] in self.refused):
             raise Busy("out of reach")
+        if method == "PUT" and path.rpartition("/")[2] in self.overtaken:
+            raise Conflict("changed", 409)
         self.looks += method == "GET"
         return await self.server.request(method, path, **options)
 
@@ -137,6 +141,13 @@ class World:
     def __init__(self, counts: Collection[int]) -> None:
         self.server, self.clock = Server(), Clock()
         self.replicas = [Replica(f"r{number}", count, self.server, self.clock) for number, count in enumerate(counts)]
+
+    def strip(self, name: str) -> None:
+        """Somebody takes the label off a Lease."""
+        body = self.server.bodies[name]
+        self.server.version += 1
+        metadata = {**body["metadata"], "labels": {}, "resourceVersion": str(self.server.version)}
+        self.server.bodies[name] = {**body, "metadata": metadata}
 
     def check(self) -> None:
         """No two act for one account: shards of another number are others."""
@@ -316,6 +327,59 @@ async def test_a_lease_that_somebody_deletes_is_created_again() -> None:
     assert world.server.bodies["lease-shard-1"]["spec"]["holderIdentity"] == "r0"
 
 
+LABELS = {"azurebatch.io/lease-of": "lease"}
+
+
+@pytest.mark.parametrize("name", ["lease-shard-0", "lease-member-0"])
+async def test_a_lease_that_lost_its_label_stays_with_its_holder_and_gets_the_label_again(name: str) -> None:
+    world = World([4, 4])
+    await world.rounds(5)
+    world.strip(name)
+    await world.rounds(10)
+    assert world.shares() == [2, 2]
+    assert world.server.bodies[name]["metadata"]["labels"] == LABELS
+
+
+async def test_a_lease_without_its_label_is_taken_over_when_it_has_expired() -> None:
+    world = World([4, 4])
+    await world.rounds(5)
+    first, second = world.replicas
+    name = "lease-shard-0"
+    assert world.server.bodies[name]["spec"]["holderIdentity"] == "r0"
+    world.strip(name)
+    first.ended, first.acting = True, set()
+    # Seen in the first round, and 15 seconds are over in the seventh.
+    await world.rounds(10)
+    assert second.acts_for == {0, 1, 2, 3}
+    assert world.server.bodies[name]["metadata"]["labels"] == LABELS
+
+
+async def test_a_lease_that_cannot_be_had_for_a_whole_duration_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    world = World([2])
+    (only,) = world.replicas
+    only.connection.overtaken = {"lease-shard-1"}
+    world.server.bodies["lease-shard-1"] = {
+        "metadata": {"name": "lease-shard-1", "labels": LABELS, "resourceVersion": "1"}, "spec": {},
+    }  # fmt: skip
+
+    def told() -> list[str]:
+        return [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+
+    await world.rounds(5)
+    assert only.acts_for == {0}
+    assert told() == []
+    await world.rounds(1)
+    assert len(told()) == 1
+    assert "ns/lease-shard-1" in told()[0]
+    # Once for each duration.
+    await world.rounds(10)
+    assert len(told()) == 3
+    only.connection.overtaken = set()
+    await world.rounds(10)
+    assert only.acts_for == {0, 1}
+    assert len(told()) == 3
+
+
 @pytest.mark.parametrize("writes_before", range(5))
 async def test_a_response_that_takes_long_does_not_make_the_time_of_the_holder_longer(writes_before: int) -> None:
     world = World([3, 3])
@@ -370,7 +434,9 @@ async def test_a_replica_ends_in_time_if_it_cannot_renew_one_of_its_leases(name:
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(("turn", "turn", "turn", "cut", "mend", "slow", "quick", "freeze", "end", "late", "lost")),
+        st.sampled_from(
+            ("turn", "turn", "turn", "cut", "mend", "slow", "quick", "freeze", "end", "late", "lost", "strip")
+        ),
         st.integers(0, 3),
         st.floats(0, 6),
     ),
@@ -402,6 +468,8 @@ async def _play(counts: list[int], steps: list[tuple[str, int, float]]) -> None:
             case "end" if not one.ended and index not in frozen:
                 await one.end()
                 world.replicas[index] = Replica(f"{one.name}x", one.count, world.server, world.clock)
+            case "strip" if world.server.bodies:
+                world.strip(sorted(world.server.bodies)[number % len(world.server.bodies)])
             case "late" | "lost" if index not in frozen:
                 others = [each for place, each in enumerate(world.replicas) if place not in {index, *frozen}]
 
