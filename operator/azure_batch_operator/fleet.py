@@ -51,7 +51,8 @@ class Fleet(Collector):
     ) -> None:
         self._accounts, self._queue, self._writer = accounts, queue, writer
         self._shards = shards or Shards(store)
-        self._tally = Tally(counts=self._shards.decides)
+        # Of a shard that is left, the last statuses are still written here; its next holder only sees them.
+        self._tally = Tally(counts=self._shards.finishes)
         store.observe(self._tally.changed)
 
     def describe(self) -> Iterable[Family]:

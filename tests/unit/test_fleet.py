@@ -16,7 +16,7 @@ from azure_batch_operator.sync.queue import WorkQueue
 from azure_batch_operator.sync.shards import Shards
 from azure_batch_operator.sync.store import Store
 from azure_batch_operator.tally import FINISHED, KEPT_FOR
-from unit.objects import POOL_SPEC, resource
+from unit.objects import JOB_SPEC, POOL_SPEC, resource
 
 
 def collected(*resources: Resource) -> dict[tuple[str, ...], float]:
@@ -56,6 +56,25 @@ def test_with_shards_one_replica_tells_of_objects_and_each_of_its_accounts() -> 
     assert asyncio.run(names(set())) == set()
     assert asyncio.run(names({0})) == {"azurebatch_objects"}
     assert asyncio.run(names({own})) == {"azurebatch_account_up"}
+
+
+def test_a_job_that_ends_while_its_shard_is_left_is_counted_by_the_replica_that_writes_it() -> None:
+    """The next holder only sees that the job has ended."""
+    store, nothing = Store(), cast("Any", SimpleNamespace(waiting=0))
+    leaves, takes = Shards(store, 64), Shards(store, 64)
+    running = resource(Kind.JOB, JOB_SPEC, status={"phase": "Running"})
+    ended = {"conditions": [{"type": "Complete", "status": "True", "reason": "Completed", "message": ""}]}
+
+    async def run() -> None:
+        for shards in (leaves, takes):
+            Fleet(store, nothing, WorkQueue(), nothing, shards)
+        store.put(running)
+        leaves.leaving.add(leaves.of(running))
+        store.put(resource(Kind.JOB, JOB_SPEC, status=ended, version=2))
+
+    before = FINISHED.labels("default", "succeeded")._value.get()
+    asyncio.run(run())
+    assert FINISHED.labels("default", "succeeded")._value.get() == before + 1
 
 
 def leaving(name: str, seconds: float) -> Resource:
