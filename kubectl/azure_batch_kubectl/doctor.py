@@ -309,12 +309,17 @@ def _account(account: Object, secrets: Mapping[str, frozenset[str] | None]) -> I
     found, ready = [*_secret(account, who, secrets)], condition(account, "Ready")
     yield from found
     message = " ".join(str(ready.get("message") or "").split())
-    if account["metadata"].get("deletionTimestamp"):
+    deleted, remedy = (
+        bool(account["metadata"].get("deletionTimestamp")),
+        "check that the operator runs and watches this namespace",
+    )
+    if deleted and not ready:
+        yield Finding(Verdict.NOTE, f"{who} is being deleted, and the operator has not reconciled it yet", remedy)
+    elif deleted:
         yield Finding(Verdict.NOTE, f"{who} is being deleted ({ready.get('reason')})", message)
     elif ready.get("reason") in _OF_SECRET and any(each.verdict is Verdict.FAULT for each in found):
         return  # said of the Secret
     elif not ready:
-        remedy = "check that the operator runs and watches this namespace"
         yield Finding(Verdict.FAULT, f"the operator has not reconciled {who} yet", remedy)
     elif ready.get("status") == "True":
         yield Finding(Verdict.OK, f"{who} is reached at {objects.spec(account).get('endpoint')}")

@@ -148,6 +148,16 @@ def failing(reason: str = "KeyRefused", *, deleted: bool = False, **more: Any) -
             ["fault: BatchAccount main is not usable (SecretNotFound): the value is not a key: correct it"],
         ),
         (
+            # The operator does not run, or was faster than its first pass.
+            {"accounts": [{"metadata": {"name": "new", "deletionTimestamp": "2026-01-01T00:00:00Z"}, "spec": {}}]},
+            [
+                (
+                    "note: BatchAccount new is being deleted, and the operator has not reconciled it yet: check that the operator "
+                    "runs and watches this namespace"
+                )
+            ],
+        ),
+        (
             {"accounts": [failing("InUse", deleted=True)]},
             ["note: BatchAccount main is being deleted (InUse): the value is not a key: correct it"],
         ),
