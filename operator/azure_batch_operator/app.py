@@ -37,7 +37,7 @@ from azure_batch_operator.kube.namespaces import Namespaces
 from azure_batch_operator.kube.shard_leases import Ring, ShardKeeper
 from azure_batch_operator.kube.status import StatusWriter
 from azure_batch_operator.liveness import Liveness
-from azure_batch_operator.metrics import LEADER, LOOP_LAG, serve
+from azure_batch_operator.metrics import LOOP_LAG, serve, show_acting
 from azure_batch_operator.settings import Settings
 from azure_batch_operator.sync.accounts import Pacing
 from azure_batch_operator.sync.cluster import Cluster
@@ -101,13 +101,14 @@ class App:
         settings = self._settings
         me = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid4()}"
         keeper = self._keeper(api, me, fence)
-        LEADER.set(0)
+        show_acting((), settings.shards)
         self._standby = True
         logger.info("Standing by as %s", me)
         if not await self._unless_stopped(keeper.acquire()):
             await keeper.release()
             return
-        LEADER.set(settings.shards == 1)
+        if settings.shards == 1:
+            show_acting({0}, 1)
         self._standby = False
         keeping = asyncio.create_task(keeper.keep(), name="lease")
         try:
@@ -267,7 +268,7 @@ class _Parts:
     def handover(self) -> ShardHandover:
         """What takes shards over and leaves them."""
         shards, progress = self.shards, Progress(self.store, self.queue, self.cluster.writer)
-        return ShardHandover(shards, self.controller, progress, self.list_all, lambda: LEADER.set(shards.leads))
+        return ShardHandover(shards, self.controller, progress, self.list_all, partial(_show, shards))
 
     async def list_all(self) -> int:
         """Compare everything with the API server; the number of objects."""
@@ -310,6 +311,10 @@ def _options(settings: Settings) -> Options:
         settings.reconcile_policy,
         settings.adopt_from_clusters,
     )
+
+
+def _show(shards: Shards) -> None:
+    show_acting(shards.acting, shards.count)
 
 
 def _age(since: Collection[float]) -> float:

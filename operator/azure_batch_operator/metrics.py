@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from importlib import metadata
 
@@ -20,9 +20,23 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 LEADER = Gauge("azurebatch_leader", "1 if this replica is the leader, or acts for shard 0; 0 if not")
 LEADER.set(1)
+SHARD_HELD = Gauge(
+    "azurebatch_shard_held", "1 if this replica acts for the shard, 0 if not; absent without shards", ["shard"]
+)
 LOOP_LAG = Gauge("azurebatch_event_loop_lag_seconds", "Delay of the last heartbeat of the event loop")
 BUILD = Gauge("azurebatch_operator_build_info", "Always 1; the labels contain the versions", ["version", "python"])
 BUILD.labels(metadata.version("azure-batch-operator"), platform.python_version()).set(1)
+
+
+def show_acting(shards: Collection[int], count: int) -> None:
+    """Show for which of all shards this replica acts; without shards there is one.
+
+    A Lease is not enough: a replica that cannot list the objects of its shards acts for none of them.
+    """
+    LEADER.set(0 in shards)
+    if count > 1:
+        for shard in range(count):
+            SHARD_HELD.labels(str(shard)).set(shard in shards)
 
 
 @asynccontextmanager

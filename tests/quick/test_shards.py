@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
+from prometheus_client import REGISTRY
 
 from support.stage import Options, Stage, job, pool, sleeping, task
 from support.stage.process import Process, current
@@ -171,6 +172,24 @@ async def test_one_of_them_says_what_is_missing(fleet: Stage) -> None:
     fleet.apply(*fleet.account_objects("blue", accountName="blue"))
     await fleet.until(lambda: fleet.phase("bj", "own") == "Succeeded", 900)
     assert fleet.azure.calls("Jobs_CreateJob") == fleet.azure.calls("Tasks_CreateTaskCollection") == 1
+
+
+async def test_a_shard_whose_objects_cannot_be_listed_is_not_shown_as_held(fleet: Stage) -> None:
+    def shown() -> list[float | None]:
+        labels = [{"shard": str(shard)} for shard in range(SHARDS)]
+        return [REGISTRY.get_sample_value("azurebatch_shard_held", each) for each in labels]
+
+    fleet.start()
+    # The list before it is counted succeeds, the one after its shards were acquired does not.
+    await fleet.until(lambda: any("-member-" in each["metadata"]["name"] for each in fleet.server.all("leases")), 60)
+    fault = fleet.fail("list", "batchpools", status=500)
+    await fleet.until(lambda: shares(fleet) == [SHARDS], 60)
+    await fleet.run_for(60)
+    assert shown() == [0] * SHARDS
+    assert REGISTRY.get_sample_value("azurebatch_leader") == 0
+    fault.end()
+    await fleet.until(lambda: shown() == [1] * SHARDS, 120)
+    assert REGISTRY.get_sample_value("azurebatch_leader") == 1
 
 
 async def apply_waiting_tasks(stage: Stage) -> None:

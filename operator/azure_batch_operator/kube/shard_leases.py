@@ -21,19 +21,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
-from prometheus_client import Gauge
-
 from azure_batch_operator.kube.api import AlreadyExists, Conflict, KubeApi, KubeError, NotFound
 from azure_batch_operator.kube.leases import SHARE, TURNS_PER_DURATION, Fence, Lease, Move, decide, held, now
 from azure_batch_operator.kube.shares import Shares, moves
 
 logger = logging.getLogger(__name__)
 
-HELD = Gauge(
-    "azurebatch_shard_held",
-    "1 if this replica holds the Lease of the shard, 0 if not; absent without shards",
-    ["shard"],
-)
 LABEL = "azurebatch.io/lease-of"
 """Of the Leases of shards and replicas, so that one list finds them; the value is the name in the settings."""
 _TRIES = 5
@@ -109,7 +102,6 @@ class ShardKeeper:
         self._held: set[int] = set()
         self._leaving: set[int] = set()
         self._handover: Handover | None = None
-        self._show()
 
     @property
     def held(self) -> Collection[int]:
@@ -143,7 +135,6 @@ class ShardKeeper:
         """Let others have everything at once; for a process that has finished."""
         own = [self._ring.shard(shard) for shard in sorted(self._held)] + [self._slot] * (self._slot is not None)
         self._held.clear()
-        self._show()
         try:
             for name in filter(None, own):
                 await self._let_go(name)
@@ -236,7 +227,6 @@ class ShardKeeper:
             # Also if the turn is cut off. Together, since all objects are listed for each arrival.
             if taken:
                 handover.arrive(taken)
-            self._show()
 
     def _shares(self) -> Shares:
         holders = tuple(self._holder(self._ring.shard(shard)) for shard in range(self._ring.count))
@@ -245,10 +235,6 @@ class ShardKeeper:
     def _extend(self) -> None:
         if self._deadlines:
             self._fence.extend(min(self._deadlines.values()))
-
-    def _show(self) -> None:
-        for shard in range(self._ring.count):
-            HELD.labels(str(shard)).set(shard in self._held)
 
     # --- Leases ---
 
