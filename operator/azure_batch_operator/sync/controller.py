@@ -186,6 +186,7 @@ class Controller:
         """Another replica has acted for an object until now: nothing that this one remembers of it is true."""
         self._writer.forget(resource.key)
         self._forget(resource)
+        self._account_decider.keeper.drop(resource.key)
         self._memory.landing.inherit(resource, asyncio.get_running_loop().time())
 
     def _hire(self, group: asyncio.TaskGroup) -> None:

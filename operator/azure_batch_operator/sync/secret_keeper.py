@@ -73,6 +73,10 @@ class SecretKeeper:
         known = self._known.get(account)
         return known.secret if known else None
 
+    def drop(self, account: Key) -> None:
+        """Another replica has acted for an account until now: look again, whatever is remembered."""
+        self._known.pop(account, None)
+
     async def forget(self, account: Key, *, needed: bool) -> None:
         """An account is gone; `needed` is whether another one signs in with its Secret.
 

@@ -120,6 +120,9 @@ class Scene:
 
     permit = None
 
+    def forget(self, key: Key) -> None:
+        """No status is owed."""
+
     def accounts(self, listeners: Listeners) -> Scene:
         self.listeners = listeners
         return self
@@ -458,3 +461,11 @@ async def test_what_is_first_listed_after_the_start_may_have_a_create_of_an_earl
     watched = resource(Kind.POOL, SPEC, name="new", uid="uid-new", finalizer=True, status={"account": "default/main"})
     scene.controller.triggers.on_created(watched)
     assert landing.left(watched) <= 0
+
+
+async def test_what_is_remembered_of_the_secret_of_an_account_that_is_taken_over_is_forgotten() -> None:
+    scene = Scene()
+    keeper = scene.controller._account_decider.keeper
+    keeper._known[ACCOUNT.key] = SimpleNamespace(secret="key")  # type: ignore[assignment]
+    scene.controller.take_over(ACCOUNT)
+    assert keeper.secret(ACCOUNT.key) is None
