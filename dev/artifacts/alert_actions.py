@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+_LOG = "kubectl -n azure-batch-operator logs -l app.kubernetes.io/name=azure-batch-operator --prefix --tail=-1"
+"""The log of all replicas. `logs deploy/…` would select one of them, and by a label only the last lines are shown by default."""
+
 WHAT_TO_DO: Mapping[str, str] = {
     "AzureBatchPoolStalled": (
         "`kubectl azure-batch why bp/NAME -n NAMESPACE`, or the row of the reason in [Reasons](reasons.md). "
@@ -43,12 +46,12 @@ WHAT_TO_DO: Mapping[str, str] = {
     ),
     "AzureBatchPollStale": (
         "`kubectl describe bacc/ACCOUNT -n NAMESPACE`: if it is not `Ready`, do what its message says. Otherwise "
-        "search the log for the account and for `request_id`: `kubectl -n azure-batch-operator logs "
-        "deploy/azure-batch-operator --since=1h`. If the log has no lines about it, restart the operator: "
+        f"search the log for the account and for `request_id`: `{_LOG} --since=1h`. If the log has no lines about it, "
+        "restart the operator: "
         "`kubectl -n azure-batch-operator rollout restart deploy/azure-batch-operator`, and report the log"
     ),
     "AzureBatchReconcileBug": (
-        "`kubectl -n azure-batch-operator logs deploy/azure-batch-operator --since=1h` shows the traceback; "
+        f"`{_LOG} --since=1h` shows the traceback; "
         "report it as in [Troubleshooting](troubleshooting.md#internalerror). Other objects are not affected"
     ),
     "AzureBatchWorkQueueGrows": (
@@ -60,8 +63,7 @@ WHAT_TO_DO: Mapping[str, str] = {
     "AzureBatchStatusRefused": (
         "`kubectl azure-batch doctor` names CRDs of another version and missing permissions. Apply both in the "
         "version of the operator: `kubectl apply --server-side -k crds`, or the chart "
-        "([Upgrade](upgrade.md#upgrade)). The log names the object and the refusal: `kubectl -n "
-        "azure-batch-operator logs deploy/azure-batch-operator --since=1h`"
+        f"([Upgrade](upgrade.md#upgrade)). The log names the object and the refusal: `{_LOG} --since=1h`"
     ),
     "AzureBatchDeletionStuck": (
         "`kubectl azure-batch why KIND/NAME -n NAMESPACE` says what blocks the deletion. If the account no longer "
@@ -70,24 +72,26 @@ WHAT_TO_DO: Mapping[str, str] = {
         "[Troubleshooting](troubleshooting.md#a-namespace-stays-terminating)"
     ),
     "AzureBatchNoLeader": (
-        "`kubectl -n azure-batch-operator get lease,pods`: the Lease names the leader. No Pod runs: `kubectl -n "
-        "azure-batch-operator describe pods`. No Pod gets the Lease: the log says `could not be renewed` and why, "
-        "such as a missing permission. More than one leader: one of them has not been scraped since it lost the "
+        "`kubectl -n azure-batch-operator get lease,pods`: the Lease `azure-batch-operator` names the leader. With shards, it has "
+        "their number, such as `6-shards`, and the leader is the holder of `azure-batch-operator-shard-0`. No Pod runs: `kubectl "
+        "-n azure-batch-operator describe pods`. No Pod gets the Lease: the log says `could not be renewed` and why, such as a "
+        f"missing permission: `{_LOG} --since=1h`. More than one leader: one of them has not been scraped since it lost the "
         "Lease; if it stays, delete that Pod"
     ),
     "AzureBatchShardNotHeld": (
         "`kubectl -n azure-batch-operator get lease,pods`: the Lease of the shard names its holder. None: the log of "
         "each Pod says why it takes no more shards, such as `could not be renewed` ([Several "
-        "replicas](scaling.md#several-replicas)). More than one: as for AzureBatchNoLeader"
+        "replicas](scaling.md#several-replicas)). The holder does not act for it: its log says `wait for a list of all objects` "
+        f"and why. `{_LOG} --since=1h`. More than one: as for AzureBatchNoLeader"
     ),
     "AzureBatchNamespaceDenied": (
-        "`kubectl -n azure-batch-operator logs deploy/azure-batch-operator --since=1h` has a line with `is not "
+        f"`{_LOG} --since=1h` has a line with `is not "
         "reconciled` that names each namespace. Remove one that does not exist from `watchNamespaces`, or create "
         "the Role: [Troubleshooting](troubleshooting.md#the-operator-says-that-a-namespace-is-not-reconciled)"
     ),
     "AzureBatchOperatorDown": (
         "`kubectl -n azure-batch-operator get deploy,pods`. If no Pod is ready: `kubectl -n azure-batch-operator "
-        "describe pods`, and `kubectl -n azure-batch-operator logs deploy/azure-batch-operator --previous`. If "
+        "describe pods`, and for one that restarts `kubectl -n azure-batch-operator logs POD --previous`. If "
         "all are ready, Prometheus does not scrape them: check `podMonitor.labels`, the labels that your "
         "Prometheus selects, and a NetworkPolicy (`networkPolicy.ingressFrom`)"
     ),

@@ -9,6 +9,7 @@ from typing import Any
 
 import promql_parser
 import pytest
+import yaml
 from prometheus_client import generate_latest
 
 from artifacts import monitoring, navigation, pages
@@ -169,3 +170,27 @@ def test_releases_beside_each_other_are_judged_one_by_one(name: str) -> None:
     assert isinstance(sums.lhs, promql_parser.AggregateExpr)
     assert str(sums.lhs.modifier) == "by (namespace, job)"
     assert "$labels.job" in alert.text
+
+
+def test_actions_read_the_log_of_all_replicas() -> None:
+    """`logs deploy/…` selects one Pod, and with several replicas it is seldom the right one."""
+    labels = yaml.safe_load((ROOT / "manifests/base/deployment.yaml").read_text())["spec"]["template"]["metadata"][
+        "labels"
+    ]
+    selector = f"-l app.kubernetes.io/name={labels['app.kubernetes.io/name']} "
+    pages = {str(path.relative_to(ROOT)): path.read_text() for path in (ROOT / "docs").rglob("*.md")}
+    texts = {**WHAT_TO_DO, **pages}
+    read = {
+        where: re.findall(r"kubectl -n azure-batch-operator logs ([^`\n|]*)", text) for where, text in texts.items()
+    }
+    assert sum(map(len, read.values())) >= 2 * 4
+    for where, found in read.items():
+        for each in found:
+            one = each.startswith("POD ")
+            assert one or (each.startswith(selector) and "--prefix" in each and "--tail=-1" in each), f"{where}: {each}"
+    assert not [where for where, text in texts.items() if "logs deploy" in text]
+
+
+def test_who_leads_with_shards_is_not_looked_up_in_the_common_lease() -> None:
+    assert "`6-shards`" in WHAT_TO_DO["AzureBatchNoLeader"]
+    assert "`azure-batch-operator-shard-0`" in WHAT_TO_DO["AzureBatchNoLeader"]
