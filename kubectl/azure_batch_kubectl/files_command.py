@@ -188,13 +188,13 @@ def _local_problems(path: Path) -> Iterator[None]:
 
 
 async def _properties(client: BatchClient, owner: str, where: Place) -> FileProperties:
-    file, place = remote.file_of(client, where, owner), f"{where.name}/{where.member}:{where.path}"
+    file, place = remote.file_of(client, where, owner), f"{where.typed}:{where.path}"
     try:
         return await file.properties()
     except BatchError as error:
         told = await missing.reason(file, error) or error
         if missing.is_no_file(told):
-            text = f"{place!r} does not exist: kubectl azure-batch files ls {where.name}/{where.member} lists files"
+            text = f"{place!r} does not exist: kubectl azure-batch files ls {where.typed} lists files"
             if where.kind is Kind.JOB and not where.path.startswith("wd/"):
                 text += f"; what a command writes is in wd/, such as wd/{where.path}"
             raise FailureError(text) from None
@@ -208,7 +208,7 @@ async def _items(client: BatchClient, owner: str, where: Place) -> list[dict[str
     chosen = "startswith(name,'{}')".format(where.path.strip("/").replace("'", "''")) if where.path else None
     recursive = where.path != "" or where.kind is Kind.JOB
     found = group.list(owner, where.member, filter=chosen, recursive=recursive)
-    with missing.advised(f"{where.name}/{where.member}"):
+    with missing.advised(where.typed):
         return [dict(file) async for file in found if below(file["name"], where.path)]
 
 

@@ -13,7 +13,7 @@ from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.failure import FailureError
 from azure_batch_kubectl.objects import UnknownKindError, status
 from azure_batch_kubectl.reading import Writer
-from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.kinds import KINDS, Kind
 from azure_batch_operator.batch import BatchClient, FileProperties, FileStream, JsonObject
 from azure_batch_operator.batch.errors import NotFoundError, is_gone
 from azure_batch_operator.reconcile import ownership
@@ -34,6 +34,12 @@ class Place:
     name: str
     member: str = ""
     path: str = ""
+
+    @property
+    def typed(self) -> str:
+        """As the user types it, without the path: what has no kind before it is a task."""
+        kind = "" if self.kind is Kind.JOB else f"{KINDS[self.kind].short}/"
+        return f"{kind}{self.name}/{self.member}"
 
 
 def place(text: str) -> Place:

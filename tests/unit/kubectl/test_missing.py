@@ -121,3 +121,35 @@ def test_other_reasons_are_said_as_they_are(
     assert done.exit_code == 1
     assert says in done.stderr
     assert KEEP not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "remedy"),
+    [
+        ("j/t:wd/x", "'j/t:wd/x' does not exist: kubectl azure-batch files ls j/t lists files\n"),
+        (
+            "bp/cpu/n1:startup/x",
+            "'bp/cpu/n1:startup/x' does not exist: kubectl azure-batch files ls bp/cpu/n1 lists files\n",
+        ),
+    ],
+)
+def test_only_what_may_be_in_the_working_directory_of_a_task_is_looked_for_there(
+    run: Run, with_files: Use, path: str, remedy: str
+) -> None:
+    with_files(head(404), NotFoundError("no such file", status=404, code="FileNotFound"))
+    done = run("files", "cat", path)
+    assert done.exit_code == 1
+    assert done.stderr == f"error: {remedy}"
+
+
+def test_logs_of_a_task_that_is_not_there_name_the_command_that_lists_the_tasks(
+    run: Run, with_files: Use, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_task(*_: str, **__: Any) -> Body:
+        raise NotFoundError("no such task", status=404, code="TaskNotFound")
+
+    with_files(head(404), NotFoundError("no such task", status=404, code="TaskNotFound"))
+    monkeypatch.setattr(Tasks, "get", no_task)
+    done = run("logs", "render/none")
+    assert done.exit_code == 1
+    assert done.stderr == "error: job 'j' has no task 'none': kubectl azure-batch tasks ls render lists them\n"
