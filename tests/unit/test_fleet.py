@@ -77,6 +77,31 @@ def test_a_job_that_ends_while_its_shard_is_left_is_counted_by_the_replica_that_
     assert FINISHED.labels("default", "succeeded")._value.get() == before + 1
 
 
+def test_with_shards_one_replica_counts_the_end_of_a_job() -> None:
+    """All of them see it."""
+    store, nothing = Store(), cast("Any", SimpleNamespace(waiting=0))
+    spec = {"endpoint": "https://main.westeurope.batch.azure.com"}
+    runs = resource(Kind.JOB, JOB_SPEC, namespace="shared")
+    store.put(resource(Kind.ACCOUNT, spec, name="main", namespace="shared", uid="uid-account"))
+    store.put(resource(Kind.POOL, POOL_SPEC, name="cpu", namespace="shared", uid="uid-pool"))
+    store.put(runs)
+    own = Shards(store, 64).of(runs)
+
+    async def replicas() -> None:
+        for acting in ({own}, {own + 1}, {own - 1}):
+            shards = Shards(store, 64)
+            shards.acting = acting
+            Fleet(store, nothing, WorkQueue(), nothing, shards)
+
+    asyncio.run(replicas())
+    ended = {"conditions": [{"type": "Complete", "status": "True", "reason": "Succeeded"}]}
+    store.put(resource(Kind.JOB, JOB_SPEC, namespace="shared", status=ended, version=2))
+    counted = [
+        each.value for family in FINISHED.collect() for each in family.samples if each.labels["namespace"] == "shared"
+    ]
+    assert counted[0] == 1
+
+
 def leaving(name: str, seconds: float) -> Resource:
     body = {"namespace": "default", "name": name, "uid": name, "deletionTimestamp": timestamp(time.time() - seconds)}
     return Resource.parse({"kind": "BatchPool", "metadata": body, "spec": POOL_SPEC})

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from azure_batch_operator.kube.api import AlreadyExists, Busy, Conflict, NotFound
 from azure_batch_operator.kube.leases import Elector, Fence
-from azure_batch_operator.kube.shard_leases import Ring, ShardKeeper
+from azure_batch_operator.kube.shard_leases import HELD, Ring, ShardKeeper
+from support.jumping_loop import run_jumping
 
 DURATION = 15.0
 PATH = "/apis/coordination.k8s.io/v1/namespaces/ns/leases"
@@ -210,6 +211,75 @@ async def test_a_replica_that_cannot_take_shards_yet_is_not_counted() -> None:
     assert (len(a.acts_for), len(b.acts_for)) == (2, 2)
 
 
+def held() -> set[int]:
+    """The shards that the metric says are held."""
+    samples = [sample for metric in HELD.collect() for sample in metric.samples]
+    return {int(sample.labels["shard"]) for sample in samples if sample.value == 1 and int(sample.labels["shard"]) < 4}
+
+
+async def test_the_metric_says_which_shards_are_held() -> None:
+    """The alert about a shard without a replica relies on it."""
+    world = World([4, 4])
+    a, b = world.replicas
+    await a.turn()
+    assert held() == {0, 1, 2, 3}
+    world.clock.seconds += 3
+    await b.turn()
+    a.slow = True
+    await a.turn()
+    assert held() == {0, 1, 2, 3}, "what is still being left is held"
+    a.slow = False
+    await a.turn()
+    assert held() == {0, 1}
+    await a.end()
+    assert held() == set()
+
+
+async def test_a_replica_for_which_there_is_no_room_stays_on_standby() -> None:
+    """It would list and watch all objects for nothing."""
+    world = World([2, 2, 2])
+    a, b, spare = world.replicas
+    await world.rounds(2)
+    spare = Replica("spare", 2, world.server, world.clock)
+    world.replicas = [a, b, spare]
+    spare.keeper.hand_over_by(None)
+    waiting = asyncio.create_task(spare.keeper.acquire())
+    while spare.connection.looks < 2 and not waiting.done():
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    await b.end()
+    await asyncio.wait_for(spare.keeper.acquire(), 5)
+
+
+def test_a_replica_whose_requests_get_no_response_ends() -> None:
+    """It acts for nothing any more, and its restart is on standby; a request must not keep it for longer."""
+
+    async def life() -> None:
+        loop = asyncio.get_running_loop()
+        world, began = World([2]), loop.time()
+        (only,) = world.replicas
+        only.fence._clock = only.keeper._clock = loop.time
+        await only.turn()
+        assert only.acts_for == {0, 1}
+
+        async def silent(*_: Any, **__: Any) -> dict[str, Any]:
+            await asyncio.sleep(3600)
+            raise AssertionError
+
+        only.connection.request = silent  # type: ignore[method-assign]
+        keeping = asyncio.create_task(only.keeper.keep())
+        while not only.ended and loop.time() - began < 60:
+            await asyncio.sleep(0.5)
+        # 10 s of the Lease, a pause of at most 3.6 s, and a third of the Lease for the request.
+        assert 10 <= loop.time() - began <= 20
+        keeping.cancel()
+
+    run_jumping(life())
+
+
 async def test_a_replica_waits_for_one_with_another_number_before_it_is_counted() -> None:
     world = World([4, 6])
     a, new = world.replicas
@@ -275,6 +345,47 @@ async def test_a_replica_with_another_number_of_shards_waits_until_all_others_ar
     assert len(new.acts_for) == 6
 
 
+async def test_one_that_ends_leaves_the_common_lease_to_those_that_remain() -> None:
+    """A replica with another number may look before any of them does."""
+    world = World([4, 4, 6])
+    a, b, new = world.replicas
+    await world.rounds(10)
+    await a.end()
+    for _ in range(3):
+        world.clock.seconds += 1
+        await new.turn()
+        world.check()
+    assert (len(b.acts_for), len(new.acts_for)) == (2, 0)
+    assert world.server.bodies["lease"]["spec"]["holderIdentity"] == "4-shards"
+
+
+async def test_one_that_joins_while_the_last_one_ends_has_the_common_lease() -> None:
+    """The last one releases it unless it sees another one: that one is there before it relies on it."""
+    world = World([4, 4])
+    a, b = world.replicas
+    await a.turn()
+    world.server.before_the_answer, world.server.writes_before_it = a.end, 0
+    await b.turn()
+    assert world.server.before_the_answer is None
+    assert world.server.bodies["lease"]["spec"]["holderIdentity"] == "4-shards"
+    await world.rounds(1)
+    assert len(b.acts_for) == 4
+
+
+async def test_of_two_that_begin_together_with_different_numbers_one_takes_no_shard() -> None:
+    world = World([6, 4])
+    a, b = world.replicas
+    # Both have seen no Lease; the other one is done before this one asks for the common Lease.
+    world.server.before_the_answer, world.server.writes_before_it = b.turn, 0
+    await a.turn()
+    assert world.server.before_the_answer is None
+    world.check()
+    # Both are counted until the Lease of the first one has expired.
+    assert (len(a.acts_for), len(b.acts_for)) == (0, 2)
+    await world.rounds(10)
+    assert (len(a.acts_for), len(b.acts_for)) == (0, 4)
+
+
 async def test_a_leader_and_replicas_with_shards_wait_for_each_other() -> None:
     world = World([4])
     (divided,) = world.replicas
@@ -315,6 +426,14 @@ async def test_a_shard_is_acted_for_also_if_the_response_was_lost_when_its_lease
     await world.rounds(4)
     assert world.server.before_the_answer is None
     assert only.acts_for == {0, 1, 2, 3}
+
+
+async def test_a_replica_takes_one_place_although_the_response_to_the_first_request_was_lost() -> None:
+    world = World([4])
+    world.server.before_the_answer = _lose
+    await world.rounds(3)
+    holders = {name: body["spec"]["holderIdentity"] for name, body in world.server.bodies.items()}
+    assert {name: holder for name, holder in holders.items() if "member" in name} == {"lease-member-0": "r0"}
 
 
 async def test_a_lease_that_somebody_deletes_is_created_again() -> None:
