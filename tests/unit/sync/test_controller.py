@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -26,6 +27,7 @@ from azure_batch_operator.kube.access import Access
 from azure_batch_operator.kube.api import NotFound
 from azure_batch_operator.kube.namespaces import Namespaces
 from azure_batch_operator.reconcile.account.lifecycle import NO_METADATA, AccountMetadata, Health
+from azure_batch_operator.reconcile.error_classes import classify_error
 from azure_batch_operator.reconcile.ownership import Owned
 from azure_batch_operator.reconcile.plan import Plan
 from azure_batch_operator.reconcile.pool.changes import with_note
@@ -34,12 +36,13 @@ from azure_batch_operator.sync import observe as views
 from azure_batch_operator.sync.accounts import Listeners, Pacing
 from azure_batch_operator.sync.cluster import Cluster
 from azure_batch_operator.sync.controller import Controller, Options
+from azure_batch_operator.sync.memory import intent_of
 from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.queue import WorkQueue
 from azure_batch_operator.sync.store import Store
 from support import typed
 from support.jumping_loop import run_jumping
-from unit.objects import CLUSTER, JOB_SPEC, POOL_SPEC, owned, resource
+from unit.objects import CLUSTER, JOB_SPEC, POOL_SPEC, TASK_SPEC, owned, resource
 
 SPEC = POOL_SPEC | {"targetDedicatedNodes": 6}
 AUTH = {"sharedKey": {"secretRef": {"name": "s", "key": "k"}}}
@@ -98,6 +101,8 @@ class Scene:
         self.pools, self.mirror, self.pokes = Pools(), Mirror(), 0
         self.mirror.images = []
         self.namespace: dict[str, str] = {}
+        self.closed: list[Key] = []
+        self.forgotten: list[Key] = []
         self.reads, self.patches = 0, list[str]()
         namespaces = Namespaces(self, Access(), lambda _: None)  # type: ignore[arg-type]
         self.controller = Controller(
@@ -170,6 +175,15 @@ class Scene:
 
     def request_poll(self) -> None:
         self.pokes += 1
+
+    async def close(self, key: Key) -> None:
+        self.closed.append(key)
+
+    def interested(self, _: Key) -> Key | None:
+        return None
+
+    def forget(self, key: Key) -> None:
+        self.forgotten.append(key)
 
     # --- what happens ---
 
@@ -315,6 +329,134 @@ def test_a_secret_that_is_wrong_is_looked_at_every_few_seconds(reason: str, leas
             scene.controller.triggers.on_upsert(replace(ACCOUNT, version=2, generation=2))
             await asyncio.sleep(59.0)
         assert least <= scene.refreshes <= most
+
+    run_jumping(life())
+
+
+def test_few_passes_that_wait_for_nothing_share_a_turn_of_the_event_loop_also_after_a_burst_that_waited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each of them takes milliseconds, and a change waits for all of those in its turn."""
+
+    async def life() -> None:
+        scene, turns, turn = Scene(), Counter[int](), [0]
+        responds = asyncio.Event()
+
+        async def one_pass(key: Key) -> None:
+            if key.name.startswith("waits"):
+                await responds.wait()
+            else:
+                turns[turn[0]] += 1
+            scene.queue.done(key)
+
+        async def others() -> None:
+            while True:
+                turn[0] += 1
+                await asyncio.sleep(0)
+
+        monkeypatch.setattr(scene.controller, "_process", one_pass)
+        async with scene.running():
+            for number in range(40):
+                scene.queue.add(Key(Kind.POOL, "default", f"waits{number}"))
+            await asyncio.sleep(1)
+            assert len(scene.queue.active()) == 40
+            responds.set()
+            await scene.quiet()
+            counting = asyncio.create_task(others())
+            for number in range(200):
+                scene.queue.add(Key(Kind.POOL, "default", f"quick{number}"))
+            while scene.queue or scene.queue.active():
+                await asyncio.sleep(0)
+            counting.cancel()
+        assert sum(turns.values()) == 200
+        assert max(turns.values()) <= 2
+
+    run_jumping(life())
+
+
+def test_an_account_does_not_wait_behind_its_own_users() -> None:
+    """Its pass says why they wait: where they occupy all workers of their lane, it has another one."""
+
+    async def life() -> None:
+        scene = Scene()
+        scene.store.put(POOL)
+        scene.store.put(resource(Kind.JOB, JOB_SPEC | {"poolRef": {"name": "one"}}, name="steps", uid="uid-job"))
+        lane = scene.controller.lane
+        assert lane(POOL.key) == lane(Key(Kind.JOB, "default", "steps"))
+        assert lane(ACCOUNT.key) != lane(POOL.key)
+        assert lane(ACCOUNT.key) != lane(Key(Kind.ACCOUNT, "default", "other"))
+
+    run_jumping(life())
+
+
+@pytest.mark.parametrize(("leaving", "closed"), [(False, [ACCOUNT.key]), (True, [])])
+def test_the_session_of_an_account_that_is_in_another_shard_now_is_closed(leaving: bool, closed: list[Key]) -> None:
+    """Its endpoint was corrected before it responded. What is being left is closed by the handover, after its last calls."""
+
+    async def life() -> None:
+        scene = Scene()
+        shards = scene.controller._shards
+        shards.count = 6
+        shards.leaving = {shards.of(ACCOUNT)} if leaving else set()
+        scene.store.put(POOL)
+        async with scene.running():
+            scene.queue.add(POOL.key)
+            scene.queue.add(ACCOUNT.key)
+            await scene.quiet()
+        assert scene.closed == closed
+        assert scene.statuses == []
+
+    run_jumping(life())
+
+
+def test_a_task_that_another_replica_may_know_is_looked_at_when_that_one_has_had_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def life() -> None:
+        scene, passes = Scene(), list[float]()
+        task = resource(Kind.TASK, TASK_SPEC, name="t", uid="uid-task", finalizer=True)
+        scene.store.put(task)
+        shards = scene.controller._shards
+        shards.count = 6
+        shards.acting = {shards.of(task)}
+
+        async def one_pass(key: Key) -> None:
+            passes.append(asyncio.get_running_loop().time())
+            scene.queue.done(key)
+
+        monkeypatch.setattr(scene.controller, "_process", one_pass)
+        async with scene.running():
+            began = asyncio.get_running_loop().time()
+            scene.queue.add(task.key)
+            await asyncio.sleep(59)
+            assert passes == []
+            await asyncio.sleep(600)
+        assert len(passes) == 1
+        assert 60 <= passes[0] - began <= 61
+
+    run_jumping(life())
+
+
+def test_nothing_is_believed_of_an_object_for_which_another_replica_has_acted() -> None:
+    """That one may have sent a create, so a deletion waits as after a restart; refusals of long ago hold nothing up."""
+
+    async def life() -> None:
+        scene = Scene()
+        taken = replace(POOL, status={"account": "default/main", "poolId": "one"})
+        scene.store.put(taken)
+        memory = scene.controller._memory
+        refused = InvalidRequestError("wrong", code="InvalidPropertyValue", status=400)
+        intent = intent_of(taken)
+        memory.backoff.refused(taken.key, "reconcile", intent, refused, classify_error(refused))
+        memory.landing.deleted(taken.uid)
+        await asyncio.sleep(1000)
+        scene.controller.take_over(taken)
+        assert scene.forgotten == [taken.key], "a status that was not written yet"
+        assert memory.backoff.held(taken.key, "reconcile", intent) is None
+        assert not memory.landing.surely_deleted(taken.uid)
+        assert memory.landing.left(taken) == 60
+        await asyncio.sleep(45)
+        assert memory.landing.left(taken) == 15
 
     run_jumping(life())
 

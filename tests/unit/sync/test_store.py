@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -155,6 +157,33 @@ async def test_an_object_that_is_created_while_lists_are_read_is_not_gone() -> N
     api: Any = Api()
     await resync(api, store, Access(), lambda _: None, gone.append, lambda _: None)
     assert gone == []
+
+
+async def test_the_event_loop_gets_turns_while_a_page_is_compared() -> None:
+    """A page has 500 objects, and its next one is not waited for until all of them were compared."""
+    store, turns, number = Store(), Counter[int](), [0]
+    page = [_body(resource(Kind.POOL, POOL_SPEC, name=f"p{each}", uid=f"u{each}")) for each in range(200)]
+
+    class Api:
+        """One page, that is there at once."""
+
+        async def list(self, kind: Kind, _: str | None) -> AsyncIterator[dict[str, Any]]:
+            for body in page if kind is Kind.POOL else ():
+                yield body
+
+    async def others() -> None:
+        while True:
+            number[0] += 1
+            await asyncio.sleep(0)
+
+    def seen(_: Resource) -> None:
+        turns[number[0]] += 1
+
+    task, api = asyncio.create_task(others()), Api()
+    assert await resync(api, store, Access(), seen, lambda _: None, lambda _: None) == 200  # type: ignore[arg-type]
+    task.cancel()
+    assert sum(turns.values()) == 200
+    assert max(turns.values()) <= 20
 
 
 @pytest.mark.parametrize("refused", [Kind.ACCOUNT, Kind.POOL, Kind.OPERATION])
