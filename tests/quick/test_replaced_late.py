@@ -107,7 +107,13 @@ async def test_all_tasks_of_a_job_that_ends_with_them_are_replaced_in_turn(stage
     await stage.ready_pool()
     stage.apply(*made_of(source, "sleep 600", "sleep 600"))
     await stage.until(lambda: ends(stage), 300)
+    hold = stage.azure.hold("Tasks_CreateTaskCollection", count=1)
     stage.apply(*made_of(source, "sleep 60", "sleep 60", **REPLACE))
+    await stage.until(lambda: hold.arrived, 300)
+    # Time for the service to end the job, if nothing keeps it open.
+    await stage.run_for(10)
+    assert commands(stage) == {"sleep 600"}, "one of them"
+    hold.release()
     await stage.until(lambda: commands(stage) == {"sleep 60"}, 300)
     assert stage.azure.calls("Tasks_DeleteTask") == 2
     assert await result(stage) == "Succeeded"

@@ -23,7 +23,7 @@ from azure_batch_operator.reconcile.job.scope import JobScope, TasksView
 from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.job.waiting import waiting_for
 from azure_batch_operator.reconcile.observed import FailedNode
-from azure_batch_operator.reconcile.plan import Absence, Absent, Plan, Remote, Table
+from azure_batch_operator.reconcile.plan import Absence, Absent, Feed, Plan, Remote, Table
 from azure_batch_operator.reconcile.status import timestamp
 from azure_batch_operator.reconcile.target_pool import TargetPoolView
 from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW
@@ -218,6 +218,60 @@ def test_held_until_all_is_well() -> None:
     assert verbs(decide(one, remote(one), TasksView(counts=counted(running=1)))) == []
     (call,) = decide(one, remote(one), TasksView(counts=counted(succeeded=1))).calls
     assert call.body == {"onAllTasksComplete": "terminatejob"}
+
+
+TWO = [{"id": id, "commandLine": "true"} for id in "ab"]
+REPLACE = JOB_SPEC | {"taskUpdatePolicy": "Replace", "tasks": TWO}
+HOLD = {"failurePolicy": {"action": "Hold"}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "view", "ends"),
+    [
+        (JOB_SPEC | {"tasks": TWO}, TasksView(counts=counted(running=2)), True),
+        (REPLACE, TasksView(counts=counted(running=1, succeeded=1)), False),
+        (REPLACE, TasksView(counts=counted(active=1, succeeded=1)), False),
+        # Counts lag: tasks that they do not show yet may be unfinished.
+        (REPLACE, TasksView(counts=counted()), False),
+        (REPLACE, TasksView(counts=counted(succeeded=1)), False),
+        (REPLACE, TasksView(counts=counted(succeeded=2)), True),
+        (REPLACE, TasksView(counts=counted(succeeded=1, failed=1), failed_count=1, failed=[failure("a")]), True),
+        (REPLACE | HOLD, TasksView(counts=counted(succeeded=1, failed=1), failed_count=1, failed=[failure("a")]), False),
+        (REPLACE | HOLD, TasksView(counts=counted(succeeded=2)), True),
+        # Nothing will ever end in it.
+        (REPLACE | {"tasks": []}, TasksView(counts=counted(), complete=True), True),
+    ],
+)  # fmt: skip
+def test_with_replace_terminatejob_is_set_only_when_all_tasks_have_ended(
+    spec: dict[str, Any], view: TasksView, *, ends: bool
+) -> None:
+    """Nobody can take it back, and with it the job would end while its last unfinished task is deleted to be added again."""
+    one = job(spec, finalizer=True)
+    bodies = [call.body or {} for call in decide(one, remote(one), view).calls]
+    assert any(body.get("onAllTasksComplete") == "terminatejob" for body in bodies) is ends
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_the_feeder_is_told_whether_the_job_ends_with_its_tasks(*, ends: bool) -> None:
+    """As it is in Azure Batch, not as the spec has it."""
+    one = job(REPLACE, finalizer=True)
+    there = remote(one, full=False, onAllTasksComplete="terminatejob" if ends else "noaction")
+    feed = decide(one, there, TasksView(counts=counted(running=2))).feed
+    assert isinstance(feed, Feed)
+    assert feed.ends is ends
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_task_that_is_not_replaced_says_why(*, kept: bool) -> None:
+    one = job(REPLACE, finalizer=True)
+    view = TasksView(
+        counts=counted(running=2), complete=True, different=["a (commandLine)"], different_count=1, kept=kept
+    )
+    shown = decide(one, remote(one, onAllTasksComplete="terminatejob"), view).status or {}
+    told = next(each for each in shown["conditions"] if each["type"] == "TasksInSync")
+    assert (told["status"], told["reason"]) == ("False", "TasksDiffer")
+    assert ("would end as soon as its last unfinished task is deleted" in told["message"]) is kept
+    assert ("set spec.taskUpdatePolicy to Replace" in told["message"]) is not kept
 
 
 def test_verbs_on_an_ended_job_report_that_they_are_too_late() -> None:
