@@ -111,3 +111,13 @@ async def test_the_deadline_does_not_end_a_job_that_is_held(stage: Stage, where:
     assert stage.phase("bj", "own") == "Skipped"
     assert stage.condition("bj", "own", "Failed") == {}
     assert stage.azure.get("/jobs/own") is None
+
+
+async def test_the_deadline_ends_a_job_whose_job_is_to_outlive_it(stage: Stage) -> None:
+    """With detach-on-delete the operator creates the job, so it is the pool that is waited for."""
+    body = job("own", poolRef={"name": "nowhere"}, tasks=sleeping(1, 30), **_LIMIT)
+    annotations = {"azurebatch.io/reconcile-policy": "detach-on-delete"}
+    await stage.ready_pool()
+    stage.apply({**body, "metadata": {**body["metadata"], "annotations": annotations}})
+    await stage.until(lambda: stage.phase("bj", "own") == "Failed", SECONDS + 7)
+    assert stage.reason("bj", "own") == "PendingDeadlineExceeded"

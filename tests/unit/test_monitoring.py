@@ -161,6 +161,24 @@ def test_the_row_of_an_alert_has_a_command_to_type() -> None:
         assert "|" not in text, name
 
 
+@pytest.mark.parametrize("alert", monitoring.ALERTS, ids=lambda each: each.name)
+def test_what_a_command_names_in_capitals_is_a_label_of_the_alert(alert: monitoring.Alert) -> None:
+    """The page says so; a name that the alert does not show cannot be typed."""
+    parsed = promql_parser.parse(alert.expression)
+    [selector, *_] = selectors(parsed)
+    grouped = re.match(r"(?:sum|max) by \(([^)]*)\)", alert.expression)
+    labels = set(grouped[1].split(", ")) if grouped else served()[selector.name]
+    named = set(re.findall(r"\b(NAMESPACE|POOL|ACCOUNT|KIND)\b", WHAT_TO_DO[alert.name]))
+    assert {each.lower() for each in named} <= labels
+
+
+def test_a_shard_without_a_replica_alerts_and_so_does_one_with_two() -> None:
+    """Each replica reports 0 for a shard that it does not hold. Without the setting there is no series, and no alert."""
+    [alert] = [each for each in monitoring.ALERTS if each.name == "AzureBatchShardNotHeld"]
+    assert alert.expression == "sum by (namespace, job, shard) (azurebatch_shard_held) != 1"
+    assert alert.severity == "critical"
+
+
 @pytest.mark.parametrize("name", ["AzureBatchNoLeader", "AzureBatchWorkQueueGrows"])
 def test_releases_beside_each_other_are_judged_one_by_one(name: str) -> None:
     """What a replica says of itself carries the scrape's labels: two releases have two leaders."""

@@ -61,6 +61,15 @@ def test_the_commands_patch_and_say_so(fake: FakeCluster, run: Run) -> None:
             ("suspend", "nightly"),
             "error: there is no BatchJob nightly, but a BatchJobSchedule: kubectl azure-batch suspend bjs/nightly\n",
         ),
+        (
+            # terminate is not for a BatchJobSchedule, so it is no remedy.
+            ("terminate", "nightly"),
+            'error: batchjobs.azurebatch.io "nightly" not found: kubectl get bj lists those of the namespace; ',
+        ),
+        (
+            ("retry", "bt/none"),
+            'error: batchtasks.azurebatch.io "none" not found: kubectl get bt lists those of the namespace; -n names another',
+        ),
         (("terminate", "pod/x"), "error: 'pod' is not a kind of azurebatch.io: use one of batchaccount (bacc), "),
     ],
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 from collections.abc import Callable
@@ -169,18 +170,38 @@ def test_a_dry_run_with_a_pool_needs_no_kubeconfig(tmp_path: Path, monkeypatch: 
     assert wrong.stderr.startswith("error: --over none: there is no such file: ")
 
 
+@pytest.mark.parametrize(
+    ("there", "text"),
+    [
+        (
+            {"status": {"phase": "Failed"}},
+            "BatchJob mine already exists (Failed): give another --name, or delete it first: kubectl delete bj/mine",
+        ),
+        ({}, "BatchJob mine already exists (Pending): give another --name, or delete it first: kubectl delete bj/mine"),
+        # Something else of that name, such as the ConfigMap of its items.
+        (None, 'configmaps "mine" already exists: give another --name, or delete it first'),
+    ],
+)
 def test_a_name_that_is_taken_is_refused_with_what_to_do(
-    fake: FakeCluster, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fake: FakeCluster,
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    there: dict[str, Any] | None,
+    text: str,
 ) -> None:
     async def taken(*_: object) -> None:
-        raise ApiException(status=409, reason="Conflict")
+        error = ApiException(status=409, reason="Conflict")
+        error.body = json.dumps(
+            {"kind": "Status", "message": 'configmaps "mine" already exists', "reason": "AlreadyExists"}
+        )
+        raise error
 
     script = tmp_path / "run.sh"
     script.write_text("true\n")
-    fake.add({"kind": "BatchJob", "metadata": {"name": "mine"}, "status": {"phase": "Failed"}})
+    if there is not None:
+        fake.add({"kind": "BatchJob", "metadata": {"name": "mine"}, **there})
     monkeypatch.setattr(fake, "create", taken)
     done = run("submit", str(script), "--pool", "cpu", "--name", "mine")
     assert done.exit_code == 1
-    assert done.stderr == (
-        "error: BatchJob mine already exists (Failed): give another --name, or delete it first: kubectl delete bj/mine\n"
-    )
+    assert done.stderr == f"error: {text}\n"

@@ -295,6 +295,8 @@ def test_the_id_of_a_schedule_is_the_first_part_of_those_of_its_jobs(id: str) ->
     made = body["spec"]["id"]
     if len(id) < 50:
         assert made == f"team-a-nightly-{minute}"
+    else:
+        assert made.startswith(40 * "x")
     assert re.fullmatch("[A-Za-z0-9_-]{1,64}", made)
     assert str(minute) in made, "each run has an ID of its own"
 
