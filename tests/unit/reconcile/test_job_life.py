@@ -694,6 +694,28 @@ def test_a_job_that_ended_by_itself_before_all_tasks_were_in_has_failed() -> Non
 
 
 @pytest.mark.parametrize(
+    ("reason", "view", "expected"),
+    [
+        ("AllTasksCompleted", {}, "TasksMissing"),
+        # Something else than the missing tasks has ended it, or is not over.
+        ("AllTasksCompleted", {"unfinished": 1}, "JobTerminated"),
+        ("UserTerminate", {}, "JobTerminated"),
+        (job_end.ASKED.terminate_reason, {}, "JobTerminated"),
+        ("MaxWallClockTimeExpiry", {}, "DeadlineExceeded"),
+    ],
+)
+def test_missing_tasks_are_the_reason_only_where_the_job_ended_by_itself(
+    reason: str, view: dict[str, int], expected: str
+) -> None:
+    one = job(SIX, finalizer=True)
+    tasks = TasksView(
+        counts=counted(succeeded=2, active=view.get("unfinished", 0)), unfinished=view.get("unfinished", 0)
+    )
+    bare = {**completed(one, reason), "metadata": remote(one, full=False)["metadata"]}
+    assert conditions(decide(one, bare, tasks))["Failed"] == ("True", expected)
+
+
+@pytest.mark.parametrize(
     ("view", "expected"),
     [({"found": 5}, "TasksMissing"), ({}, "Succeeded"), ({"found": 5, "others_in": 1}, "Succeeded")],
 )
@@ -705,6 +727,14 @@ def test_a_job_whose_lists_prove_that_a_task_is_gone_has_failed(view: dict[str, 
     assert shown["conditions"][0]["reason"] == expected
     words = "1 of 6 tasks is no longer in the job, so nobody knows whether it succeeded"
     assert (words in shown["conditions"][0]["message"]) == (expected == "TasksMissing")
+
+
+def test_what_a_job_manager_task_has_added_and_deleted_is_not_missing() -> None:
+    """The spec says nothing of these tasks."""
+    spec = JobTerms.of({"poolRef": {"name": "cpu"}, "jobManagerTask": {"id": "boss", "commandLine": ""}})
+    info = {"terminateReason": "JMComplete"}
+    tasks = TasksView(counts=counted(succeeded=1), unfinished=0, found=1, lost=1)
+    assert job_end.outcome(spec, build(Job, {"id": "one", "executionInfo": info}), tasks, 2).reason == "Succeeded"
 
 
 @pytest.mark.parametrize(
