@@ -299,7 +299,7 @@ def _assemble(api: KubeApi, cluster_id: str, settings: Settings, access: Access)
     writer = StatusWriter(api, known, written, denied=lambda namespace: namespace in access.denied)
     namespaces = Namespaces(api, access, lambda name: controller.triggers.namespace_changed(name))
     cluster = Cluster(cluster_id, api, writer, EventRecorder(api), namespaces)
-    controller = Controller(cluster, store, queue, _options(settings), shards=shards)
+    controller: Controller = Controller(cluster, store, queue, _options(settings), shards=shards)
     return _Parts(cluster, store, queue, controller, shards)
 
 

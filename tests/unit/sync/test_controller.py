@@ -125,9 +125,6 @@ class Scene:
 
     permit = None
 
-    def forget(self, key: Key) -> None:
-        """No status is owed."""
-
     def accounts(self, listeners: Listeners) -> Scene:
         self.listeners = listeners
         return self
