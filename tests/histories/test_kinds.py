@@ -38,7 +38,7 @@ def test_a_fault_of_azure_batch_is_known_by_its_effect(effect: dict[str, Any], k
 
 
 def test_a_fault_of_the_api_server_is_known_by_its_answer() -> None:
-    faults = [
+    faults: list[dict[str, Any]] = [
         {"status": 409},
         {"status": 429, "retry_after": 9},
         {"lost": "after"},
