@@ -45,7 +45,7 @@ from azure_batch_operator.sync.controller import Controller, Options
 from azure_batch_operator.sync.credentials import SignIn
 from azure_batch_operator.sync.handover import Progress, ShardHandover
 from azure_batch_operator.sync.queue import Urgency, WorkQueue
-from azure_batch_operator.sync.resync import resync
+from azure_batch_operator.sync.resync import Listener, resync
 from azure_batch_operator.sync.shards import Shards
 from azure_batch_operator.sync.store import Store
 from azure_batch_operator.sync.wake import Trigger
@@ -273,15 +273,13 @@ class _Parts:
     async def list_all(self) -> int:
         """Compare everything with the API server; the number of objects."""
         controller = self.controller
-        return await resync(
-            self.cluster.api,
-            self.store,
-            self.cluster.namespaces.access,
-            lambda resource: controller.triggers.on_upsert(resource, Urgency.REFRESH),
-            lambda resource: controller.triggers.on_delete(resource.key, resource.uid, deleted=False),
-            lambda key: controller.wake.wake(Trigger.RESYNC, key),
-            self.cluster.writer.resume,
+        listener = Listener(
+            seen=lambda resource: controller.triggers.on_upsert(resource, Urgency.REFRESH),
+            gone=lambda resource: controller.triggers.on_delete(resource.key, resource.uid, deleted=False),
+            wake=lambda key: controller.wake.wake(Trigger.RESYNC, key),
+            admitted=self.cluster.writer.resume,
         )
+        return await resync(self.cluster.api, self.store, self.cluster.namespaces.access, listener)
 
 
 def _assemble(api: KubeApi, cluster_id: str, settings: Settings, access: Access) -> _Parts:

@@ -81,7 +81,7 @@ def _wire(name: str, info: FieldInfo) -> str:
 
 
 def _tells(info: FieldInfo) -> bool:
-    return any(isinstance(each, Presence) for each in info.metadata)
+    return any(isinstance(item, Presence) for item in info.metadata)
 
 
 @cache

@@ -82,9 +82,9 @@ class ExitConditions(Wire, frozen=True, gc=False):
     def acts_on_job(self) -> bool:
         """Whether any of them says what happens to the job."""
         others = (self.pre_processing_error, self.file_upload_error, self.default)
-        codes = [each.exit_options for each in self.exit_codes]
-        spans = [each.exit_options for each in self.exit_code_ranges]
-        return any(each is not None and each.job_action is not None for each in (*codes, *spans, *others))
+        codes = [code.exit_options for code in self.exit_codes]
+        spans = [span.exit_options for span in self.exit_code_ranges]
+        return any(options is not None and options.job_action is not None for options in (*codes, *spans, *others))
 
     @property
     def forgiving(self) -> ExitConditions:
@@ -101,10 +101,10 @@ class ExitConditions(Wire, frozen=True, gc=False):
         """
         found = self.pre_processing_error
         if code is not None:
-            found = next((each.exit_options for each in self.exit_codes if each.code == code), None)
+            found = next((ended.exit_options for ended in self.exit_codes if ended.code == code), None)
             if found is None:
                 spans = self.exit_code_ranges
-                found = next((each.exit_options for each in spans if each.start <= code <= each.end), None)
+                found = next((span.exit_options for span in spans if span.start <= code <= span.end), None)
             if found is None and str(reason).lower() not in _ENDED_BY_ITSELF:
                 found = self.file_upload_error
         return found if found not in (None, NO_OPTIONS) else self.default or NO_OPTIONS

@@ -144,7 +144,7 @@ class Relations:
             ("poolRef", Kind.POOL, named.pool_ref),
             ("retryOf", Kind.JOB, named.retry_of),
         )
-        field, kind, reference = next((each for each in given if each[2] is not None), ("poolRef", Kind.POOL, None))
+        field, kind, reference = next((way for way in given if way[2] is not None), ("poolRef", Kind.POOL, None))
         name = "" if reference is None else reference.name
         parent = self._store.get(Key(kind, resource.key.namespace, name))
         if field == "retryOf":

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from azure_batch_operator import guard
@@ -24,21 +25,28 @@ _AT_A_STRETCH = 20
 """Objects of a page that are compared before whatever else happens gets a turn."""
 
 
-async def resync(
-    api: KubeApi,
-    store: Store,
-    access: Access,
-    seen: Callable[[Resource], None],
-    gone: Callable[[Resource], None],
-    wake: Callable[[Key], None],
-    admitted: Callable[[str], None] = lambda _: None,
-) -> int:
-    """List all objects; report each to `seen`, and to `gone` those that the store has and the API server no longer has.
+@dataclass(frozen=True)
+class Listener:
+    """Who is told what the lists show.
+
+    Attributes:
+        seen: is told each object.
+        gone: is told objects that the store has and the API server no longer has.
+        wake: queues an object, whether or not it has changed.
+        admitted: is told a namespace that was denied and is not any more.
+    """
+
+    seen: Callable[[Resource], None]
+    gone: Callable[[Resource], None]
+    wake: Callable[[Key], None]
+    admitted: Callable[[str], None] = lambda _: None
+
+
+async def resync(api: KubeApi, store: Store, access: Access, listener: Listener) -> int:
+    """List all objects, and tell the listener how the store differs from them.
 
     Args:
         access: the namespaces to list.
-        wake: queues an object, whether or not it has changed.
-        admitted: is told a namespace that was denied and is not any more.
 
     Returns:
         How many there are.
@@ -66,27 +74,23 @@ async def resync(
                     if store.is_newer(resource) and store.get(resource.key) is before.get(resource.key):
                         # The list began after that was known, so the API server has gone back to it.
                         store.rewind(resource)
-                    seen(resource)
-                    wake(resource.key)
+                    listener.seen(resource)
+                    listener.wake(resource.key)
             except Exception as error:
                 # One object that cannot be taken in does not keep the others from being compared.
                 guard.report("resync", kind, error)
     for key, former in before.items():
         known = store.get(key)
-        if (
-            known is not None
-            and known.uid == former.uid
-            and listed.get(key) != former.uid
-            and key.namespace not in denied
-        ):
-            gone(known)
+        is_listed = listed.get(key) == former.uid
+        if known is not None and known.uid == former.uid and not is_listed and key.namespace not in denied:
+            listener.gone(known)
     for namespace in access.only:
         # One that was denied to others meanwhile waits for the next lists: these may be older than that.
         if namespace not in denied and access.refusals(namespace) == refusals[namespace] and access.admit(namespace):
-            admitted(namespace)
+            listener.admitted(namespace)
             # What was queued before was passed over, since not everything was known.
             for key in [key for key in listed if key.namespace == namespace]:
-                wake(key)
+                listener.wake(key)
     return len(listed)
 
 

@@ -38,7 +38,7 @@ def references(resource: Resource) -> tuple[Key, ...]:
             keys.append(Key(Kind.POOL, namespace, taken.name))
     if (schedule := named.schedule_ref) is not None:
         keys.append(Key(Kind.SCHEDULE, namespace, schedule.name))
-    keys += [Key(Kind.TASK, namespace, each.name) for each in named.depends_on_refs]
+    keys += [Key(Kind.TASK, namespace, reference.name) for reference in named.depends_on_refs]
     if (made_by := resource.scheduled_by) is not None:
         keys.append(made_by)
     return tuple(keys)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from azure_batch_operator.kube.api import AlreadyExists, Busy, Conflict, NotFound
 from azure_batch_operator.kube.leases import Elector, Fence
-from azure_batch_operator.kube.shard_leases import HELD, Ring, ShardKeeper
+from azure_batch_operator.kube.shard_leases import Ring, ShardKeeper
 from support.jumping_loop import run_jumping
 
 DURATION = 15.0
@@ -209,30 +209,6 @@ async def test_a_replica_that_cannot_take_shards_yet_is_not_counted() -> None:
     b.keeper.hand_over_by(b)
     await world.rounds(4)
     assert (len(a.acts_for), len(b.acts_for)) == (2, 2)
-
-
-def held() -> set[int]:
-    """The shards that the metric says are held."""
-    samples = [sample for metric in HELD.collect() for sample in metric.samples]
-    return {int(sample.labels["shard"]) for sample in samples if sample.value == 1 and int(sample.labels["shard"]) < 4}
-
-
-async def test_the_metric_says_which_shards_are_held() -> None:
-    """The alert about a shard without a replica relies on it."""
-    world = World([4, 4])
-    a, b = world.replicas
-    await a.turn()
-    assert held() == {0, 1, 2, 3}
-    world.clock.seconds += 3
-    await b.turn()
-    a.slow = True
-    await a.turn()
-    assert held() == {0, 1, 2, 3}, "what is still being left is held"
-    a.slow = False
-    await a.turn()
-    assert held() == {0, 1}
-    await a.end()
-    assert held() == set()
 
 
 async def test_a_replica_for_which_there_is_no_room_stays_on_standby() -> None:

@@ -13,7 +13,7 @@ from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch import TaskAddResult, TaskAddStatus
 from azure_batch_operator.kube.access import Access
 from azure_batch_operator.sync.feeder import Feeder, Incarnation
-from azure_batch_operator.sync.resync import resync
+from azure_batch_operator.sync.resync import Listener, resync
 from azure_batch_operator.sync.retrier import Retrier
 from azure_batch_operator.sync.store import Store
 from azure_batch_operator.sync.submitter import Reports, Submitter
@@ -152,9 +152,7 @@ async def test_an_object_that_cannot_be_read_keeps_no_other_from_being_compared(
         Server(),  # type: ignore[arg-type]
         Store(),
         Access(),
-        lambda resource: seen.append(resource.key.name),
-        gone.append,
-        lambda key: woken.append(key.name),
+        Listener(lambda resource: seen.append(resource.key.name), gone.append, lambda key: woken.append(key.name)),
     )
     assert (number, seen, woken, gone) == (2, ["a", "z"], ["a", "z"], [])
     assert faults("resync") == before + 1

@@ -13,7 +13,7 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.kube.access import Access
 from azure_batch_operator.kube.api import KubeError
-from azure_batch_operator.sync.resync import resync
+from azure_batch_operator.sync.resync import Listener, resync
 from azure_batch_operator.sync.store import Store
 from unit.objects import JOB_SPEC, POOL_SPEC, TASK_SPEC, resource
 
@@ -99,7 +99,7 @@ async def test_a_page_of_a_list_does_not_bring_back_what_was_deleted_meanwhile()
     def seen(each: Resource) -> None:
         store.put(each)
 
-    await resync(api, store, Access(), seen, lambda _: None, woken.append)
+    await resync(api, store, Access(), Listener(seen, lambda _: None, woken.append))
     assert [key.name for key in woken] == ["j0", "j1"]
     assert store.get(objects[2].key) is None
     with store.departures() as departed:
@@ -155,7 +155,7 @@ async def test_an_object_that_is_created_while_lists_are_read_is_not_gone() -> N
             yield
 
     api: Any = Api()
-    await resync(api, store, Access(), lambda _: None, gone.append, lambda _: None)
+    await resync(api, store, Access(), Listener(lambda _: None, gone.append, lambda _: None))
     assert gone == []
 
 
@@ -180,7 +180,7 @@ async def test_the_event_loop_gets_turns_while_a_page_is_compared() -> None:
         turns[number[0]] += 1
 
     task, api = asyncio.create_task(others()), Api()
-    assert await resync(api, store, Access(), seen, lambda _: None, lambda _: None) == 200  # type: ignore[arg-type]
+    assert await resync(api, store, Access(), Listener(seen, lambda _: None, lambda _: None)) == 200  # type: ignore[arg-type]
     task.cancel()
     assert sum(turns.values()) == 200
     assert max(turns.values()) <= 20
@@ -209,7 +209,7 @@ async def test_only_what_could_be_listed_is_declared_gone(refused: Kind) -> None
 
     api: Any = Api()
     access = Access(["default", "team"])
-    await resync(api, store, access, lambda _: None, gone.append, lambda _: None)
+    await resync(api, store, access, Listener(lambda _: None, gone.append, lambda _: None))
     assert {each.key.namespace for each in gone} == {"default"}
     assert len(gone) == 2
     assert set(access.denied) == {"team"}
@@ -234,7 +234,7 @@ async def test_a_namespace_that_was_denied_is_admitted_by_lists_that_were_all_pe
 
     api: Any = Api()
     wake = lambda key: woken.append((key.namespace, access.reads(key.namespace)))  # noqa: E731
-    await resync(api, store, access, store.put, lambda _: None, wake, admitted.append)
+    await resync(api, store, access, Listener(store.put, lambda _: None, wake, admitted.append))
     assert woken == [("default", True), ("team", False)] + ([] if again else [("team", True)])
     assert admitted == ([] if again else ["team"])
 
@@ -253,7 +253,7 @@ async def test_without_watched_namespaces_a_refused_list_is_an_error() -> None:
 
     api: Any = Api()
     with pytest.raises(KubeError):
-        await resync(api, store, Access(), lambda _: None, gone.append, lambda _: None)
+        await resync(api, store, Access(), Listener(lambda _: None, gone.append, lambda _: None))
     assert gone == []
 
 
@@ -291,7 +291,7 @@ async def test_objects_of_a_restored_cluster_are_accepted_with_lower_versions() 
                 yield _body(each)
 
     api: Any = Api()
-    await resync(api, store, Access(), lambda each: store.put(each) and None, lambda _: None, lambda _: None)
+    await resync(api, store, Access(), Listener(lambda each: store.put(each) and None, lambda _: None, lambda _: None))
     assert {each.key.name: each.version for each in store.of_kind(Kind.POOL)} == dict.fromkeys(
         ("changed", "deleted", "new"), 20
     )
@@ -314,5 +314,5 @@ async def test_objects_newer_than_a_list_page_are_kept() -> None:
                 yield _body(old)
 
     api: Any = Api()
-    await resync(api, store, Access(), lambda each: store.put(each) and None, lambda _: None, lambda _: None)
+    await resync(api, store, Access(), Listener(lambda each: store.put(each) and None, lambda _: None, lambda _: None))
     assert store.get(new.key) is new

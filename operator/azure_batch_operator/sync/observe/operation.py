@@ -45,7 +45,7 @@ def _view(context: Context, resource: Resource) -> plans.View:
         ("jobRef", Kind.JOB, named.job_ref),
         ("scheduleRef", Kind.SCHEDULE, named.schedule_ref),
     )
-    field, kind, reference = next((each for each in given if each[2] is not None), (None, None, None))
+    field, kind, reference = next((way for way in given if way[2] is not None), (None, None, None))
     owner, missing = None, None
     if kind is not None and reference is not None:
         name = reference.name
