@@ -173,8 +173,6 @@ async def test_a_namesake_of_an_object_does_not_stand_for_it() -> None:
         Namesake(),  # type: ignore[arg-type]
         store,
         Access(),
-        lambda _: None,
-        lambda resource: gone.append(resource.uid),
-        lambda _: None,
+        Listener(lambda _: None, lambda resource: gone.append(resource.uid), lambda _: None),
     )
     assert gone == ["first"]
