@@ -360,13 +360,27 @@ async def test_tasks_that_can_never_run_are_listed_once(stage: Stage) -> None:
     stage.apply(job("good", tasks=[{"id": "a", "commandLine": WORKS}]))
     await ended(stage, "good", "Succeeded")
     stage.apply(again("more", "good"))
-    await stage.until(lambda: stage.reason("bj", "more") == "NothingToRetry", 60)
+    await stage.until(lambda: stage.phase("bj", "more") == "Failed", 60)
+    failed = stage.condition("bj", "more", "Failed")
+    assert (failed["status"], failed["reason"]) == ("True", "NothingToRetry")
     calls = stage.azure.calls("Tasks_ListTasks"), stage.azure.calls("Jobs_GetJob")
     await stage.run_for(600)
     assert (stage.azure.calls("Tasks_ListTasks"), stage.azure.calls("Jobs_GetJob")) == calls
-    assert stage.reason("bj", "more") == "NothingToRetry"
     stage.annotate("bj", "more", reconcile_now="1")
-    await stage.until(lambda: stage.azure.calls("Tasks_ListTasks") == calls[0] + 1, 60)
+    await stage.run_for(60)
+    assert stage.azure.calls("Tasks_ListTasks") == calls[0], "it has ended"
+    assert stage.reason("bj", "more") == "NothingToRetry"
+    stage.delete("bj", "more")
+    await stage.until(lambda: stage.gone("bj", "more"), 60)
+
+
+async def test_a_retry_of_nothing_is_deleted_when_its_time_is_over(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("good", tasks=[{"id": "a", "commandLine": WORKS}]))
+    await ended(stage, "good", "Succeeded")
+    stage.apply(again("more", "good", ttlSecondsAfterFinished=100))
+    await stage.until(lambda: stage.phase("bj", "more") == "Failed", 60)
+    await stage.until(lambda: stage.gone("bj", "more"), 160)
 
 
 async def test_a_retry_whose_tasks_are_not_known_any_more_is_not_created_again(stage: Stage) -> None:

@@ -14,6 +14,7 @@ from azure_batch_operator.kube.namespaces import Namespaces
 from azure_batch_operator.reconcile import reconcile_policy as policies
 from azure_batch_operator.reconcile.annotations import is_stopping, pending_request, stop_only
 from azure_batch_operator.reconcile.before import said_by
+from azure_batch_operator.reconcile.job.creation import nothing_to_retry
 from azure_batch_operator.reconcile.job.lifecycle import managed_elsewhere
 from azure_batch_operator.reconcile.job.retry import WAITS, with_settings
 from azure_batch_operator.reconcile.plan import Plan, Unconfirmed
@@ -131,9 +132,7 @@ class Decider:
             decision = views.plan(self._context, resource, account, session, self._now())
             if session is not None:
                 subscribe(session, resource.key, decision.subscription)
-            plan = decision.plan
-            if policy is Policy.SKIP:
-                plan = policies.observed_only(resource, plan, self._now())
+            plan = self._observed(resource, decision.plan, policy)
             if missing is not None or is_stopping(resource):
                 stop = stop_only(resource, plan)
                 if stop is not None:
@@ -147,6 +146,8 @@ class Decider:
                     plan = replace(plan, feed=None)
             return resource, await self._inputs.completed(resource, plan), session
         except ResolutionError as error:
+            if (told := nothing_to_retry(resource, error, self._now())) is not None:
+                return resource, self._observed(resource, told, policy), session
             waits = waiting(resource, error.reason, str(error), self._now(), warning=error.reason not in WAITS)
             shown = beside(plan.status, waits.status)
             # A deadline of the object may come before the next look.
@@ -154,9 +155,11 @@ class Decider:
             told = replace(waits, status=shown, requeue_after=look)
             # What the spec asked for before is brought in no more.
             told = replace(told, feeds_only=plan.feeds_only)
-            if policy is Policy.SKIP:
-                told = policies.observed_only(resource, told, self._now())
-            return resource, told, session
+            return resource, self._observed(resource, told, policy), session
+
+    def _observed(self, resource: Resource, plan: Plan, policy: Policy) -> Plan:
+        """The plan, without changes in Azure Batch if the policy says so."""
+        return policies.observed_only(resource, plan, self._now()) if policy is Policy.SKIP else plan
 
     async def _read(self, resource: Resource) -> tuple[Resource, ResolutionError | KubeError | BatchError | None]:
         """Read what an object names: a job comes with the tasks of its ConfigMaps, or with those that it runs again.

@@ -291,7 +291,7 @@ class Retries:
             raise _PassingError(refused.reason if refused else "RetryTasksUnknown", str(refused or ""))
         tasks = await asyncio.to_thread(retry.chosen, spec, ids, others)
         if not tasks:
-            raise ResolutionError("NothingToRetry", _nothing(former.key.name, len(ids)))
+            raise ResolutionError(retry.NOTHING_TO_RETRY, _nothing(former.key.name, len(ids)))
         terms = JobTerms.of({**retry.merged(job.spec, given), "tasks": tasks})
         if wrong := await asyncio.to_thread(expand.problems, terms):
             raise ResolutionError("InvalidTasks", f"spec.retryOf: {'; '.join(wrong[:5])}")

@@ -15,6 +15,7 @@ from azure_batch_operator.reconcile.job import end as job_end
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job import status as job_status
 from azure_batch_operator.reconcile.job.finished import time_to_live
+from azure_batch_operator.reconcile.job.retry import NOTHING_TO_RETRY
 from azure_batch_operator.reconcile.job.scope import JobScope
 from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.plan import Absence, Absent, Call, Event, Plan, Table
@@ -32,10 +33,12 @@ from azure_batch_operator.reconcile.status import (
     Verdict,
     carry_over,
     ended_as,
+    has_ended,
     seconds_since,
     status,
 )
 from azure_batch_operator.reconcile.target_pool import NO_POOL, NOT_ALLOWED
+from azure_batch_operator.reconcile.value_references import ResolutionError
 
 FOREIGN_LOOKED_AT_EVERY = 30.0
 """Seconds between two looks whether a pool of another namespace allows this one by now."""
@@ -76,6 +79,18 @@ def before_creation(scope: JobScope) -> Plan | None:
         plan = replace(plan, status=job_status.without_remote(shown), confirm=(gone,))
     plan = with_event(resource, plan, verdict)
     return once_late(resource, plan, scope.late, gone, verdict.message, now) if ended else plan
+
+
+def nothing_to_retry(resource: Resource, error: ResolutionError, now: float) -> Plan | None:
+    """The end of a job with `retryOf` for which no task is left, by a complete list of the former one; None if that is not known.
+
+    Nothing was created for an object without the finalizer. It has failed: nothing tells that what it was created for was done.
+    """
+    if error.reason != NOTHING_TO_RETRY or resource.has_finalizer or resource.deleting or has_ended(resource):
+        return None
+    verdict = job_end.failure(job_end.Ending(error.reason, "", str(error)))
+    plan = Plan(status=carry_over(resource, verdict, now), requeue_after=time_to_live(resource))
+    return with_event(resource, plan, verdict)
 
 
 def _may_exist(scope: JobScope) -> bool:

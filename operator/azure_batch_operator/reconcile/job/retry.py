@@ -58,7 +58,8 @@ NOT_TAKEN = frozenset(
 )  # fmt: skip
 """Properties that a job does not copy from its former job."""
 _POOLS = ("poolRef", "poolInfo")
-_NEVER = frozenset({"NothingToRetry", "RetryTooLarge", "RetryDependencyFailed", "RetryTasksUnknown", "RetryOfItself"})
+NOTHING_TO_RETRY = "NothingToRetry"
+_NEVER = frozenset({NOTHING_TO_RETRY, "RetryTooLarge", "RetryDependencyFailed", "RetryTasksUnknown", "RetryOfItself"})
 """Permanent reasons why tasks do not run again, so the former job need not be kept."""
 PENDING, NO_ROOM = "RetryTasksPending", "WaitingForRetries"
 WAITS = frozenset({PENDING, NO_ROOM})
