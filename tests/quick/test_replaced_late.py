@@ -161,3 +161,43 @@ async def test_a_job_that_lacks_a_task_of_its_spec_has_failed(stage: Stage) -> N
     assert "create a new BatchJob" in told["message"]
     await stage.until(lambda: stage.events("bj", "own", "TasksMissing"), 60)
     assert stage.events("bj", "own", "TasksMissing")[0]["type"] == "Warning"
+
+
+async def ended_before_a_status(stage: Stage) -> None:
+    """A job that has ended with all its tasks, and the operator was killed before a status said that they are in."""
+    await stage.ready_pool()
+    word = stage.azure.hold("Jobs_UpdateJob", count=1)
+    stage.apply(*made_of("tasks", "sleep 5", None))
+    await stage.until(lambda: word.arrived, 60)
+    await stage.kill()
+    word.release()
+    await stage.until(lambda: (stage.azure.get("/jobs/own") or {}).get("state") == "completed", 60)
+    assert not stage.status("bj", "own").get("tasksFingerprint")
+
+
+async def test_a_change_after_the_end_is_told_although_no_status_says_what_the_job_had(stage: Stage) -> None:
+    await ended_before_a_status(stage)
+    stage.apply(*made_of("tasks", "sleep 6", None))
+    stage.start()
+    assert await result(stage) == "Succeeded"
+    await stage.until(lambda: stage.condition("bj", "own", "TasksInSync").get("reason") == "JobFinished", 60)
+    assert commands(stage) == {"sleep 5"}
+    await stage.until(lambda: stage.events("bj", "own", "TasksNotChanged"), 60)
+    stage.apply(*made_of("tasks", "sleep 6", None, **REPLACE))
+    await stage.run_for(60)
+    assert stage.condition("bj", "own", "TasksInSync").get("reason") == "JobFinished"
+    stage.apply(*made_of("tasks", "sleep 5", None, **REPLACE))
+    await stage.until(lambda: not stage.condition("bj", "own", "TasksInSync"), 60)
+    await stage.run_for(60)
+    assert len(stage.events("bj", "own", "TasksNotChanged")) == 1
+
+
+@pytest.mark.parametrize("policies", [{}, REPLACE, {"taskUpdatePolicy": "Refuse", "taskPrunePolicy": "Delete"}])
+async def test_another_policy_after_the_end_changes_no_task(stage: Stage, policies: dict[str, str]) -> None:
+    await ended_before_a_status(stage)
+    stage.apply(*made_of("tasks", "sleep 5", None, **policies))
+    stage.start()
+    assert await result(stage) == "Succeeded"
+    await stage.run_for(60)
+    assert not stage.condition("bj", "own", "TasksInSync")
+    assert not stage.events("bj", "own", "TasksNotChanged")

@@ -357,8 +357,36 @@ def test_a_job_that_ended_unobserved_is_known_to_have_the_tasks_that_its_note_na
     assert done.status["tasksFingerprint"] == job_changes.origin(JOB_SPEC)
     other = job(JOB_SPEC | {"tasks": [{"id": "b", "commandLine": "true"}]}, finalizer=True, generation=2)
     changed = decide(other, completed(one), ended)
+    assert conditions(changed)["TasksInSync"] == ("False", "JobFinished")
+    assert [event.reason for event in changed.events] == ["TasksNotChanged", "Succeeded"]
     assert changed.status is not None
-    assert "tasksFingerprint" not in changed.status
+    back = decide(job(JOB_SPEC, status=dict(changed.status), generation=3), Absent.UNKNOWN)
+    assert "TasksInSync" not in conditions(back)
+
+
+@pytest.mark.parametrize("contents", [None, "0123"])
+@pytest.mark.parametrize(
+    "policies", [{}, {"taskUpdatePolicy": "Replace"}, {"taskUpdatePolicy": "Refuse", "taskPrunePolicy": "Delete"}]
+)
+def test_sources_are_told_from_a_note_whatever_the_policies_were(
+    policies: dict[str, str], contents: str | None
+) -> None:
+    def origin(spec: dict[str, Any], texts: str | None = contents) -> str:
+        return job_changes.with_contents(job_changes.origin(spec), texts)
+
+    spec = JOB_SPEC | {"logs": {"upload": {"containerUrl": "https://here"}}, "onDependencyFailure": "Ignore"}
+    print_ = job_changes.with_contents(job_changes.fingerprint(spec | policies), contents)
+    there = {"id": "one", "metadata": [{"name": "azurebatch.io/tasks", "value": job_changes.tasks_note(print_, 3)}]}
+    made_from = job_changes.made_from(build(Job, there))
+    for now in (spec, spec | {"taskPrunePolicy": "Keep", "taskUpdatePolicy": "Replace"}):
+        assert job_changes.is_made_from(now, made_from, origin(now)) is True
+        assert job_changes.is_made_from(now, made_from, origin(now, "4567")) is False
+        assert job_changes.is_made_from(now, made_from, "") is None, "its lists may have changed"
+    other = spec | {"tasks": [{"id": "b", "commandLine": "true"}]}
+    assert job_changes.is_made_from(other, made_from, origin(other)) is False
+    assert job_changes.is_made_from(other, made_from, "") is False
+    assert job_changes.is_made_from({"priority": 1}, made_from, "none") is False
+    assert job_changes.made_from(build(Job, {"id": "one"})) == ""
 
 
 def test_the_fingerprint_of_config_maps_is_part_of_the_note() -> None:

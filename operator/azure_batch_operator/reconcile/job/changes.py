@@ -9,6 +9,7 @@ what the service has without it. See docs/decisions/0020.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +31,10 @@ from azure_batch_operator.reconcile.ownership import MarkedBody
 from azure_batch_operator.shapes import whole_number
 
 _SOURCES = ("tasks", "tasksFrom", "taskFactory", "retryOf")
-_POLICIES = ("taskPrunePolicy", "taskUpdatePolicy")
+_POLICIES: Mapping[str, tuple[str, ...]] = {
+    "taskPrunePolicy": ("Keep", "Delete"),
+    "taskUpdatePolicy": ("Refuse", "Replace"),
+}
 PLAIN: Body = {
     "priority": 0,
     "maxParallelTasks": -1,
@@ -45,6 +49,8 @@ _CHANGING = "changing"
 """Stands in the note in place of a fingerprint, and is none: the tasks have to be compared with a list."""
 _ONLY_ADDED = "+"
 """Stands in the note in place of an aim: no policy so far has deleted tasks, so the next sources need no mark either."""
+_NOTED = "noted:"
+"""In front of a fingerprint in a status that was taken from the note at the job, policies included."""
 _FIXED = "commonEnvironmentSettings"
 """The one default of an account that the service never changes for a job; its own spec cannot change it either."""
 _NO_CONSTRAINTS: Body = {"maxWallClockTime": normal.UNLIMITED, "maxTaskRetryCount": 0}
@@ -70,6 +76,39 @@ def origin(spec: Body) -> str:
     """The same of the sources alone, for a job whose tasks are fixed; `none` without any."""
     sources = _sources(spec)
     return _digest(sources) if sources else "none"
+
+
+def made_from(job: Job) -> str:
+    """What the tasks of a job are made from, by its note, for a status that does not say so yet; empty if never all were in."""
+    noted = noted_tasks(job)[0]
+    return noted and f"{_NOTED}{noted}"
+
+
+def is_made_from(spec: Mapping[str, Any], known: str, origin_now: str) -> bool | None:
+    """Whether the sources of a spec are those that a status names; None if that is not known.
+
+    The policies do not count. A fingerprint from a note has those of its time in it, so it is compared with one for each of them.
+
+    Args:
+        known: by `origin` or `made_from`, with the ConfigMaps' texts.
+        origin_now: that of the spec, with the ConfigMaps' texts. Without it, because a ConfigMap or Secret cannot be read, the
+            spec alone still tells some changes.
+    """
+    contents = origin_now.partition(".")[2] or None
+    if not origin_now:
+        known, origin_now = without_contents(known), origin(spec)
+        same = is_made_from(spec, known, origin_now)
+        return None if same else same
+    if not known.startswith(_NOTED):
+        return known == origin_now
+    noted, sources = known.removeprefix(_NOTED), _sources(spec)
+    if not sources:
+        return False
+    for values in itertools.product(*((None, *each) for each in _POLICIES.values())):
+        policies = {name: value for name, value in zip(_POLICIES, values, strict=True) if value is not None}
+        if noted == with_contents(_digest(sources | policies), contents):
+            return True
+    return False
 
 
 def with_contents(print_: str, contents: str | None) -> str:

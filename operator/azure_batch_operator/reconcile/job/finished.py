@@ -18,7 +18,7 @@ from azure_batch_operator.reconcile.job import end as job_end
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job import status as job_status
 from azure_batch_operator.reconcile.job.scope import JobScope, LiveJob, TasksView
-from azure_batch_operator.reconcile.job.spec import NO_COUNTS_BEFORE, job_before, outline
+from azure_batch_operator.reconcile.job.spec import NO_COUNTS_BEFORE, outline
 from azure_batch_operator.reconcile.plan import Absence, Absent, Call, Event, Evidence, ObjectChange, Plan, Table
 from azure_batch_operator.reconcile.standard_plans import finalizer_on, with_event
 from azure_batch_operator.reconcile.status import Verdict, carry_over, has_ended, seconds_since
@@ -38,15 +38,14 @@ def time_to_live(resource: Resource) -> float | None:
     return None if ttl is None else float(ttl)
 
 
-def finished(
-    resource: Resource, origin: str, now: float, held_by: str | None = None, tasks: TasksView | None = None
-) -> Plan:
+def finished(scope: JobScope, held_by: str | None, tasks: TasksView | None) -> Plan:
     """The job is done: its object goes when its time is over, and verbs and changes of its tasks come too late.
 
     Args:
-        origin, held_by: as in `JobScope`.
+        held_by: as in `JobScope`; None where nothing holds the object.
         tasks: of its own job (`own_tasks`).
     """
+    resource, now = scope.resource, scope.now
     before = status_before(resource)
     ttl, requeue_after = time_to_live(resource), None
     over = False
@@ -63,7 +62,7 @@ def finished(
     if before.observed_generation != resource.generation:
         conditions = [dict(each) | {"observedGeneration": resource.generation} for each in conditions]
         shown |= {"observedGeneration": resource.generation, "conditions": conditions}
-    if (changed := _tasks_changed(resource, origin)) is not None:
+    if (changed := _tasks_changed(scope, scope.before.tasks_fingerprint)) is not None:
         shown["conditions"] = job_status.too_late(resource, conditions, changed=changed, now=now)
         if shown["conditions"] != resource.listed_conditions and changed:
             events = (*events, Event("TasksNotChanged", job_status.TASKS_TOO_LATE, "Warning"))
@@ -99,24 +98,23 @@ def _late_tries(tasks: TasksView | None) -> dict[str, Any]:
     return {name: number for name, number in found.items() if number is not None}
 
 
-def _tasks_changed(resource: Resource, origin: str) -> bool | None:
-    """Whether the tasks of a finished job were changed afterwards; None if that is not known.
+def _tasks_changed(scope: JobScope, made_from: str | None) -> bool | None:
+    """Whether the tasks of a job that has ended were changed too late for it; None if that is not known.
 
     Args:
-        origin: as in `JobScope`. Without it, because a ConfigMap or Secret cannot be read, the spec alone still tells some changes.
+        made_from: fingerprint of the sources of the tasks that it has; empty if that is not known.
     """
-    made_from = job_before(resource).tasks_fingerprint
     if not made_from:
         return None
-    if origin:
-        return bool(origin != made_from)
-    return job_changes.origin(resource.spec) != job_changes.without_contents(made_from) or None
+    spec = scope.resource.spec if scope.manifest is None else scope.manifest
+    same = job_changes.is_made_from(spec, made_from, scope.origin)
+    return None if same is None else not same
 
 
 def clean_up(scope: JobScope) -> Plan:
     """Delete the job of a finished object in Azure Batch when its time is over; the object and its status stay."""
     resource, remote, job = scope.resource, scope.remote, scope.job
-    plan = finished(resource, scope.origin, scope.now, tasks=own_tasks(scope))
+    plan = finished(scope, None, own_tasks(scope))
     ttl, end, left = time_to_live(resource), _end(status_before(resource)), 0.0
     if ttl is not None and end is not None:
         left = ttl - seconds_since(end, scope.now)
@@ -169,14 +167,15 @@ def finish(live: LiveJob) -> Plan:
     tasks = replace(tasks, lost=min(tasks.lost, max(0, total - missing - present)))
     live = replace(live, tasks=tasks)
     verdict = job_end.outcome(spec, job, tasks, total, missing)
+    # By the note, where no status has said before which tasks the job has: their sources may have changed since.
+    made_from = live.scope.origin if all_in else live.scope.before.tasks_fingerprint or job_changes.made_from(job)
     marks = handled(resource, TERMINATE)
-    plan = Plan(
-        finalizer=finalizer_on(resource),
-        status=job_status.job_status(
-            live, verdict, handled=marks, missing=missing, origin=live.scope.origin if all_in else None
-        ),
-        requeue_after=time_to_live(resource),
-    )
+    shown = job_status.job_status(live, verdict, handled=marks, missing=missing, origin=made_from)
+    if too_late := _tasks_changed(live.scope, made_from) is True:
+        shown["conditions"] = job_status.too_late(resource, shown["conditions"], changed=True, now=live.scope.now)
+    plan = Plan(finalizer=finalizer_on(resource), status=shown, requeue_after=time_to_live(resource))
+    if too_late:
+        plan = replace(plan, events=(Event("TasksNotChanged", job_status.TASKS_TOO_LATE, "Warning"),))
     return with_event(resource, plan, verdict)
 
 

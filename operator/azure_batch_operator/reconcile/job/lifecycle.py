@@ -73,7 +73,7 @@ def _ended(scope: JobScope) -> Plan | None:
         return None
     if is_open(resource):
         return clean_up(scope)
-    return finished(resource, scope.origin, scope.now, scope.held_by, own_tasks(scope))
+    return finished(scope, scope.held_by, own_tasks(scope))
 
 
 def _before_creation(scope: JobScope) -> Plan | None:

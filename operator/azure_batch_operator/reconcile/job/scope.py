@@ -117,6 +117,7 @@ class JobScope:
         cluster: id of this cluster, part of the ownership marker.
         now: seconds since the epoch.
         origin: fingerprint of what fixed tasks would be made from; empty if it is not known.
+        manifest: the spec that it is made of, where that of `resource` has more.
         others: what is known of other owners.
         named: whether BatchTasks that have not ended name it as their job.
         fingerprint: of the sources of its tasks, for the note of a job that is created.
@@ -142,6 +143,7 @@ class JobScope:
     held_by: str | None = None
     end: tuple[Body, TasksView] | None = None
     late: float | None = None
+    manifest: Mapping[str, Any] | None = None
 
     @cached_property
     def is_foreign(self) -> bool:

@@ -75,7 +75,7 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     scope = JobScope(
         resource, account, pool, remote, tasks, cluster, now, origin, others,
         named=named, fingerprint=print_, retry=_retry(context, resource), held_by=_held_by(context, resource),
-        end=end, late=context.late(resource),
+        end=end, late=context.late(resource), manifest=(context.store.get(resource.key) or resource).spec,
     )  # fmt: skip
     return Decision(plans.plan(scope), wanted)
 
