@@ -84,7 +84,7 @@ def made_from(job: Job) -> str:
     return noted and f"{_NOTED}{noted}"
 
 
-def is_made_from(spec: Mapping[str, Any], known: str, origin_now: str) -> bool | None:
+def is_made_from(spec: Body, known: str, origin_now: str) -> bool | None:
     """Whether the sources of a spec are those that a status names; None if that is not known.
 
     The policies do not count. A fingerprint from a note has those of its time in it, so it is compared with one for each of them.
@@ -104,7 +104,7 @@ def is_made_from(spec: Mapping[str, Any], known: str, origin_now: str) -> bool |
     noted, sources = known.removeprefix(_NOTED), _sources(spec)
     if not sources:
         return False
-    for values in itertools.product(*((None, *each) for each in _POLICIES.values())):
+    for values in itertools.product(*((None, *allowed) for allowed in _POLICIES.values())):
         policies = {name: value for name, value in zip(_POLICIES, values, strict=True) if value is not None}
         if noted == with_contents(_digest(sources | policies), contents):
             return True

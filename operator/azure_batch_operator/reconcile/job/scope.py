@@ -143,7 +143,7 @@ class JobScope:
     held_by: str | None = None
     end: tuple[Body, TasksView] | None = None
     late: float | None = None
-    manifest: Mapping[str, Any] | None = None
+    manifest: Body | None = None
 
     @cached_property
     def is_foreign(self) -> bool:
