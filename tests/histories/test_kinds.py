@@ -38,14 +38,14 @@ def test_a_fault_of_azure_batch_is_known_by_its_effect(effect: dict[str, Any], k
 
 
 def test_a_fault_of_the_api_server_is_known_by_its_answer() -> None:
-    faults: list[dict[str, Any]] = [
+    faults: tuple[dict[str, Any], ...] = (
         {"status": 409},
         {"status": 429, "retry_after": 9},
         {"lost": "after"},
         {"lost": "before"},
         {"hang": True},
         {"delay": 5},
-    ]
+    )
     assert kinds(*(("api-fault", {"seconds": 1, "verb": "", **each}) for each in faults), ("expire-pages", {})) == [
         "API server 409", "API server 429", "API server answer lost", "API server reset", "API server hang", "API server slow",
         "API server 410",
