@@ -13,7 +13,6 @@ from azure_batch_operator.api.base import (
     NameRef,
     Rule,
     SecretKeyRef,
-    Status,
     cel,
     exactly_one_of,
     immutable,
@@ -26,6 +25,7 @@ from azure_batch_operator.api.job_body import NOT_NO_TASKS, JobConstraints
 from azure_batch_operator.api.networks import NetworkConfiguration
 from azure_batch_operator.api.pool_body import at_least_five_minutes
 from azure_batch_operator.api.rest import MetadataItem, metadata, tags
+from azure_batch_operator.api.status import Status
 from azure_batch_operator.words import listed
 
 MAX_IMAGES, MAX_APPLICATIONS, MAX_VERSIONS = 200, 100, 20

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, WithJsonSchema
 
-from azure_batch_operator.api.base import AdoptableStatus, ApiModel, ShortText, schema, without_nulls
+from azure_batch_operator.api.base import ApiModel, ShortText, schema, without_nulls
 from azure_batch_operator.api.job import JobSpec
+from azure_batch_operator.api.status import AdoptableStatus
 from azure_batch_operator.shapes import Reader, conform
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from azure_batch_operator.api.account import AccountSpec, AccountStatus
-from azure_batch_operator.api.base import ApiModel, Rule, Status
+from azure_batch_operator.api.base import ApiModel, Rule
 from azure_batch_operator.api.job import JobSpec
 from azure_batch_operator.api.job_status import JobStatus
 from azure_batch_operator.api.operation import OperationSpec
@@ -14,6 +14,7 @@ from azure_batch_operator.api.operation_status import OperationStatus
 from azure_batch_operator.api.pool import PoolSpec
 from azure_batch_operator.api.pool_status import PoolStatus
 from azure_batch_operator.api.schedule import JobScheduleSpec, JobScheduleStatus
+from azure_batch_operator.api.status import Status
 from azure_batch_operator.api.task import TaskSpec, TaskStatus
 
 

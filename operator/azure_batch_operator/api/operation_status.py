@@ -6,13 +6,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from azure_batch_operator.api.base import (
-    ApiModel,
-    RemoteStatus,
-    ShortText,
-    schema,
-)
+from azure_batch_operator.api.base import ApiModel, ShortText, schema
 from azure_batch_operator.api.operation_inputs import MAX_TARGETS
+from azure_batch_operator.api.status import RemoteStatus
 
 MAX_RESULTS = 500
 MAX_VALUES = 100

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from azure_batch_operator.api.base import AdoptableStatus, ApiModel, ShortText, many, optional
+from azure_batch_operator.api.base import ApiModel, ShortText, many, optional
+from azure_batch_operator.api.status import AdoptableStatus
 
 
 class NodeCounts(ApiModel):

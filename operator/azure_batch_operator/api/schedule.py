@@ -11,7 +11,6 @@ from pydantic import Field, StringConstraints
 
 from azure_batch_operator.api.base import (
     AccountRef,
-    AdoptableStatus,
     ApiModel,
     DisplayName,
     Duration,
@@ -28,6 +27,7 @@ from azure_batch_operator.api.base import (
 )
 from azure_batch_operator.api.job import JobTemplate
 from azure_batch_operator.api.rest import MetadataItem, metadata
+from azure_batch_operator.api.status import AdoptableStatus
 from azure_batch_operator.words import listed
 
 Moment = Annotated[str, StringConstraints(max_length=64), Field(json_schema_extra={"format": "date-time"})]

@@ -12,7 +12,6 @@ from azure_batch_operator.api.base import (
     JobId,
     NameRef,
     RemoteId,
-    RemoteStatus,
     ShortText,
     cel,
     exactly_one_of,
@@ -20,6 +19,7 @@ from azure_batch_operator.api.base import (
     many,
     optional,
 )
+from azure_batch_operator.api.status import RemoteStatus
 from azure_batch_operator.api.task_body import TaskDependencies, TaskTemplate
 
 _CHANGEABLE = frozenset({"constraints", "tailLines"})

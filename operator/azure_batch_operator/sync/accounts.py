@@ -32,7 +32,8 @@ from azure_batch_operator.reconcile.account.lifecycle import NO_METADATA, Accoun
 from azure_batch_operator.reconcile.account.problems import account_problem
 from azure_batch_operator.sync.credentials import SignIn, account_secret, prepare
 from azure_batch_operator.sync.feeder import Feeder
-from azure_batch_operator.sync.mirror import Interest, Mirror
+from azure_batch_operator.sync.interest import Interest
+from azure_batch_operator.sync.mirror import Mirror
 from azure_batch_operator.sync.open_group import OpenGroup
 from azure_batch_operator.sync.operations import Operations
 from azure_batch_operator.sync.poller import Changed, Poller, PollLimits

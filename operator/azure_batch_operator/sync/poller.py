@@ -21,7 +21,8 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchClient, BatchError, DeadlineError, MalformedResponseError, NotSentError
 from azure_batch_operator.reconcile.account.problems import judges_account
-from azure_batch_operator.sync.mirror import Interest, Mirror
+from azure_batch_operator.sync.interest import Interest
+from azure_batch_operator.sync.mirror import Mirror
 from azure_batch_operator.sync.polls.account_metadata import AccountMetadataPoll
 from azure_batch_operator.sync.polls.base import News, options
 from azure_batch_operator.sync.polls.jobs import JobPoll

@@ -11,10 +11,10 @@ import msgspec
 import pytest
 from pydantic import BaseModel
 
-from azure_batch_operator.api.base import Condition as ConditionModel
 from azure_batch_operator.api.kinds import KINDS, Kind
 from azure_batch_operator.api.operation_status import OperationResult
 from azure_batch_operator.api.pool_status import Remediation
+from azure_batch_operator.api.status import Condition as ConditionModel
 from azure_batch_operator.api.task_body import Task
 from azure_batch_operator.batch.task_wire import ExitCode, ExitConditions, ExitOptions, TaskNeeds
 from azure_batch_operator.batch.wire import EnvironmentSetting, TaskConstraints, Wire, build, convert

@@ -15,7 +15,8 @@ from azure_batch_operator.batch.wire import TaskCounts, build
 from azure_batch_operator.reconcile.job.scope import TasksView
 from azure_batch_operator.reconcile.plan import Absent, Call, Evidence, Plan, Table, TaskEvidence
 from azure_batch_operator.sync.calls import make
-from azure_batch_operator.sync.mirror import Interest, Mirror
+from azure_batch_operator.sync.interest import Interest
+from azure_batch_operator.sync.mirror import Mirror
 from azure_batch_operator.sync.poller import Poller
 from support import typed
 from support.emulator_thread import EmulatorThread

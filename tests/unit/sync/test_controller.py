@@ -36,8 +36,9 @@ from azure_batch_operator.sync import observe as views
 from azure_batch_operator.sync.accounts import Listeners, Pacing
 from azure_batch_operator.sync.cluster import Cluster
 from azure_batch_operator.sync.controller import Controller, Options
+from azure_batch_operator.sync.interest import Interest
 from azure_batch_operator.sync.memory import intent_of
-from azure_batch_operator.sync.mirror import Interest, Mirror
+from azure_batch_operator.sync.mirror import Mirror
 from azure_batch_operator.sync.queue import WorkQueue
 from azure_batch_operator.sync.store import Store
 from support import typed

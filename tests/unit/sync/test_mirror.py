@@ -5,7 +5,8 @@ from __future__ import annotations
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.reconcile.plan import Absent
-from azure_batch_operator.sync.mirror import Interest, RemoteTable
+from azure_batch_operator.sync.interest import Interest
+from azure_batch_operator.sync.remote_table import RemoteTable
 
 
 def test_before_the_first_poll_nothing_is_known() -> None:

@@ -15,7 +15,8 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.operation_order import Progress
 from azure_batch_operator.reconcile.ownership import Owned
 from azure_batch_operator.sync import observe
-from azure_batch_operator.sync.mirror import Interest, Mirror
+from azure_batch_operator.sync.interest import Interest
+from azure_batch_operator.sync.mirror import Mirror
 from azure_batch_operator.sync.observe.context import Decision, Subscription
 from azure_batch_operator.sync.store import Store
 from azure_batch_operator.sync.subscriptions import subscribe

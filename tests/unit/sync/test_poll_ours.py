@@ -12,7 +12,8 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import InvalidRequestError
 from azure_batch_operator.reconcile.plan import Absent, Call, Table
-from azure_batch_operator.sync.mirror import Interest, JobResults, Mirror
+from azure_batch_operator.sync.interest import Interest
+from azure_batch_operator.sync.mirror import JobResults, Mirror
 from azure_batch_operator.sync.polls import watch
 from azure_batch_operator.sync.polls.account_metadata import shared
 from azure_batch_operator.sync.polls.jobs import JobPoll

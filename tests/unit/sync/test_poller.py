@@ -16,7 +16,8 @@ from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchError, ConnectionFailedError, NotFoundError, ServerBusyError, ServerError
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.plan import Absent
-from azure_batch_operator.sync.mirror import Interest, Mirror
+from azure_batch_operator.sync.interest import Interest
+from azure_batch_operator.sync.mirror import Mirror
 from azure_batch_operator.sync.poller import Pace, Poller, PollLimits
 from azure_batch_operator.sync.polls.base import tail_of
 from azure_batch_operator.sync.polls.jobs import _JOB_MEMBERS

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 
 from azure_batch_operator.batch import ServerBusyError
 from azure_batch_operator.batch.wire import Task, TaskCounts
-from azure_batch_operator.sync.mirror import JobSubscription
+from azure_batch_operator.sync.interest import JobSubscription
 from azure_batch_operator.sync.polls import tries as module
 from azure_batch_operator.sync.polls.tries import Tries
 from support import typed

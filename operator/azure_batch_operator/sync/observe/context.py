@@ -11,7 +11,7 @@ from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.plan import Call, Plan
 from azure_batch_operator.reconcile.secret_versions import Taken
 from azure_batch_operator.reconcile.value_references import ResolutionError
-from azure_batch_operator.sync.mirror import JobSubscription
+from azure_batch_operator.sync.interest import JobSubscription
 from azure_batch_operator.sync.store import Store
 from azure_batch_operator.sync.task_sources import Sourced
 

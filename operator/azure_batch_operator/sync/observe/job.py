@@ -32,7 +32,8 @@ from azure_batch_operator.reconcile.task.scope import is_blocked
 from azure_batch_operator.reconcile.task.scope import is_open as is_open_task
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.feeder import Incarnation
-from azure_batch_operator.sync.mirror import JobResults, JobSubscription
+from azure_batch_operator.sync.interest import JobSubscription
+from azure_batch_operator.sync.mirror import JobResults
 from azure_batch_operator.sync.observe.context import Context, Decision, Subscription
 from azure_batch_operator.sync.observe.pools import batch_pool, foreign, id_pool, pool_view
 from azure_batch_operator.sync.polls.base import TAIL_LINES

@@ -21,10 +21,11 @@ from azure_batch_operator.reconcile.pool.scope import PoolScope, PoolView
 from azure_batch_operator.reconcile.references import AccountRef, referenced
 from azure_batch_operator.reconcile.secret_versions import compared, plain
 from azure_batch_operator.sync.accounts import Session
-from azure_batch_operator.sync.mirror import PoolNotes, RemoteTable
+from azure_batch_operator.sync.mirror import PoolNotes
 from azure_batch_operator.sync.observe.context import Context, Decision, Remembered, Subscription
 from azure_batch_operator.sync.observe.pools import pool_in_use, pools_of
 from azure_batch_operator.sync.polls.jobs import pool_of
+from azure_batch_operator.sync.remote_table import RemoteTable
 
 _LOOK_AGAIN = 1.0
 _UPDATES = frozenset({"update_pool", "replace_pool_properties"})

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from azure_batch_operator.batch import NotFoundError, is_gone
-from azure_batch_operator.sync.mirror import RemoteTable
 from azure_batch_operator.sync.polls.base import clock
 from azure_batch_operator.sync.polls.steps import Scope
+from azure_batch_operator.sync.remote_table import RemoteTable
 
 
 class Absences:

@@ -9,7 +9,8 @@ from typing import Any
 from azure_batch_operator.batch import BatchClient, ForbiddenError, JsonObject, Listing
 from azure_batch_operator.batch.account_wire import Application, SupportedImage
 from azure_batch_operator.batch.wire import build
-from azure_batch_operator.sync.mirror import Interest, Mirror
+from azure_batch_operator.sync.interest import Interest
+from azure_batch_operator.sync.mirror import Mirror
 from azure_batch_operator.sync.polls.base import News, Poll, clock, options
 from azure_batch_operator.sync.polls.steps import Scope, Step
 

@@ -12,7 +12,8 @@ from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchClient, BatchError, Priority
 from azure_batch_operator.batch.redaction import REDACTED, safe_text
 from azure_batch_operator.batch.wire import Task
-from azure_batch_operator.sync.mirror import Interest, Mirror
+from azure_batch_operator.sync.interest import Interest
+from azure_batch_operator.sync.mirror import Mirror
 
 _DEADLINE = 20.0
 COUNTS_LAG = 300.0

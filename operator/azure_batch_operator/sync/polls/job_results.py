@@ -25,7 +25,8 @@ from azure_batch_operator.reconcile.job.changes import are_changing, noted_tasks
 from azure_batch_operator.reconcile.job.failures import cause
 from azure_batch_operator.reconcile.observed import FailedNode, FailedTask
 from azure_batch_operator.reconcile.plan import Absent
-from azure_batch_operator.sync.mirror import JobResults, JobSubscription
+from azure_batch_operator.sync.interest import JobSubscription
+from azure_batch_operator.sync.mirror import JobResults
 from azure_batch_operator.sync.polls.agreement import LISTED, Tasks, age
 from azure_batch_operator.sync.polls.base import COUNTS_LAG, NEVER_STARTED, Poll, clock, options
 from azure_batch_operator.sync.polls.tries import Tries, count

@@ -14,7 +14,8 @@ from azure_batch_operator.batch import BatchClient, IncompleteListError, Invalid
 from azure_batch_operator.batch.wire import NO_COUNTS
 from azure_batch_operator.reconcile.ownership import marker_of
 from azure_batch_operator.reconcile.plan import Absent
-from azure_batch_operator.sync.mirror import Interest, JobResults, JobSubscription, Mirror
+from azure_batch_operator.sync.interest import Interest, JobSubscription
+from azure_batch_operator.sync.mirror import JobResults, Mirror
 from azure_batch_operator.sync.polls.absences import Absences
 from azure_batch_operator.sync.polls.base import News, Poll, clock, options
 from azure_batch_operator.sync.polls.job_results import JobReader

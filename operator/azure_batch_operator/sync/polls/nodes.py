@@ -13,7 +13,8 @@ from azure_batch_operator.batch.wire import Node, build
 from azure_batch_operator.reconcile.observed import ObservedNode
 from azure_batch_operator.reconcile.pool.scope import number_of
 from azure_batch_operator.reconcile.wire_equality import same
-from azure_batch_operator.sync.mirror import Interest, Mirror, PoolNotes
+from azure_batch_operator.sync.interest import Interest
+from azure_batch_operator.sync.mirror import Mirror, PoolNotes
 from azure_batch_operator.sync.polls.absences import Absences
 from azure_batch_operator.sync.polls.base import TAIL_BYTES, TAIL_LINES, News, Poll, clock, options, tail_of
 from azure_batch_operator.sync.polls.steps import Scope, Step, keys_of

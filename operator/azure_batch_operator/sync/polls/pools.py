@@ -22,7 +22,8 @@ from azure_batch_operator.reconcile.account.problems import judges_account
 from azure_batch_operator.reconcile.ownership import Owned, Owner, owner_of
 from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.reconcile.pool.scope import moment
-from azure_batch_operator.sync.mirror import Interest, Mirror
+from azure_batch_operator.sync.interest import Interest
+from azure_batch_operator.sync.mirror import Mirror
 from azure_batch_operator.sync.polls.base import News, Poll, clock, options
 from azure_batch_operator.sync.polls.jobs import pool_of
 from azure_batch_operator.sync.polls.steps import Step, keys_of

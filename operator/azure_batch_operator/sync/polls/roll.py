@@ -17,10 +17,10 @@ from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchError, IncompleteListError, InvalidRequestError, NotFoundError, is_gone
 from azure_batch_operator.reconcile.account.problems import judges_account
 from azure_batch_operator.reconcile.plan import Absent
-from azure_batch_operator.sync.mirror import RemoteTable
 from azure_batch_operator.sync.polls.base import clock
 from azure_batch_operator.sync.polls.steps import Step
 from azure_batch_operator.sync.polls.unread import Unread
+from azure_batch_operator.sync.remote_table import RemoteTable
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,8 @@ from azure_batch_operator.batch import BatchClient
 from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.reconcile.schedule.lifecycle import STATISTICS
 from azure_batch_operator.shapes import whole_number
-from azure_batch_operator.sync.mirror import Interest, Mirror
+from azure_batch_operator.sync.interest import Interest
+from azure_batch_operator.sync.mirror import Mirror
 from azure_batch_operator.sync.polls.absences import Absences
 from azure_batch_operator.sync.polls.base import COUNTS_LAG, News, Poll, clock, options
 from azure_batch_operator.sync.polls.roll import Roll, id_filter

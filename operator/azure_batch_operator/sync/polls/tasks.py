@@ -28,7 +28,8 @@ from azure_batch_operator.batch.wire import Task, TaskConstraints, build
 from azure_batch_operator.reconcile.observed import ObservedTask, TaskOutput
 from azure_batch_operator.reconcile.ownership import marker_of
 from azure_batch_operator.reconcile.plan import Absent
-from azure_batch_operator.sync.mirror import Interest, Mirror, RemoteTable
+from azure_batch_operator.sync.interest import Interest
+from azure_batch_operator.sync.mirror import Mirror
 from azure_batch_operator.sync.outputs import Owed
 from azure_batch_operator.sync.polls.absences import Absences
 from azure_batch_operator.sync.polls.base import (
@@ -43,6 +44,7 @@ from azure_batch_operator.sync.polls.base import (
 from azure_batch_operator.sync.polls.roll import PER_LIST, chunks, id_filter
 from azure_batch_operator.sync.polls.steps import Scope, Step, keys_of
 from azure_batch_operator.sync.polls.watch import incarnation
+from azure_batch_operator.sync.remote_table import RemoteTable
 
 _TASK_MEMBERS = (
     "id",
