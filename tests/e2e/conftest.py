@@ -230,3 +230,37 @@ def make_stage(installed: LocalCluster, tmp_path: Path) -> Iterator[Callable[...
 def stage(make_stage: Callable[..., Stage]) -> Stage:
     """A stage with real processes as tasks."""
     return make_stage()
+
+
+STUBS = {"ServiceMonitor": "servicemonitors", "PodMonitor": "podmonitors", "PrometheusRule": "prometheusrules"}
+
+
+@pytest.fixture(scope="module")
+def monitored(installed: LocalCluster) -> LocalCluster:
+    """The cluster with the kinds of the Prometheus operator, as far as a dry run needs them, and the namespaces of the values."""
+    stubs = [
+        {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": f"{plural}.monitoring.coreos.com"},
+            "spec": {
+                "group": "monitoring.coreos.com",
+                "scope": "Namespaced",
+                "names": {"kind": kind, "plural": plural, "singular": plural[:-1]},
+                "versions": [
+                    {
+                        "name": "v1",
+                        "served": True,
+                        "storage": True,
+                        "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+                    }
+                ],
+            },
+        }
+        for kind, plural in STUBS.items()
+    ]
+    spaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"team-{each}"}} for each in "ab"]
+    listed = {"apiVersion": "v1", "kind": "List", "items": stubs + spaces}
+    installed.kubectl("apply", "-f", "-", input=json.dumps(listed))
+    installed.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    return installed

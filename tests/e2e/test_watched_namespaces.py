@@ -13,9 +13,10 @@ import pytest
 from click.testing import CliRunner
 
 from azure_batch_kubectl.cli import plugin as commands
-from e2e.test_helm import CHART, NAME, Release, page_values
 from localcluster import LocalCluster
 from stage import REPOSITORY, Emulator, samples, wait_until
+from support.helm_chart import CHART, NAME, page_values
+from support.helm_release import Release
 
 TEAM, OTHER = "team-d", "team-e"
 

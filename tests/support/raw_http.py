@@ -102,3 +102,14 @@ def read_answer(connection: socket.socket, method: str = "GET") -> Answer:
                 stream.readline()
             return Answer(status, headers, body)
         return Answer(status, headers, stream.read(int(headers.get("content-length", 0))))
+
+
+def refused(answer: Answer, status: int, code: str) -> dict[str, str]:
+    """Check the shape of an error of the service; its values."""
+    assert answer.status == status, answer
+    assert answer.headers["content-type"] == "application/json;odata=minimalmetadata"
+    assert {"dataserviceversion", "request-id", "server", "date"} <= answer.headers.keys()
+    body = json.loads(answer.body)
+    assert body["code"] == code
+    assert answer.headers["request-id"] in body["message"]["value"]
+    return {item["key"]: item["value"] for item in body.get("values", [])}
