@@ -241,6 +241,22 @@ async def test_nodes_with_an_old_start_task_restart_one_after_the_other(stage: S
     await stage.until(lambda: "nodesWithOldStartTask" not in stage.status("bp", "cpu"), 900)
 
 
+async def test_how_many_nodes_have_an_old_start_task_is_still_said_after_a_restart(stage: Stage) -> None:
+    """No process remembers it: the nodes are listed again, and until then the status stays as it was."""
+    await stage.ready_pool(taskSlotsPerNode=1, startTask={"commandLine": "true"}, startTaskUpdate="Reboot")
+    stage.apply(job("own", tasks=sleeping(2, 7200)))
+    await stage.until(lambda: stage.status("bj", "own").get("taskCounts", {}).get("running") == 2, 300)
+    stage.patch("bp", "cpu", {"spec": {"startTask": {"commandLine": "/bin/sh -c 'exit 0'"}}})
+    await stage.until(lambda: stage.status("bp", "cpu").get("nodesWithOldStartTask") == 2, 300)
+    await stage.run_for(120)
+    await stage.restart()
+    await stage.always(lambda: stage.status("bp", "cpu").get("nodesWithOldStartTask") == 2, 300)
+    await stage.kill()
+    stage.azure.service.nodes.preempt(next(iter(stage.azure.service.pool("cpu").nodes.values())))
+    stage.start()
+    await stage.until(lambda: stage.status("bp", "cpu").get("nodesWithOldStartTask") == 1, 300)
+
+
 async def test_a_pool_is_not_shrunk_after_its_namespace_says_skip(stage: Stage) -> None:
     """Namespaces are looked at every half minute; what ends work is decided by a fresh look."""
     own = pool("cpu")

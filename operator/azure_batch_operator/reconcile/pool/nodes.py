@@ -98,7 +98,8 @@ def _log(resource: Resource, view: PoolView, now: float) -> tuple[list[Body], li
     still = {node.id for node in (*(each.node for each in view.troubled), *view.outdated)}
 
     def kept(entries: Sequence[Body]) -> list[Body]:
-        return [each for each in entries if each["node"] in still or seconds_since(each["time"], now) < _HOUR]
+        lasts = lambda entry: entry["node"] in still or not view.compared  # noqa: E731
+        return [entry for entry in entries if lasts(entry) or seconds_since(entry["time"], now) < _HOUR]
 
     # What a full list has lost is not brought back.
     first = told[0]["time"] if len(told) >= _MAX_KEPT else ""
@@ -131,9 +132,11 @@ def plan_remediation(
     elif removals:
         hold = _remove(pool, removals)
     calls = tuple(_restart(pool.id, case) for case in cases if case.action in _RESTARTS)
+    # Not taken away before the nodes were listed, such as after a restart.
+    told_outdated = pool_before(resource).nodes_with_old_start_task
     fields = {
         "remediations": log[-_MAX_KEPT:] if news else told or None,
-        "nodesWithOldStartTask": len(view.outdated) or None,
+        "nodesWithOldStartTask": (len(view.outdated) or None) if view.compared else told_outdated,
     }
     nodes = {each.node.id: each for each in (*view.troubled, *map(ObservedNode, view.outdated))}
     events = tuple(_notice(entry, nodes.get(entry.node)) for entry in _read(news))

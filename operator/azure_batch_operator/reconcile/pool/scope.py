@@ -42,6 +42,7 @@ class PoolView:
         looked: whether it is known which nodes do not work.
         troubled: nodes that do not work, a bounded number.
         outdated: nodes that have run another start task than the spec's, as far as `startTaskUpdate` asks for it.
+        compared: whether it is known which these are: not before they were listed, such as after a restart.
         busy: BatchJobs and ids of other jobs that are on the object's pools or wait for them, and are not known to be idle.
         idle: ids (lower case) of the open jobs on them all of whose tasks have ended, as far as the counts say.
         slots_used: task slots that running tasks of the BatchJobs occupy; None if that is not known.
@@ -67,6 +68,7 @@ class PoolView:
     looked: bool = True
     troubled: Sequence[ObservedNode] = ()
     outdated: Sequence[Node] = ()
+    compared: bool = True
     busy: Sequence[str] = ()
     idle: frozenset[str] = frozenset()
     slots_used: int | None = None

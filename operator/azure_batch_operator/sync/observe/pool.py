@@ -136,6 +136,7 @@ def _view(context: Context, session: Session, resource: Resource, owned: Sequenc
         looked=notes.looked,
         troubled=notes.troubled,
         outdated=notes.outdated if notes.outdated_for == start_task else (),
+        compared=notes.outdated_for == start_task,
         history=notes.history,
         **_users(context, session, resource, [base, *ids], jobs_on) if leaves_when_idle else {},
         slots_used=_slots_used(jobs),

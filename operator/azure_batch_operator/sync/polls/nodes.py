@@ -67,6 +67,9 @@ class NodePoll(Poll):
             elif self._due(self._troubled, id, counts):
                 steps.append(self._step(NODES, id, self._troubled, counts, partial(self._trouble, id, notes)))
             wanted = notes.start_task
+            if wanted is not None and counts is None:
+                # Whether there are nodes is not known yet, so neither is which of them are outdated.
+                continue
             if wanted is None or not number_of(counts, ("idle", "running")):
                 notes.outdated_for = wanted
                 self._set(id, notes, news, outdated=())
