@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from sys import intern
 from typing import Any, NamedTuple
 
 from azure_batch_operator.api.base import FINALIZER, FORCE_FINALIZE, without_nulls
@@ -58,6 +59,8 @@ class Resource:
     """When its deletion was asked for; empty if it is to stay."""
     unreadable: tuple[str, ...] = ()
     """Paths in the spec of what is missing or has another type than the CRD says; it is left out of `spec`."""
+    status_manager: str = field(default="", compare=False)
+    """The field manager that wrote the status last; empty if that is not known."""
 
     @staticmethod
     def identify(body: Mapping[str, Any]) -> tuple[Key, int]:
@@ -90,6 +93,7 @@ class Resource:
             spec=spec,
             status=status,
             unreadable=tuple(unreadable),
+            status_manager=_status_manager(metadata),
             controller=next(
                 (
                     Owner(owner["kind"], owner["name"], owner["uid"])
@@ -155,6 +159,15 @@ def conditions_in(status: Mapping[str, object]) -> list[Mapping[str, object]]:
     """The conditions of a status."""
     found = status.get("conditions")
     return found if isinstance(found, list) else []
+
+
+def _status_manager(metadata: Mapping[str, Any]) -> str:
+    """Who wrote the status last; of two in one second, the one that the API server lists last."""
+    last, who = "", ""
+    for entry in metadata.get("managedFields") or ():
+        if entry.get("subresource") == "status" and (time := entry.get("time") or "") >= last:
+            last, who = time, entry.get("manager") or ""
+    return intern(str(who))
 
 
 _BLANK = {"status": "Unknown", "reason": "", "message": "", "lastTransitionTime": "1970-01-01T00:00:00Z"}

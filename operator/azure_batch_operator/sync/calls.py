@@ -12,7 +12,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from azure_batch_operator.batch import BatchClient, BatchError, ConflictError, NotFoundError, is_gone, unanswered
+from azure_batch_operator.batch import (
+    BatchClient,
+    BatchError,
+    ConflictError,
+    IncompleteListError,
+    NotFoundError,
+    is_gone,
+    unanswered,
+)
 from azure_batch_operator.reconcile.error_classes import overtaken
 from azure_batch_operator.reconcile.plan import Absence, Call, Ended, Table, without_etag
 from azure_batch_operator.sync.accounts import Session
@@ -219,7 +227,17 @@ async def _moved_nodes(client: BatchClient, call: Call, current: Mapping[str, An
 
 
 async def _busy(client: BatchClient, call: Call) -> str | None:
-    """Why a pool is not idle, by lists that are read to their ends; None if it is, or need not be."""
+    """Why a pool is not idle, by lists that are read to their ends; None if it is, or need not be.
+
+    What cannot be read may use the pool, whoever it belongs to. It keeps the pool for as long as it is there, so that is said.
+    """
+    try:
+        return await _user(client, call)
+    except IncompleteListError as error:
+        return f"what Azure Batch lists cannot be read in full, so something that is not shown may use it ({error})"
+
+
+async def _user(client: BatchClient, call: Call) -> str | None:
     allowed = call.evidence.idle if call.evidence else None
     if allowed is None:
         return None

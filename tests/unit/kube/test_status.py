@@ -308,3 +308,54 @@ async def test_what_another_replica_decides_is_not_written_any_more() -> None:
     task.cancel()
     await asyncio.wait([task])
     assert server.patches == []
+
+
+def test_a_status_that_waits_is_written_later_once_or_when_another_one_is_decided() -> None:
+    async def life() -> None:
+        server, pool = Server(), resource(Kind.POOL, POOL_SPEC, status={"phase": "Broken"})
+        server.learn(pool)
+        loop = asyncio.get_running_loop()
+        async with writing(server) as writer:
+            writer.write(pool, {"phase": "Steady"}, after=100)
+            assert writer.owes(pool.key)
+            assert writer.decided(pool).status == {"phase": "Steady"}
+            writer.write(pool, {"phase": "Steady"})
+            await asyncio.sleep(99)
+            assert server.patches == [], "the same again is no reason to hurry"
+            await asyncio.sleep(2)
+            assert server.patches == [{"phase": "Steady"}]
+
+            server.learn(pool)
+            writer.write(pool, {"phase": "Steady"}, after=100)
+            writer.write(pool, {"phase": "Resizing"})
+            await asyncio.sleep(1)
+            assert server.patches[1:] == [{"phase": "Resizing"}]
+
+            server.learn(pool)
+            writer.write(pool, {"phase": "Steady"}, after=100)
+            writer.forget(pool.key)
+            writer.write(pool, {"phase": "Gone"}, after=300)
+            await asyncio.sleep(200)
+            assert server.patches[2:] == [], "what was forgotten does not hasten what came after it"
+
+            began = loop.time()
+            await writer.drain(10)
+            assert server.patches[2:] == [{"phase": "Gone"}]
+            assert loop.time() - began < 1, "at the end nothing waits"
+
+    run_jumping(life())
+
+
+def test_a_status_that_somebody_waits_for_does_not_wait() -> None:
+    async def life() -> None:
+        server, pool = Server(), resource(Kind.POOL, POOL_SPEC, status={"phase": "Broken"})
+        server.learn(pool)
+        loop = asyncio.get_running_loop()
+        async with writing(server) as writer:
+            writer.write(pool, {"phase": "Steady"}, after=100)
+            began = loop.time()
+            await writer.write_first(pool, {"phase": "Steady"})
+            assert loop.time() - began < 1
+            assert server.patches == [{"phase": "Steady"}]
+
+    run_jumping(life())

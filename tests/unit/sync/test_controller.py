@@ -148,7 +148,7 @@ class Scene:
     def health(self, _: Key) -> Health:
         return self.account
 
-    def write(self, one: Resource, status: Mapping[str, Any]) -> None:
+    def write(self, one: Resource, status: Mapping[str, Any], *, after: float = 0.0) -> None:
         self.statuses.append(status)
 
     def decided(self, one: Resource) -> Resource:

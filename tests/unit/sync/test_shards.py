@@ -185,7 +185,7 @@ def triggers_of(store: Store, woken: list[Trigger], landing: Landing | None = No
     writer = SimpleNamespace(owes=lambda key: False, write=lambda *_: pytest.fail("it is another replica's"))
     memory = SimpleNamespace(landing=landing or SimpleNamespace(inherit=lambda resource: None))
     other: Any = SimpleNamespace(seen=lambda key: None, session=lambda resource: None)
-    parts = Parts(wake, writer, other, memory, lambda resource: None, Shards(store, 6))  # type: ignore[arg-type]
+    parts = Parts(wake, writer, other, other, memory, lambda resource: None, Shards(store, 6))  # type: ignore[arg-type]
     return Triggers(store, other, parts)
 
 

@@ -98,8 +98,11 @@ def _log(resource: Resource, view: PoolView, now: float) -> tuple[list[Body], li
     still = {node.id for node in (*(each.node for each in view.troubled), *view.outdated)}
 
     def kept(entries: Sequence[Body]) -> list[Body]:
-        lasts = lambda entry: entry["node"] in still or not view.compared  # noqa: E731
-        return [entry for entry in entries if lasts(entry) or seconds_since(entry["time"], now) < _HOUR]
+        return [
+            entry
+            for entry in entries
+            if entry["node"] in still or not view.compared or seconds_since(entry["time"], now) < _HOUR
+        ]
 
     # What a full list has lost is not brought back.
     first = told[0]["time"] if len(told) >= _MAX_KEPT else ""
