@@ -27,7 +27,7 @@ SET_BY_CHART = {
     "identity_namespaces": "`workloadIdentity.namespaces`",
     "http_host": "not changed",
     "http_port": "not changed",
-    "leader_election": "`leaderElection.enabled`, or `replicaCount` of 2 or more",
+    "leader_election": "`leaderElection.enabled`; always with several replicas",
 }
 """Settings that are not in `config`, and what docs/configuration.md says of them."""
 
@@ -57,6 +57,7 @@ def rules(manifests: Path) -> str:
     for path in sorted(
         [
             *manifests.glob("base/rbac.yaml"),
+            *manifests.glob("base/lease.yaml"),
             *manifests.glob("base/user-roles.yaml"),
             *(path for path in manifests.glob("components/*/rbac.yaml") if path.parent.name != "namespace-identities"),
         ]

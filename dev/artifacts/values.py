@@ -102,7 +102,9 @@ class LeaderElection(Values):
     """Who of several replicas acts."""
 
     enabled: bool = doc(
-        "Whether to use the Lease even with one replica. With several replicas it is always used.", False
+        "Whether one replica also holds the Lease, so that a second Pod never acts at the same time. Several replicas always use "
+        "it. Set it to false only if the operator may not have Leases, and scale to 0 before you add replicas.",
+        True,
     )
 
 

@@ -164,10 +164,11 @@ def test_the_right_on_the_lease_follows_its_name(cluster: LocalCluster) -> None:
     assert names({"config": {"leaseName": "mine"}}) == [["mine"]]
 
 
-def test_only_the_one_of_several_replicas_has_a_lease_to_take(releases: LocalCluster) -> None:
-    assert may(releases, "wide", "update", "leases.coordination.k8s.io", "wide", NAME)
-    assert not may(releases, "wide", "update", "leases.coordination.k8s.io", "wide", "another")
-    assert not may(releases, "narrow", "update", "leases.coordination.k8s.io", "narrow", NAME)
+def test_each_release_may_take_its_own_lease_also_with_one_replica(releases: LocalCluster) -> None:
+    for release, other in (("wide", "narrow"), ("narrow", "wide")):
+        assert may(releases, release, "update", "leases.coordination.k8s.io", release, NAME)
+        assert not may(releases, release, "update", "leases.coordination.k8s.io", release, "another")
+        assert not may(releases, release, "update", "leases.coordination.k8s.io", other, NAME)
 
 
 @pytest.mark.parametrize("release", ["wide", "narrow"])

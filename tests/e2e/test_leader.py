@@ -55,8 +55,8 @@ class Pair:
 def pair(make_stage: Callable[..., Stage], installed: LocalCluster, tmp_path: Path) -> Iterator[Pair]:
     stage = make_stage("--executor=simulated")
     # The Leases are in the test's own namespace; the rights on them are those of the components, put there.
-    for component in ("high-availability", "shards"):
-        rights = (REPOSITORY / "manifests" / "components" / component / "rbac.yaml").read_text()
+    for file in ("base/lease.yaml", "components/shards/rbac.yaml"):
+        rights = (REPOSITORY / "manifests" / file).read_text()
         rights = rights.replace("resourceNames: [azure-batch-operator]", f"resourceNames: [test-{stage.namespace}]")
         for kind in ("shard", "member"):
             rights = rights.replace(f"- azure-batch-operator-{kind}-", f"- test-{stage.namespace}-{kind}-")

@@ -157,6 +157,27 @@ async def test_shards_are_handed_over_while_work_is_in_progress(fleet: Stage) ->
     assert all(not service.pool_table and not service.job_table for service in fleet.azure.services.values())
 
 
+async def test_replicas_that_are_added_to_an_installation_of_one_wait_for_it(fleet: Stage) -> None:
+    """With the settings of manifests/base and of the chart; the old Pod stays as long as one of the new ones is pending."""
+    old = fleet.start(shards=1, leader_election=True)
+    apply_work(fleet, "one")
+    await fleet.until(lambda: are(fleet, "one", "Running"), 600)
+    new = [fleet.start() for _ in range(2)]
+    await fleet.run_for(60)
+    before = fleet.writes(), fleet.writes("lease")
+    await fleet.run_for(10)
+    writes, renewals = fleet.writes() - before[0], fleet.writes("lease") - before[1]
+    assert 1 <= renewals <= 5, "those that are on standby only read"
+    assert writes - renewals <= 5 * len(ACCOUNTS), "two that act write a hundred per second"
+    assert shares(fleet) == []
+    stopping = fleet.loop.create_task(old.stop())
+    await fleet.until(lambda: not old.running and shares(fleet) == [3, 3], 60)
+    await stopping
+    assert all(each.alive for each in new)
+    await fleet.until(lambda: are(fleet, "one", "Succeeded"), 1200)
+    assert_done_once(fleet, 1)
+
+
 async def test_one_of_them_says_what_is_missing(fleet: Stage) -> None:
     await three(fleet)
     fleet.apply(job("own", poolRef={"name": "cpu"}, tasks=sleeping(TASKS, seconds=60)))

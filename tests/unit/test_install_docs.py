@@ -51,6 +51,20 @@ def test_what_kustomize_applies_has_the_label_by_which_it_is_removed() -> None:
     assert all(label in one["metadata"]["labels"].items() for one in labeled)
 
 
+def test_one_replica_holds_the_lease_too() -> None:
+    """Otherwise replicas that are added wait for nobody, and act beside it; tests/e2e/test_helm.py compares chart and kustomize."""
+    found = {(one["kind"], one["metadata"]["name"]): one for one in _objects("base")}
+    container = found["Deployment", "azure-batch-operator"]["spec"]["template"]["spec"]["containers"][0]
+    variables = {each["name"]: each.get("value") for each in container["env"]}
+    assert variables["AZURE_BATCH_OPERATOR_LEADER_ELECTION"] == "true"
+    assert {"POD_NAMESPACE", "POD_NAME"} <= variables.keys()
+    role = found["Role", "azure-batch-operator-leader"]
+    assert role["metadata"]["namespace"] == "azure-batch-operator"
+    assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"create", "get", "update"}
+    values = yaml.safe_load((ROOT / "helm" / "azure-batch-operator" / "values.yaml").read_text())
+    assert (values["replicaCount"], values["leaderElection"]["enabled"]) == (1, True)
+
+
 def test_kustomize_cannot_combine_rights_in_some_namespaces_with_a_right_in_all() -> None:
     """One ClusterRole of that name in both, which kustomize refuses; tests/e2e/test_helm.py builds it."""
     tokens = ("ClusterRole", "azure-batch-operator-tokens")
@@ -81,5 +95,5 @@ def test_the_page_of_settings_says_where_the_chart_has_each() -> None:
         "identityNamespaces": "`workloadIdentity.namespaces`",
         "httpHost": "not changed",
         "httpPort": "not changed",
-        "leaderElection": "`leaderElection.enabled`, or `replicaCount` of 2 or more",
+        "leaderElection": "`leaderElection.enabled`; always with several replicas",
     }

@@ -120,7 +120,7 @@ def play(history: History, folder: Path, *, scale: float = SCALE) -> Run:
     with LocalCluster(folder / "cluster") as cluster, ExitStack() as stack:
         install(cluster)
         if history.replicas > 1:
-            rights = REPOSITORY / "manifests" / "components" / "high-availability" / "rbac.yaml"
+            rights = REPOSITORY / "manifests" / "base" / "lease.yaml"
             cluster.kubectl("apply", "-f", str(rights))
         background = stack.enter_context(Background())
         player = _Player(Run(scaled(history, scale), Record()), cluster, background, folder, scale, stack)
