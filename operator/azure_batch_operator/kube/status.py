@@ -82,17 +82,28 @@ class StatusWriter:
         self._few = Few()
         self._refusals: dict[Key, tuple[str, int]] = {}
         """Uid and number of refusals in a row of objects whose status is owed."""
-        self._later: dict[Key, asyncio.TimerHandle] = {}
-        """What queues objects whose status was refused."""
         self._queue: asyncio.Queue[Key] = asyncio.Queue()
+        self._delayed: dict[Key, asyncio.TimerHandle] = {}
+        """What queues objects later whose status is owed: after a refusal, or since somebody else writes it, too."""
+        self._patient: set[Key] = set()
+        """Those of them whose status waits since somebody else writes it, too."""
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def write(self, resource: Resource, status: Mapping[str, Any]) -> None:
-        """Make `status` the status of the object; returns at once."""
+    def write(self, resource: Resource, status: Mapping[str, Any], *, after: float = 0.0) -> None:
+        """Make `status` the status of the object; returns at once.
+
+        Args:
+            after: seconds to wait before that; a status that is decided meanwhile is written at once.
+        """
         wanted = self._wanted_of(resource, status)
         if wanted is not None:
-            self._want(resource.key, wanted)
+            self._want(resource.key, wanted, after)
+
+    def hasten(self, keys: Collection[Key]) -> None:
+        """Write at once what waits since somebody else writes it, too."""
+        for key in self._patient.intersection(keys):
+            self._queue_after(key, 0.0)
 
     async def write_first(self, resource: Resource, status: Mapping[str, Any]) -> None:
         """Make `status` the status of the object, and wait until the API server has taken it.
@@ -138,16 +149,16 @@ class StatusWriter:
         if wanted is None:
             return
         self._refusals.pop(key, None)
+        self._cancel(key)
         self._answer(wanted, NotFound("another replica reconciles the object", 404))
         if not self._wanted and not self._busy:
             self._idle.set()
 
     def resume(self, namespace: str) -> None:
         """The operator has permission in a namespace again: what is owed there is written now."""
-        for key in [key for key in self._later if key.namespace == namespace]:
-            self._later.pop(key).cancel()
+        for key in [key for key in self._delayed if key.namespace == namespace]:
             self._refusals.pop(key, None)
-            self._queue.put_nowait(key)
+            self._queue_after(key, 0.0)
 
     @property
     def waiting(self) -> int:
@@ -162,13 +173,14 @@ class StatusWriter:
 
     async def drain(self, seconds: float) -> None:
         """Wait until all is written, at most so long."""
+        self.hasten(self._patient)
         try:
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
         except TimeoutError:
             logger.warning("%d statuses were not written before shutdown", len(self._wanted))
 
-    def _want(self, key: Key, wanted: _Wanted) -> None:
+    def _want(self, key: Key, wanted: _Wanted, after: float = 0.0) -> None:
         before = self._wanted.get(key)
         if before is not None:
             # One who waits for an older status waits for the newer one, which takes its place.
@@ -176,7 +188,24 @@ class StatusWriter:
         self._wanted[key] = wanted
         self._idle.clear()
         if before is None and key not in self._busy:
+            self._queue_after(key, after, patient=after > 0)
+        elif before is not None and key in self._patient and (wanted.waiters or wanted.status != before.status):
+            self._queue_after(key, 0.0)
+
+    def _queue_after(self, key: Key, wait: float, *, patient: bool = False) -> None:
+        """Queue an object whose status is owed and that is not in the queue."""
+        self._cancel(key)
+        if patient:
+            self._patient.add(key)
+        if wait:
+            self._delayed[key] = asyncio.get_running_loop().call_later(wait, self._queue_after, key, 0.0)
+        else:
             self._queue.put_nowait(key)
+
+    def _cancel(self, key: Key) -> None:
+        self._patient.discard(key)
+        if (timer := self._delayed.pop(key, None)) is not None:
+            timer.cancel()
 
     async def _work(self) -> None:
         while True:
@@ -216,14 +245,8 @@ class StatusWriter:
         if key not in self._wanted:
             if not self._wanted and not self._busy:
                 self._idle.set()
-        elif wait:
-            self._later[key] = asyncio.get_running_loop().call_later(wait, self._due, key)
         else:
-            self._queue.put_nowait(key)
-
-    def _due(self, key: Key) -> None:
-        self._later.pop(key, None)
-        self._queue.put_nowait(key)
+            self._queue_after(key, wait)
 
     def _refused(self, key: Key, wanted: _Wanted, error: KubeError) -> float:
         """Count and log a refusal; seconds until the next attempt."""

@@ -35,6 +35,7 @@ from azure_batch_operator.sync import observe as views
 from azure_batch_operator.sync.account_decider import AccountDecider
 from azure_batch_operator.sync.accounts import Accounts, Listeners, Pacing
 from azure_batch_operator.sync.cluster import Cluster
+from azure_batch_operator.sync.corrections import Corrections
 from azure_batch_operator.sync.credentials import SignIn
 from azure_batch_operator.sync.decider import Decider, Sources
 from azure_batch_operator.sync.executor import (
@@ -131,7 +132,8 @@ class Controller:
             others=others, held=self._memory.is_held, lets_in=relations.lets_in, unclaimed=self._memory.landing.is_unclaimed,
             late=self._memory.landing.late,
         )  # fmt: skip
-        parts = Parts(self.wake, cluster.writer, self._inputs, self._memory, self._forget, shards)
+        self._corrections = Corrections(cluster.writer, cluster.events)
+        parts = Parts(self.wake, cluster.writer, self._corrections, self._inputs, self._memory, self._forget, shards)
         self.triggers = Triggers(store, relations, parts)
         triggers = self.triggers
         told = Told(triggers.on_delete, triggers.learned, triggers.on_upsert, triggers.on_created, self._inputs.secrets)
@@ -361,6 +363,7 @@ class Controller:
 
     def _forget(self, resource: Resource) -> None:
         self._requested.pop(resource.key, None)
+        self._corrections.forget(resource.key)
         self._inputs.forget(resource.key)
         self._shards.forget(resource)
         self._retries.forget(resource.key)

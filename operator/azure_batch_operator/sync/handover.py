@@ -136,6 +136,7 @@ class ShardHandover:
         await self._until(lambda: not self._has_any(shard, self._queue.active()))
         accounts = [account.key for account in self._store.of_kind(Kind.ACCOUNT) if shards.of(account) == shard]
         await asyncio.gather(*(self._controller.accounts.finish(key) for key in accounts))
+        self._writer.hasten([key for key in self._writer.owed() if self._has_any(shard, [key])])
         with suppress(TimeoutError):
             async with asyncio.timeout(_STATUS_SECONDS):
                 await self._until(lambda: not self._has_any(shard, self._writer.owed()))

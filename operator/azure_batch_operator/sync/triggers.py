@@ -13,6 +13,7 @@ from azure_batch_operator.reconcile.job.lifecycle import managed_elsewhere
 from azure_batch_operator.reconcile.schedule.cron import Hindrance, hindrance
 from azure_batch_operator.reconcile.status import has_ended
 from azure_batch_operator.sync import observe as views
+from azure_batch_operator.sync.corrections import Corrections
 from azure_batch_operator.sync.inputs import Inputs
 from azure_batch_operator.sync.memory import Memory
 from azure_batch_operator.sync.queue import Urgency
@@ -28,7 +29,8 @@ class Parts:
 
     Attributes:
         wake: queues.
-        writer: of statuses; what somebody else has written to one is set right.
+        writer: of statuses.
+        corrections: of statuses that somebody else has written.
         inputs: what objects take from Secrets and ConfigMaps.
         memory: of effects.
         forget: an object is gone.
@@ -37,6 +39,7 @@ class Parts:
 
     wake: Wake
     writer: StatusWriter
+    corrections: Corrections
     inputs: Inputs
     memory: Memory
     forget: Callable[[Resource], None]
@@ -49,7 +52,7 @@ class Triggers:
     def __init__(self, store: Store, relations: Relations, parts: Parts) -> None:
         self._store, self._relations, self._wake = store, relations, parts.wake
         self._writer, self._inputs, self._memory, self._forget = parts.writer, parts.inputs, parts.memory, parts.forget
-        self._shards = parts.shards
+        self._shards, self._corrections = parts.shards, parts.corrections
         self._begun = False
 
     def begin(self) -> None:
@@ -80,7 +83,7 @@ class Triggers:
             ours = ours and resource.status != before.status and not self._writer.owes(resource.key)
             if ours and self._shards.decides(resource):
                 # Only the operator writes statuses: what somebody else has written is set right, not believed.
-                self._writer.write(resource, before.status)
+                self._corrections.correct(resource, before.status)
             elif resource.status != before.status and not self._shards.decides(resource):
                 # Written by another replica, which wakes nobody here.
                 self._status_moved(before, resource)
