@@ -55,7 +55,14 @@ async def make(
             current = await _read(session.client, call.table, call.id, call.parent)
             if moved := await _moved_nodes(session.client, call, current):
                 session.mirror.forget_nodes(call.parent or call.id, moved)
-            if moved or not call.evidence.holds(current) or not await _tasks_hold(session.client, call):
+            is_same = not moved and call.evidence.holds(current)
+            shown = is_same and await _tasks_hold(session.client, call)
+            if is_same and not shown and call.verb == "update_job":
+                logger.info("%s %s: not called, because lists show what its counts do not yet", call.verb, call.id)
+                # The job itself is as it was observed, so nothing is polled for it.
+                session.mirror.learn_unfinished(call, now())
+                return False
+            if not shown:
                 logger.info(
                     "%s %s: not called, because the resource is not the one that was observed", call.verb, call.id
                 )
@@ -66,7 +73,9 @@ async def make(
                 # The pool itself is as it was observed, so nothing is polled for it.
                 session.mirror.learn_busy(call, why, now())
                 return False
-            call = replace(call, if_match=current.get("eTag"))
+            # What an update writes was decided from a body, and is for that one alone.
+            observed = call.if_match if call.verb.startswith("update_") else None
+            call = replace(call, if_match=observed or current.get("eTag"))
         answer = await send(session.client, call, on_unanswered)
     except BatchError as error:
         if unanswered(error):

@@ -109,6 +109,8 @@ class Mirror:
         self.results: defaultdict[str, JobResults] = defaultdict(JobResults)
         self.ends: dict[str, tuple[Mapping[str, Any], JobResults]] = {}
         """Completed jobs and their lists, by id, while the counts do not agree: the result of a job that is deleted meanwhile."""
+        self.unfinished_at: dict[str, float] = {}
+        """When lists showed that a job must not be told to end yet although its counts said so, by id (lower case)."""
         self.tasks: defaultdict[str, RemoteTable[ObservedTask]] = defaultdict(RemoteTable)
         self.outputs = Outputs()
         self.problems: Mapping[Key, str] = {}
@@ -154,13 +156,19 @@ class Mirror:
         notes.troubled = tuple(trouble for trouble in notes.troubled if trouble.node.id not in nodes)
         notes.outdated = tuple(node for node in notes.outdated if node.id not in nodes)
 
+    def learn_unfinished(self, call: Call, now: float) -> None:
+        """Keep that a job was not told to end with its tasks, since lists showed that they have not ended."""
+        self.unfinished_at[call.id.lower()] = now
+
     def learn_busy(self, call: Call, why: str, now: float) -> None:
         """Keep that a pool was not deleted, since lists showed that it is in use; `why` follows "since"."""
         notes = self._notes_of(call)
         notes.history = replace(notes.history, busy=(now, why))
 
     def is_busy(self, call: Call, since: float) -> bool:
-        """Whether lists have shown since then (seconds since the epoch) that the pool of a call is in use."""
+        """Whether lists have shown since then (seconds since the epoch) that the pool of a call is in use, or its job not over."""
+        if call.table is Table.JOBS:
+            return self.unfinished_at.get(call.id.lower(), float("-inf")) >= since
         busy = self._notes_of(call).history.busy
         return busy is not None and busy[0] >= since
 
@@ -201,4 +209,5 @@ class Mirror:
         """Nobody is interested in the tasks of this job any longer."""
         self.results.pop(job_id.lower(), None)
         self.ends.pop(job_id.lower(), None)
+        self.unfinished_at.pop(job_id.lower(), None)
         self.tasks.pop(job_id.lower(), None)

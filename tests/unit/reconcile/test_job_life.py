@@ -274,6 +274,41 @@ def test_a_task_that_is_not_replaced_says_why(*, kept: bool) -> None:
     assert ("set spec.taskUpdatePolicy to Replace" in told["message"]) is not kept
 
 
+@pytest.mark.parametrize(
+    ("policy", "failed"),
+    [({"taskUpdatePolicy": "Replace"}, None), ({"failurePolicy": {"action": "Hold", "maxFailedTasks": 1}}, 1)],
+    ids=["Replace", "Hold"],
+)
+def test_lists_decide_when_a_job_that_waits_for_its_tasks_is_told_to_end(
+    policy: dict[str, Any], failed: int | None
+) -> None:
+    two = {"tasks": [{"id": id, "commandLine": ""} for id in "ab"]}
+    one = job(JOB_SPEC | two | policy, finalizer=True)
+    both = TasksView(counts=counted(succeeded=2))
+    (call,) = decide(one, remote(one), both).calls
+    assert call.body == {"onAllTasksComplete": "terminatejob"}
+    assert call.if_match == "0x1"
+    assert call.evidence is not None
+    wanted = [("state ne 'completed'", 0, 0)]
+    wanted += [] if failed is None else [("executionInfo/result eq 'failure'", 0, failed)]
+    assert [(each.filter, each.least, each.most) for each in call.evidence.tasks] == wanted
+    # One is gone, or not counted yet.
+    (call,) = decide(one, remote(one), TasksView(counts=counted(succeeded=1))).calls
+    assert call.evidence is not None
+    young = remote(one, creationTime=timestamp(NOW - 100))
+    soon = decide(one, young, TasksView(counts=counted(succeeded=1)))
+    assert (soon.calls, soon.requeue_after) == ((), 200.0)
+    # Lists have shown otherwise a moment ago.
+    seen = decide(one, remote(one), replace(both, unfinished_at=NOW - 10))
+    assert (seen.calls, seen.requeue_after) == ((), 20.0)
+    assert decide(one, remote(one), replace(both, counts=counted(running=1, succeeded=1))).requeue_after is None
+    # What else the spec asks for does not wait for that.
+    (call,) = decide(one, remote(one, priority=3), both).calls
+    assert call.body is not None
+    assert (call.body["priority"], "onAllTasksComplete" in call.body) == (0, False)
+    assert call.evidence is None
+
+
 def test_verbs_on_an_ended_job_report_that_they_are_too_late() -> None:
     status = {"phase": "Failed", "observedGeneration": 1}
     late = job(status=status, annotations={"azurebatch.io/retry-failed": "x", "azurebatch.io/terminate": "y"})

@@ -167,6 +167,34 @@ async def test_counts_are_accepted_if_a_list_confirms_them(
     assert (client.ended, client.filters) == (holds, ("state eq 'active'",))
 
 
+@pytest.mark.parametrize("listed", [0, 1])
+async def test_an_update_that_lists_must_confirm_is_for_the_body_that_it_was_decided_from(listed: int) -> None:
+    """That lists show otherwise is remembered, so that they are not asked again and again; the job is as it was observed."""
+
+    class Updated(Jobs):
+        tasks = property(lambda self: self)
+
+        async def list(self, job_id: str, **_: Any) -> AsyncIterator[dict[str, str]]:
+            for number in range(listed):
+                yield {"id": str(number)}
+
+        async def update(self, id: str, body: Any, *, if_match: str | None = None, **_: Any) -> Any:
+            self.deleted.append(if_match)
+            return SimpleNamespace(etag=None)
+
+    polls, client, mirror = list[bool](), Updated(OURS, FIRST), Mirror()
+    poller = SimpleNamespace(request_poll=lambda: polls.append(True))
+    session: Any = SimpleNamespace(client=client, mirror=mirror, poller=poller)
+    evidence = Evidence(FIRST, OURS, tasks=(TaskEvidence("state ne 'completed'", most=0),))
+    body = {"onAllTasksComplete": "terminatejob"}
+    call = Call("update_job", Table.JOBS, "one", body=body, if_match="0x1", evidence=evidence)
+    assert await make(session, call, clock) is not bool(listed)
+    assert client.deleted == ([] if listed else ["0x1"]), "with the ETag of the list"
+    assert mirror.is_busy(call, NOW) is bool(listed)
+    assert mirror.unfinished_at == ({"one": NOW} if listed else {})
+    assert polls == ([] if listed else [True])
+
+
 class Nodes:
     """A pool and its nodes as GETs show them; notes which calls were made."""
 

@@ -21,15 +21,31 @@ from azure_batch_operator.reconcile.job import status as job_status
 from azure_batch_operator.reconcile.job.creation import FOREIGN_LOOKED_AT_EVERY, wrong_tasks
 from azure_batch_operator.reconcile.job.failures import first_failed
 from azure_batch_operator.reconcile.job.scope import LiveJob, TasksView
+from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.job.task_policies import Policies
 from azure_batch_operator.reconcile.job.waiting import waiting_for
-from azure_batch_operator.reconcile.plan import Call, Event, Evidence, Feed, Plan, Retry, StopFeed, Table, without_etag
+from azure_batch_operator.reconcile.plan import (
+    Call,
+    Event,
+    Evidence,
+    Feed,
+    Plan,
+    Retry,
+    StopFeed,
+    Table,
+    TaskEvidence,
+    without_etag,
+)
 from azure_batch_operator.reconcile.standard_plans import GRACE_SECONDS, beside, failed, finalizer_on, with_event
-from azure_batch_operator.reconcile.status import Verdict, carry_over
+from azure_batch_operator.reconcile.status import Verdict, carry_over, seconds_since
 from azure_batch_operator.reconcile.target_pool import NOT_ALLOWED, TargetPoolView
 
 _RETRIED = "TasksRetried"
 _OF_RETRIES = frozenset({_RETRIED, job_status.RETRY_REFUSED})
+_LISTED_EVERY = 30.0
+"""Seconds between two looks for unfinished tasks of a job whose counts, which lag, say that all have ended."""
+_COUNTS_LAG = 300.0
+"""The same where they show fewer tasks than the spec has, and seconds from the creation of the job to the first look."""
 
 
 def converge(live: LiveJob) -> Plan:
@@ -80,7 +96,9 @@ def _calls(live: LiveJob) -> tuple[list[Call], job_end.Ending | None, bool]:
     if complete and job_changes.noted_tasks(job)[0] != tasks.fingerprint:
         notes |= {TASKS_METADATA: job_changes.complete_note(spec, job, tasks.fingerprint)}
     change = job_changes.changes(spec, job, remote, notes) | suspension.move(job, moves_to)
-    if job.stays_open and complete and _ends_now(live):
+    proof = _proof_of_end(live)
+    if job.stays_open and complete and _ends_now(live) and not (proof and change):
+        # What must be proved first goes alone: nothing else that the spec asks for waits for it.
         change["onAllTasksComplete"] = "terminatejob"
     switch = suspension.switch(live.resource.remote_id, spec, job, why)
     mark = _mark(live)
@@ -89,7 +107,8 @@ def _calls(live: LiveJob) -> tuple[list[Call], job_end.Ending | None, bool]:
         change = job_changes.with_notes(job, remote, {**notes, **mark})
     elif switch is not None and switch.verb == "disable_job":
         change = _to_be_stopped(job, remote, notes, change)
-    calls = [_update(live.resource, job, change)] if change and not _is_transient(live) else []
+    proof = proof if "onAllTasksComplete" in change else ()
+    calls = [_update(live.resource, job, change, proof)] if change and not _is_transient(live) else []
     if switch is not None:
         calls.append(switch)
     return calls, None, bool(mark)
@@ -144,29 +163,69 @@ def _foreign_pool(resource: Resource, pool: TargetPoolView, held: str, now: floa
 
 
 def _ends_now(live: LiveJob) -> bool:
-    """Whether it is time for `terminatejob`: all tasks are in, and with action Hold all have ended well enough.
+    """Whether it is time for `terminatejob`: all tasks are in, and no unfinished one is counted where their end is waited for.
 
-    With Replace all have ended, too: nobody can take `terminatejob` back, and a job that has it would end while its last
-    unfinished task is deleted to be added again (tests/quick/test_replaced_late.py).
+    How many have ended does not matter: another client may have deleted some, so that there are never as many as in the spec.
     """
-    spec, tasks, own = live.spec, live.tasks, expand.total(live.spec)
-    present = tasks.present
+    spec, tasks = live.spec, live.tasks
     if not job_status.terminates(spec) or tasks.others_pending:
         return False
-    if not (own or present or expand.nothing_to_do(spec)):
+    if not (expand.total(spec) or tasks.present or expand.nothing_to_do(spec)):
         return False
-    holds, replaces = spec.failure_policy.action == "Hold", Policies.of(spec).replace and bool(own or present)
-    if not (holds or replaces):
+    if not _waits_for_end(live):
         return True
-    ended = tasks.completed >= max(own, 1) and not (tasks.active or tasks.running)
-    if not holds:
-        return ended
-    total = job_status.total_of(live)
-    return (
-        ended
-        and tasks.failed_count == (tasks.counts.failed if tasks.counts else 0)
-        and tasks.failed_count <= job_end.allowed_failures(spec, total)
-    )
+    if not _none_is_counted(live) or _listed_in(live) > 0:
+        return False
+    allowed = job_end.allowed_failures(spec, job_status.total_of(live))
+    failed = tasks.counts.failed if tasks.counts else 0
+    return not _holds(spec) or tasks.failed_count == failed <= allowed
+
+
+def _holds(spec: JobTerms) -> bool:
+    return spec.failure_policy.action == "Hold"
+
+
+def _waits_for_end(live: LiveJob) -> bool:
+    """Whether the job gets `terminatejob` only when its tasks have ended.
+
+    With action Hold they must have ended well enough. With Replace any of them may be deleted until then to be added again, and a
+    job that has `terminatejob`, which nobody can take back, would end meanwhile (tests/quick/test_replaced_late.py).
+    """
+    spec, tasks = live.spec, live.tasks
+    return _holds(spec) or (Policies.of(spec).replace and bool(expand.total(spec) or tasks.present))
+
+
+def _proof_of_end(live: LiveJob) -> tuple[TaskEvidence, ...]:
+    """What lists must show before such a job gets it, since the counts may be those of former tasks."""
+    if not _waits_for_end(live):
+        return ()
+    return job_end.all_ended(live.spec, job_status.total_of(live))
+
+
+def _awaits_list(live: LiveJob) -> bool:
+    """Whether lists will be asked, although no counts change until then."""
+    waits = live.job.stays_open and job_status.terminates(live.spec) and _waits_for_end(live)
+    return waits and _none_is_counted(live) and _listed_in(live) > 0
+
+
+def _none_is_counted(live: LiveJob) -> bool:
+    """Whether the counts show no unfinished task."""
+    tasks = live.tasks
+    return tasks.counts is not None and not (tasks.active or tasks.running)
+
+
+def _listed_in(live: LiveJob) -> float:
+    """Seconds until lists are asked whether all tasks have ended; not positive if it is time.
+
+    Counts that show fewer tasks than the spec has are rather late than right, so nobody asks because of them at once.
+    """
+    tasks, now = live.tasks, live.scope.now
+    ages = [] if tasks.unfinished_at is None else [now - tasks.unfinished_at]
+    if tasks.present >= expand.total(live.spec):
+        return _LISTED_EVERY - min(ages, default=_LISTED_EVERY)
+    if live.job.creation_time:
+        ages.append(seconds_since(live.job.creation_time, now))
+    return _COUNTS_LAG - min(ages, default=_COUNTS_LAG)
 
 
 def stop_unseen(live: LiveJob) -> Plan:
@@ -203,14 +262,14 @@ def _to_be_stopped(job: Job, remote: Body, notes: Mapping[str, str | None], chan
     return job_changes.with_notes(job, remote, notes) | only
 
 
-def _update(resource: Resource, job: Job, change: Body) -> Call:
+def _update(resource: Resource, job: Job, change: Body, proof: tuple[TaskEvidence, ...] = ()) -> Call:
     return Call(
         "update_job",
         Table.JOBS,
         resource.remote_id,
         body=change,
         if_match=job.etag,
-        evidence=without_etag(job),
+        evidence=Evidence.of(job, proof) if proof else without_etag(job),
     )
 
 
@@ -274,6 +333,7 @@ def _shown(live: LiveJob, calls: list[Call]) -> Plan:
         *([GRACE_SECONDS] if tasks.others_pending else []),
         # Once it is over, the job is being ended, and the poller tells when it has.
         *([left] if not started and left > 0 else []),
+        *([_listed_in(live)] if complete and _awaits_list(live) else []),
         # An expected end that comes without it is taken away again.
         *([end] if (end := job_status.seconds_to_end(shown, live.scope.now)) is not None else []),
     ]

@@ -137,10 +137,19 @@ def evidence(ending: Ending, tasks: TasksView) -> tuple[TaskEvidence, ...]:
         active = tasks.active
         return TaskEvidence("state eq 'active'", active, active), TaskEvidence(_ON_NODES, most=0)
     if ending is TOO_MANY_FAILED:
-        return (TaskEvidence("executionInfo/result eq 'failure'", tasks.failed_count),)
+        return (TaskEvidence(_FAILED, tasks.failed_count),)
     return ()
 
 
+def all_ended(spec: JobTerms, total: int) -> tuple[TaskEvidence, ...]:
+    """What lists must show before a job that waits for it is told to end with its tasks, which nobody can take back."""
+    ended = TaskEvidence("state ne 'completed'", most=0)
+    if spec.failure_policy.action != "Hold":
+        return (ended,)
+    return ended, TaskEvidence(_FAILED, most=allowed_failures(spec, total))
+
+
+_FAILED = "executionInfo/result eq 'failure'"
 _ON_NODES = "state eq 'preparing' or state eq 'running'"
 
 

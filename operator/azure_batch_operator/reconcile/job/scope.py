@@ -28,6 +28,8 @@ class TasksView:
         failed: failed tasks, a bounded number of them, some with `stderr_tail`.
         failed_count: how many failed tasks the service has, counted by listing.
         unfinished: how many tasks have not ended, counted by listing after the job was completed; None before.
+        unfinished_at: when lists last showed unfinished tasks, or failed ones, of a job whose counts showed none (seconds since the
+            epoch), so that it was not told to end; None if they never did.
         lost: how many tasks were in the job and are found no more, such as those that another client has deleted.
         found: how many tasks a job that has ended has by its lists, which were read to their end; None if they were not.
         awaits_counts: whether the job was completed and its lists and counts do not agree yet.
@@ -42,7 +44,7 @@ class TasksView:
         unread: reason and message why the ConfigMaps of the tasks can no longer be read; None if they can.
         different: tasks that differ from the spec and were left so, at most five: id, and in which members.
         different_count: how many of them there are.
-        kept: whether one of them was to be replaced, but the job would have ended without it.
+        kept: whether one of them was to be replaced, but the job ends with its tasks.
         retries, requeues: sums over the tasks; None before they were counted.
         most_requeues: of one task.
         retried: value of the annotation by which failed tasks were reactivated last, by this process.
@@ -59,6 +61,7 @@ class TasksView:
     failed: Sequence[FailedTask] = ()
     failed_count: int = 0
     unfinished: int | None = None
+    unfinished_at: float | None = None
     lost: int = 0
     found: int | None = None
     awaits_counts: bool = False

@@ -232,6 +232,7 @@ def _tasks(
         failed=results.failed,
         failed_count=results.failed_count,
         unfinished=results.unfinished,
+        unfinished_at=session.mirror.unfinished_at.get(id),
         submitted=feed.submitted if feed else None,
         complete=feed.complete if feed else False,
         refused=feed.refused if feed else None,
