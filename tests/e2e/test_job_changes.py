@@ -112,7 +112,8 @@ def test_tasks_are_added_and_pruned(stage: Stage) -> None:
 
 def test_a_changed_task_is_refused_or_replaced(stage: Stage) -> None:
     stage.ready_pool()
-    stage.apply(job("one", tasks=[one("a"), one("b")]))
+    # A job that ends with its tasks takes Replace only when it is created (tests/quick/test_replaced_late.py).
+    stage.apply(job("one", tasks=[one("a"), one("b")], onAllTasksComplete="noaction"))
     running(stage, "one", 2)
     patch(stage, "one", '{"tasks":[{"id":"a","commandLine":"new"},{"id":"b","commandLine":"x"}]}')
     stage.until(lambda: reason(stage, "one", "TasksInSync") == "TasksDiffer", "the difference is said")

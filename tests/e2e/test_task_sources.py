@@ -40,7 +40,7 @@ def present(stage: Stage, name: str) -> str:
 def test_tasks_come_and_go_with_the_config_map(stage: Stage) -> None:
     stage.ready_pool()
     tasks(stage, "ab")
-    stage.apply(sourced("one"))
+    stage.apply(sourced("one", onAllTasksComplete="noaction"))
     running(stage, "one", 2)
     tasks(stage, "bc")
     stage.until(lambda: ids(stage, "one") == 3, "a task is added, none is taken away")

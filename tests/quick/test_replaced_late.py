@@ -1,4 +1,4 @@
-"""Tasks that are replaced when the job may end at any moment: none is lost, and a job that lacks one of its tasks says so.
+"""Tasks that were to be replaced when the job may end at any moment: none is lost, and a job that lacks one of its tasks says so.
 
 Azure Batch ends a job with `onAllTasksComplete: terminatejob` when no task is unfinished, and lets nobody take that back.
 """
@@ -91,7 +91,8 @@ async def test_the_last_unfinished_task_of_a_job_that_ends_with_it_stays(stage: 
     told = stage.condition("bj", "own", "TasksInSync")
     assert told["reason"] == "TasksDiffer"
     assert "a (commandLine)" in told["message"]
-    assert "would end as soon as its last unfinished task is deleted" in told["message"]
+    assert "so no task is replaced" in told["message"]
+    assert "create a new BatchJob with Replace from the start" in told["message"]
     deleted = stage.azure.calls("Tasks_DeleteTask")
     calls = len(stage.azure.log)
     await stage.run_for(60)
@@ -102,22 +103,29 @@ async def test_the_last_unfinished_task_of_a_job_that_ends_with_it_stays(stage: 
 
 
 @pytest.mark.parametrize("source", ["tasks", "taskFactory"])
-async def test_all_tasks_of_a_job_that_ends_with_them_are_replaced_in_turn(stage: Stage, source: str) -> None:
-    """One keeps the job open until others are in."""
+async def test_no_task_of_a_job_that_ends_with_them_is_replaced(stage: Stage, source: str) -> None:
+    """Another task may end at any moment, and anything may delay the addition of one that is deleted."""
     await stage.ready_pool()
     stage.apply(*made_of(source, "sleep 600", "sleep 600"))
     await stage.until(lambda: ends(stage), 300)
-    hold = stage.azure.hold("Tasks_CreateTaskCollection", count=1)
     stage.apply(*made_of(source, "sleep 60", "sleep 60", **REPLACE))
-    await stage.until(lambda: hold.arrived, 300)
-    # Time for the service to end the job, if nothing keeps it open.
-    await stage.run_for(10)
-    assert commands(stage) == {"sleep 600"}, "one of them"
-    hold.release()
-    await stage.until(lambda: commands(stage) == {"sleep 60"}, 300)
-    assert stage.azure.calls("Tasks_DeleteTask") == 2
+    await stage.until(lambda: stage.condition("bj", "own", "TasksInSync").get("status") == "False", 300)
+    told = stage.condition("bj", "own", "TasksInSync")["message"]
+    assert "differ from the spec: 2" in told
+    assert "the job already has onAllTasksComplete: terminatejob" in told
     assert await result(stage) == "Succeeded"
+    assert stage.azure.calls("Tasks_DeleteTask") == 0
     assert stage.status("bj", "own")["taskCounts"]["succeeded"] == 2
+
+
+async def test_tasks_are_added_to_a_job_that_ends_with_them_while_none_is_replaced(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(*made_of("tasks", "sleep 600", None))
+    await stage.until(lambda: ends(stage), 300)
+    stage.apply(*made_of("tasks", "sleep 60", "sleep 5", taskPrunePolicy="Delete", **REPLACE))
+    await stage.until(lambda: commands(stage) == {"sleep 600", "sleep 5"}, 300)
+    assert await result(stage) == "Succeeded"
+    assert stage.azure.calls("Tasks_DeleteTask") == 0
 
 
 @pytest.mark.parametrize("effect", ["Jobs_UpdateJob", "Tasks_DeleteTask", "Tasks_CreateTaskCollection"])

@@ -66,7 +66,8 @@ class JobTemplate(JobBody):
     )
     task_update_policy: Annotated[str, Field(json_schema_extra={"enum": ["Refuse", "Replace"]})] | None = optional(
         "What happens to tasks in Azure Batch that differ from the spec: Refuse leaves them and reports them in "
-        "the condition TasksInSync, Replace deletes them and adds them again. Defaults to Refuse."
+        "the condition TasksInSync, Replace deletes them and adds them again, unless the job already has "
+        "onAllTasksComplete terminatejob in Azure Batch. Set Replace when you create the job. Defaults to Refuse."
     )
     suspend: bool | None = optional(
         "Whether the job is suspended. A suspended job is not created in Azure Batch; an existing job is "

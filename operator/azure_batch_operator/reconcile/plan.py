@@ -285,7 +285,7 @@ class Feed:
         marked: whether a call of the plan says first, at the job, that its tasks change. Nothing is brought in unless that was
             answered; to wait for a poll as well would starve a job whose sources change faster than polls come.
         spec: to make the tasks from, with values from Secrets and ConfigMaps.
-        ends: whether the service ends the job when its tasks have ended, so that none may be deleted that keeps it open.
+        ends: whether the service ends the job when its tasks have ended, so that none is replaced: it could end in between.
     """
 
     fingerprint: str

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from azure_batch_operator.api.resource import Key
@@ -25,6 +26,7 @@ from azure_batch_operator.batch import (
     NotFoundError,
     PreconditionFailedError,
     Priority,
+    TaskAddResult,
     is_gone,
     unanswered,
 )
@@ -35,9 +37,9 @@ from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job.spec import JobTerms
 from azure_batch_operator.reconcile.job.task_policies import Policies
 from azure_batch_operator.sync.backoff import Backoff
-from azure_batch_operator.sync.keeper import Keeper
 from azure_batch_operator.sync.landing import LANDING_SECONDS
 from azure_batch_operator.sync.open_group import OpenGroup
+from azure_batch_operator.sync.replacing import Replacer
 from azure_batch_operator.sync.task_diff import FeedState, Sieve, UnorderedError
 
 logger = logging.getLogger(__name__)
@@ -73,7 +75,7 @@ class _Job:
         exact: whether a task that has more than the spec mentions differs from it.
         acted: whether a task was added or deleted.
         ends: whether the service ends the job when its tasks have ended.
-        spared: the task that kept such a job open while others were replaced, and is to be replaced itself.
+        replaced: ids of tasks that were deleted and added again for these sources.
     """
 
     incarnation: Incarnation
@@ -85,7 +87,7 @@ class _Job:
     exact: bool = True
     acted: bool = False
     ends: bool = False
-    spared: str | None = None
+    replaced: set[str] = field(default_factory=set)
 
 
 class Feeder:
@@ -167,6 +169,7 @@ class Feeder:
             job.landing = before.landing if same else max(before.landing, before.doubted)
             job.doubted = before.doubted if same else 0.0
             job.exact = before.exact if same else exact
+            job.replaced = before.replaced if same else set()
         self._jobs[incarnation.key] = job
         job.task = self._group.start(self._feed(job, job_id, spec))
 
@@ -212,6 +215,7 @@ class Feeder:
                 left -= requeue_after
                 if not requeue_after and not more:
                     state.complete = True
+                    job.replaced.clear()
                     self._backoff.succeeded(key, _FEED)
                     return
             raise ConflictError("tasks exist that the list of tasks does not show yet", code="TaskExists")
@@ -247,52 +251,90 @@ class Feeder:
         Returns:
             Whether another look is needed, since something differed from the list, and whether more is to be deleted.
         """
-        state = job.state
         policies = Policies.of(JobTerms.of(spec), exact=job.exact)
-        keeper = Keeper(self._client, job_id, but=job.spared) if job.ends and policies.replace else None
-        sieve = Sieve(
-            state, policies, lambda task: self._delete(job, job_id, task), None if keeper is None else keeper.spares
-        )
-        requeue_after = False
+        delete, before = partial(self._delete, job, job_id), len(job.replaced)
+        sieve = Sieve(job.state, policies, delete, ends=job.ends, before=job.replaced)
         try:
-            requeue_after = await self._add(job, job_id, sieve, spec)
+            requeue_after = await self._bring_in(job, job_id, sieve, spec)
         except UnorderedError:
             logger.info("Tasks of job %s are not listed in the order of their IDs: all of them are read first", job_id)
             there = {str(task["id"]): task async for task in self._list(job_id)}
-            requeue_after = await self._add(job, job_id, sieve, spec, there)
+            requeue_after = await self._bring_in(job, job_id, sieve, spec, there)
         deleted, changed = await sieve.prune(expand.expand(spec, job_id))
-        if keeper is not None and keeper.spared is not None and job.spared is None:
-            # The others are in by now, and one of them keeps the job open while this one is replaced.
-            job.spared = keeper.spared
-            return requeue_after or bool(changed), True
-        if policies.replace and not requeue_after:
+        more = (sieve.left and len(job.replaced) > before) or (sieve.capped and deleted > 0)
+        if sieve.replaces and not requeue_after and not more:
             # Were there a default that nobody knows of, each further round would replace the tasks again.
             job.exact = False
-        return requeue_after or bool(changed), sieve.capped and deleted > 0
+        return requeue_after or bool(changed), more
 
-    async def _add(
-        self, job: _Job, job_id: str, sieve: Sieve, spec: Body, there: dict[str, Body] | None = None
+    async def _bring_in(
+        self, job: _Job, job_id: str, sieve: Sieve, spec: Body, there: Mapping[str, Body] | None = None
     ) -> bool:
-        def doubt() -> None:
-            job.doubted = asyncio.get_running_loop().time() + LANDING_SECONDS
-            self._doubtful(job_id, job.incarnation.key)
+        """Replace what differs, then add what is missing; whether another look is needed.
 
-        state = job.state
-        state.begin()
+        In this order, since a new task may depend on one that is replaced.
+        """
+        again = left = False
+        if sieve.replaces:
+            free, others = await sieve.look(self._missing(job_id, sieve, spec, there))
+            left = sieve.left
+            if not sieve.saw_any:
+                # It need not be listed again.
+                there = {}
+            if sieve.differing:
+                again = await self._replace(job, job_id, sieve, spec, free)
+            if not others and (sieve.added or not free):
+                return again
+        again = await self._add(job, job_id, self._missing(job_id, sieve, spec, there)) or again
+        # What differs now and did not a moment ago is for another look.
+        again = again or (bool(sieve.differing) and not left)
+        sieve.left = sieve.left or left
+        return again
+
+    async def _replace(self, job: _Job, job_id: str, sieve: Sieve, spec: Body, free: set[str]) -> bool:
+        """Replace the tasks that a look has found to differ.
+
+        Args:
+            free: ids of tasks that are missing and depend on nothing. They are added first: some may have been deleted before their
+                addition was refused, and as long as it is, no more tasks are deleted.
+        """
+        wanted, differing = partial(expand.expand, spec, job_id), dict(sieve.differing)
+        add = partial(self._send, job, job_id, concurrency=1)
+        again = await self._add(job, job_id, wanted({id.lower() for id in free})) if free else False
+        sieve.added |= free
+        replacer = Replacer(job.state, partial(self._delete, job, job_id), add, job.replaced.add)
+        return await replacer.replace(sieve, differing, wanted) or again
+
+    def _missing(
+        self, job_id: str, sieve: Sieve, spec: Body, there: Mapping[str, Body] | None
+    ) -> AsyncGenerator[Body, None]:
         wanted = expand.expand(spec, job_id)
-        missing = sieve.missing(wanted, self._list(job_id)) if there is None else sieve.missing_from(wanted, there)
+        return sieve.missing(wanted, self._list(job_id)) if there is None else sieve.missing_from(wanted, there)
+
+    async def _add(self, job: _Job, job_id: str, missing: Iterable[Body] | AsyncIterable[Body]) -> bool:
         requeue_after = False
-        added = self._client.add_tasks(job_id, missing, concurrency=_CONCURRENCY, on_unanswered=doubt)
-        async for result in added:
+        async for result in self._send(job, job_id, missing, concurrency=_CONCURRENCY):
             if result.error is None:
-                state.submitted += 1
-                job.acted = True
+                job.state.submitted += 1
             elif isinstance(result.error, AlreadyExistsError):
                 # Added by a call whose response was lost, or by a BatchTask: the next list tells.
                 requeue_after = True
             else:
                 raise result.error
         return requeue_after
+
+    async def _send(
+        self, job: _Job, job_id: str, tasks: Iterable[Body] | AsyncIterable[Body], *, concurrency: int
+    ) -> AsyncGenerator[TaskAddResult, None]:
+        """Add tasks, and remember what is not certain of them."""
+
+        def doubt() -> None:
+            job.doubted = asyncio.get_running_loop().time() + LANDING_SECONDS
+            self._doubtful(job_id, job.incarnation.key)
+
+        async for result in self._client.add_tasks(job_id, tasks, concurrency=concurrency, on_unanswered=doubt):
+            job.acted = job.acted or result.error is None
+            yield result
 
     def _list(self, job_id: str) -> Any:
         return self._client.tasks.list(job_id, select=_COMPARED, priority=Priority.SUBMIT)

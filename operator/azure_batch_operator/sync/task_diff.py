@@ -1,12 +1,14 @@
 """Joins the tasks of a spec with the tasks that Azure Batch lists, and decides what to do with each.
 
 Deleting needs proof: only a task of the job itself (not of a BatchTask), as it was listed with its ETag, and only if the whole spec
-does not stand for it. The join supposes that ids are listed in ordinal order; a list in another order is noticed, never believed.
+does not stand for it, or is to be added again in its place. The join supposes that ids are listed in ordinal order; a list in
+another order is noticed, never believed.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Container, Iterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from azure_batch_operator.batch import BatchError
@@ -16,8 +18,9 @@ from azure_batch_operator.reconcile.job.task_policies import Policies
 from azure_batch_operator.reconcile.ownership import claimed
 
 _NAMED = 5
-_MAX_SUPERFLUOUS = 10_000
-"""Tasks that one round may delete for `taskPrunePolicy`; more of them are left to the next one, so that memory stays bounded."""
+_MAX_NOTED = 10_000
+"""Tasks that one round may delete for `taskPrunePolicy`, and as many for `taskUpdatePolicy`; more of them are left to the next one,
+so that memory stays bounded."""
 
 
 class UnorderedError(Exception):
@@ -36,7 +39,7 @@ class FeedState:
         refused: why it does not go on.
         different: tasks that differ from the spec and were left so, at most five: id, and in which members.
         different_count: how many of them there are.
-        kept: whether one of them was to be replaced, but the job would have ended without it.
+        kept: whether one of them was to be replaced, but the job ends with its tasks.
     """
 
     fingerprint: str = ""
@@ -56,11 +59,14 @@ class FeedState:
 
 
 class Sieve:
-    """One pass over what is wanted and what is there.
+    """What is wanted beside what is there. It adds and replaces nothing itself.
 
     Args:
-        delete: deletes a task as it was listed; False if it has changed since.
-        spares: whether a task must stay, since the job would end between its deletion and its addition.
+        delete: deletes a superfluous task as it was listed; False if it has changed since.
+        ends: whether the service ends the job when its tasks have ended, which nobody can take back: it could end between the
+            deletion of a task and its addition, so none is replaced.
+        before: ids of tasks that were replaced before for the same sources. Were there a default that nobody knows of, they would
+            differ again and again.
     """
 
     def __init__(
@@ -68,50 +74,88 @@ class Sieve:
         state: FeedState,
         policies: Policies,
         delete: Callable[[Body], Awaitable[bool]],
-        spares: Callable[[Body], Awaitable[bool]] | None = None,
+        *,
+        ends: bool = False,
+        before: Container[str] = (),
     ) -> None:
-        self._state, self._policies, self._delete, self._spares = state, policies, delete, spares
+        self._state, self._policies, self._delete, self._ends, self._before = state, policies, delete, ends, before
+        self.replaces = policies.replace and not ends
+        """Whether tasks that differ are to be replaced."""
         self.capped = False
         """Whether there are more superfluous tasks than are kept."""
         self.superfluous: dict[str, Body] = {}
-        """Tasks of the job that the pass did not find in the spec."""
+        """Tasks of the job that the last pass did not find in the spec."""
+        self.differing: dict[str, Body] = {}
+        """Tasks of the job, as they were listed, that are to be replaced."""
+        self.left = False
+        """Whether there are more of them than are kept."""
+        self.added = set[str]()
+        """Ids of tasks that were added, or added again, before the last pass. Its list may not show that yet."""
+        self.saw_any = self.saw_all = False
+        """Whether the last pass has seen a task that is there, and whether it has seen all of them."""
 
-    async def missing(self, wanted: Iterator[Body], listed: AsyncIterable[Body]) -> AsyncIterator[Body]:
+    async def missing(self, wanted: Iterator[Body], listed: AsyncIterable[Body]) -> AsyncGenerator[Body, None]:
         """Tasks to be added, by joining two ordered streams.
 
         Raises:
             UnorderedError: if the list is not in the order of ids.
         """
+        self._begin()
         present = _ordered(listed)
         there = await anext(present, None)
+        self.saw_any = there is not None
         for task in wanted:
             if self._state.stopped:
                 return
             while there is not None and there["id"] < task["id"]:
                 self._keep(there)
                 there = await anext(present, None)
-            if there is None or there["id"] != task["id"]:
+            self.saw_all = there is None
+            if there is not None and there["id"] == task["id"]:
+                self._compare(there, task)
+                there = await anext(present, None)
+            elif task["id"] in self.added:
+                self._state.submitted += 1
+            else:
                 yield task
-                continue
-            if await self._is_replaced(there, task):
-                yield task
-            there = await anext(present, None)
         while there is not None:
             self._keep(there)
             there = await anext(present, None)
 
-    async def missing_from(self, wanted: Iterator[Body], present: dict[str, Body]) -> AsyncIterator[Body]:
+    async def missing_from(self, wanted: Iterator[Body], present: Mapping[str, Body]) -> AsyncGenerator[Body, None]:
         """The same where all that is there is known, by id."""
-        self.superfluous.clear()
-        self.capped = False
+        self._begin()
+        rest = dict(present)
+        self.saw_any = bool(rest)
         for task in wanted:
             if self._state.stopped:
                 return
-            there = present.pop(str(task["id"]), None)
-            if there is None or await self._is_replaced(there, task):
+            there, self.saw_all = rest.pop(str(task["id"]), None), not rest
+            if there is not None:
+                self._compare(there, task)
+            elif task["id"] in self.added:
+                self._state.submitted += 1
+            else:
                 yield task
-        for there in present.values():
+        for there in rest.values():
             self._keep(there)
+
+    async def look(self, missing: AsyncGenerator[Body, None]) -> tuple[set[str], bool]:
+        """Read a pass for what is to be replaced, and add nothing.
+
+        Returns:
+            Ids of tasks that are missing and depend on nothing, and whether others are missing.
+        """
+        free, others = set[str](), False
+        async with aclosing(missing):
+            async for task in missing:
+                if task.get("dependsOn") or len(free) >= _MAX_NOTED:
+                    others = True
+                else:
+                    free.add(str(task["id"]))
+                if self.saw_all and (not self.differing or len(free) >= _MAX_NOTED):
+                    return free, True
+        return free, others
 
     async def prune(self, wanted: Iterator[Body]) -> tuple[int, int]:
         """Delete what no task of the whole spec stands for.
@@ -137,36 +181,48 @@ class Sieve:
                 changed += 1
         return deleted, changed
 
-    async def _is_replaced(self, there: Body, task: Body) -> bool:
-        """Whether the task was deleted to be added again as it is wanted."""
+    def _begin(self) -> None:
+        self._state.begin()
+        self.superfluous.clear()
+        self.differing.clear()
+        self.capped = self.left = self.saw_any = self.saw_all = False
+
+    def _compare(self, there: Body, task: Body) -> None:
+        """Note a task that is not as it is wanted: to be replaced, or to be told of."""
+        id = str(task["id"])
         own = not claimed(there)
-        if own and normal.contains(there, task) and (not self._policies.exact or normal.has_no_more(there, task)):
-            self._state.submitted += 1
-            return False
-        if own and self._policies.replace and not await self._is_spared(there) and await self._delete(there):
-            return True
         self._state.submitted += 1
+        if id in self.added:
+            return
+        exact = self._policies.exact and id not in self._before
+        if own and normal.contains(there, task) and (not exact or normal.has_no_more(there, task)):
+            return
+        if own and self.replaces and id not in self._before:
+            self.left = len(self.differing) >= _MAX_NOTED
+            if not self.left:
+                self.differing[id] = _as_listed(there)
+            return
+        self._state.kept = self._state.kept or (own and self._policies.replace and self._ends)
         self._state.different_count += 1
         if len(self._state.different) < _NAMED:
-            members = normal.unlike(there, task, exact=self._policies.exact) if own else ["a BatchTask owns it"]
+            members = normal.unlike(there, task, exact=exact) if own else ["a BatchTask owns it"]
             self._state.different.append(f"{task['id']} ({', '.join(members)})")
-        return False
-
-    async def _is_spared(self, there: Body) -> bool:
-        spared = self._spares is not None and await self._spares(there)
-        self._state.kept = self._state.kept or spared
-        return spared
 
     def _keep(self, there: Body) -> None:
         # Tasks of BatchTasks say whose they are.
         if not self._policies.prune or claimed(there):
             return
-        self.capped = len(self.superfluous) >= _MAX_SUPERFLUOUS
+        self.capped = len(self.superfluous) >= _MAX_NOTED
         if not self.capped:
-            self.superfluous[str(there["id"])] = {"id": there["id"], "eTag": there.get("eTag")}
+            self.superfluous[str(there["id"])] = _as_listed(there)
 
 
-async def _ordered(listed: AsyncIterable[Body]) -> AsyncIterator[Body]:
+def _as_listed(there: Body) -> Body:
+    """What a deletion needs of a task."""
+    return {"id": there["id"], "eTag": there.get("eTag")}
+
+
+async def _ordered(listed: AsyncIterable[Body]) -> AsyncGenerator[Body, None]:
     last = ""
     async for task in listed:
         id = str(task["id"])

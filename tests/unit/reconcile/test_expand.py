@@ -109,9 +109,9 @@ async def listed(tasks: list[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
 
 
 def sifted(
-    spec: dict[str, Any], there: list[dict[str, Any]], policies: Policies, *, ordered: bool = True
+    spec: dict[str, Any], there: list[dict[str, Any]], policies: Policies, *, ordered: bool = True, ends: bool = False
 ) -> tuple[list[str], list[str], FeedState]:
-    """Ids that are added, ids that are deleted, and what is known in the end."""
+    """Ids that are added, ids that are deleted or to be replaced, and what is known in the end."""
     state, deleted = FeedState(), []
 
     async def delete(task: Mapping[str, Any]) -> bool:
@@ -119,13 +119,14 @@ def sifted(
         return True
 
     async def scenario() -> list[str]:
-        sieve = Sieve(state, policies, delete)
+        sieve = Sieve(state, policies, delete, ends=ends)
         if ordered:
             missing = sieve.missing(expand(spec, JOB), listed(there))
         else:
             missing = sieve.missing_from(expand(spec, JOB), {task["id"]: task for task in there})
         added = [task["id"] async for task in missing]
         await sieve.prune(expand(spec, JOB))
+        deleted.extend(sieve.differing)
         return added
 
     return asyncio.run(scenario()), deleted, state
@@ -222,8 +223,10 @@ def test_a_task_that_differs_is_kept_and_named_or_replaced() -> None:
     ]  # fmt: skip
     sent, deleted, state = sifted(spec, there, Policies())
     assert (sent, deleted, state.different, state.different_count) == ([], [], ["a (commandLine)"], 1)
-    sent, deleted, state = sifted(spec, there, Policies(replace=True))
-    assert (sent, deleted, state.different_count) == (["a"], ["a"], 0)
+    sent, differing, state = sifted(spec, there, Policies(replace=True))
+    assert (sent, differing, state.different_count) == ([], ["a"], 0)
+    sent, differing, state = sifted(spec, there, Policies(replace=True), ends=True)
+    assert (sent, differing, state.different_count, state.kept) == ([], [], 1, True)
 
 
 def test_ids_stay_as_long_as_they_were() -> None:

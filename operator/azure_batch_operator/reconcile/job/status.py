@@ -135,8 +135,8 @@ def retry_refused(tasks: TasksView) -> Mapping[str, tuple[bool, str, str]]:
 
 
 _KEPT = (
-    "spec.taskUpdatePolicy is Replace, but the job already has onAllTasksComplete: terminatejob, which Azure Batch cannot revert, "
-    "so it would end as soon as its last unfinished task is deleted, and take no new one. Change the spec back, or create a new "
+    "spec.taskUpdatePolicy is Replace, but the job already has onAllTasksComplete: terminatejob, which Azure Batch cannot revert: "
+    "it could end between the deletion of a task and its addition, so no task is replaced. Change the spec back, or create a new "
     "BatchJob with Replace from the start"
 )
 
