@@ -51,31 +51,10 @@ async def make(
         BatchError: if the call failed in another way.
     """
     try:
-        if call.evidence is not None:
-            current = await _read(session.client, call.table, call.id, call.parent)
-            if moved := await _moved_nodes(session.client, call, current):
-                session.mirror.forget_nodes(call.parent or call.id, moved)
-            is_same = not moved and call.evidence.holds(current)
-            shown = is_same and await _tasks_hold(session.client, call)
-            if is_same and not shown and call.verb == "update_job":
-                logger.info("%s %s: not called, because lists show what its counts do not yet", call.verb, call.id)
-                # The job itself is as it was observed, so nothing is polled for it.
-                session.mirror.learn_unfinished(call, now())
-                return False
-            if not shown:
-                logger.info(
-                    "%s %s: not called, because the resource is not the one that was observed", call.verb, call.id
-                )
-                _observe_again(session, call)
-                return False
-            if (why := await _busy(session.client, call)) is not None:
-                logger.info("%s %s: not called, because %s", call.verb, call.id, why)
-                # The pool itself is as it was observed, so nothing is polled for it.
-                session.mirror.learn_busy(call, why, now())
-                return False
-            # What an update writes was decided from a body, and is for that one alone.
-            observed = call.if_match if call.verb.startswith("update_") else None
-            call = replace(call, if_match=observed or current.get("eTag"))
+        proven = await _proven(session, call, now)
+        if proven is None:
+            return False
+        call = proven
         answer = await send(session.client, call, on_unanswered)
     except BatchError as error:
         if unanswered(error):
@@ -96,6 +75,38 @@ async def make(
     session.mirror.learn(call, answer, now())
     _observe_again(session, call)
     return True
+
+
+async def _proven(session: Session, call: Call, now: Callable[[], float]) -> Call | None:
+    """The call with the ETag of what its evidence was seen of; None if the evidence does not hold, so that it must not be made.
+
+    Raises:
+        BatchError: if the service does not say.
+    """
+    if call.evidence is None:
+        return call
+    current = await _read(session.client, call.table, call.id, call.parent)
+    if moved := await _moved_nodes(session.client, call, current):
+        session.mirror.forget_nodes(call.parent or call.id, moved)
+    is_same = not moved and call.evidence.holds(current)
+    shown = is_same and await _tasks_hold(session.client, call)
+    if is_same and not shown and call.verb == "update_job":
+        logger.info("%s %s: not called, because lists show what its counts do not yet", call.verb, call.id)
+        # The job itself is as it was observed, so nothing is polled for it.
+        session.mirror.learn_unfinished(call, now())
+        return None
+    if not shown:
+        logger.info("%s %s: not called, because the resource is not the one that was observed", call.verb, call.id)
+        _observe_again(session, call)
+        return None
+    if (why := await _busy(session.client, call)) is not None:
+        logger.info("%s %s: not called, because %s", call.verb, call.id, why)
+        # The pool itself is as it was observed, so nothing is polled for it.
+        session.mirror.learn_busy(call, why, now())
+        return None
+    # What an update writes was decided from a body, and is for that one alone.
+    observed = call.if_match if call.verb.startswith("update_") else None
+    return replace(call, if_match=observed or current.get("eTag"))
 
 
 async def is_absent(session: Session, absence: Absence) -> bool:

@@ -53,7 +53,9 @@ class Scene:
         self.one, self.other = (self.shards.of(account(host)) for host in HOSTS)
         assert self.one != self.other
         controller: Any = SimpleNamespace(take_over=self._take_over, accounts=SimpleNamespace(finish=self._finish))
-        writer: Any = SimpleNamespace(owed=lambda: set(self.owed), forget=lambda key: self.note(f"forget {key.name}"))
+        writer: Any = SimpleNamespace(
+            hasten=lambda _: None, owed=lambda: set(self.owed), forget=lambda key: self.note(f"forget {key.name}")
+        )
         self.handover = ShardHandover(
             self.shards, controller, Progress(self.store, self.queue, writer), self._list_all, self._changed
         )
