@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from azure_batch_emulator import EmulatorConfig
-from azure_batch_operator.batch import BatchClient, HostPolicy, NotFoundError, SharedKey
+from azure_batch_operator.batch import BatchClient, HostPolicy, IncompleteListError, NotFoundError, SharedKey
 from azure_batch_operator.batch.job_wire import Job
 from azure_batch_operator.batch.wire import TaskCounts, build
 from azure_batch_operator.reconcile.job.scope import TasksView
@@ -317,3 +317,23 @@ async def test_a_pool_that_a_job_schedule_names_is_not_idle(pool: str, state: st
     assert await make(session, call, clock) is (why is None)
     told = mirror.notes["cpu"].history.busy
     assert told == (why and (NOW, why))
+
+
+async def test_a_job_schedule_that_cannot_be_read_keeps_a_pool_and_that_is_said() -> None:
+    """It may belong to anybody and stay for ever; its own members do not even tell its ID."""
+
+    class Unreadable(Busy):
+        async def list_schedules(self, **_: Any) -> AsyncIterator[dict[str, Any]]:
+            raise IncompleteListError("the response has no id", operation="JobSchedules_ListJobSchedules")
+            yield {}
+
+    client, mirror = Unreadable({}, 0), Mirror()
+    client.job_schedules = SimpleNamespace(list=client.list_schedules)
+    session: Any = SimpleNamespace(client=client, mirror=mirror, poller=SimpleNamespace(request_poll=lambda: None))
+    call = Call("delete_pool", Table.POOLS, "cpu", evidence=Evidence(idle=frozenset()))
+    assert not await make(session, call, clock)
+    assert not client.deleted
+    told = mirror.notes["cpu"].history.busy
+    assert told is not None
+    assert "cannot be read in full" in told[1]
+    assert "JobSchedules_ListJobSchedules" in told[1]
