@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from azure_batch_operator.batch.pool_wire import MetadataItem
-from azure_batch_operator.batch.wire import Duration, Moment, NameValue, Prose, Whole, Wire
+from azure_batch_operator.batch.wire import Duration, Failure, Moment, Prose, Whole, Wire
 
 
 class JobPool(Wire, frozen=True, gc=False):
@@ -16,13 +16,8 @@ class JobPool(Wire, frozen=True, gc=False):
     pool_id: str | None = None
 
 
-class SchedulingError(Wire, frozen=True, gc=False):
+class SchedulingError(Failure, frozen=True, gc=False):
     """Why a job could not start."""
-
-    category: str | None = None
-    code: str | None = None
-    message: Prose | None = None
-    details: tuple[NameValue, ...] = ()
 
 
 class JobExecution(Wire, frozen=True, gc=False):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from msgspec import field
 
+from azure_batch_operator.batch.job_wire import JobExecution
 from azure_batch_operator.batch.pool_wire import MetadataItem
-from azure_batch_operator.batch.wire import Duration, Moment, Prose, Whole, Wire
+from azure_batch_operator.batch.wire import Duration, Moment, Whole, Wire
 
 
 class Recurrence(Wire, frozen=True, gc=False):
@@ -101,14 +102,6 @@ class JobSchedule(Wire, frozen=True, gc=False):
     def recurs(self) -> bool:
         """Whether it creates more than one job."""
         return self.schedule is not None and bool(self.schedule.recurrence_interval)
-
-
-class JobExecution(Wire, frozen=True, gc=False):
-    """How a job went."""
-
-    start_time: Moment | None = None
-    end_time: Moment | None = None
-    terminate_reason: Prose | None = None
 
 
 class JobResults(Wire, frozen=True, gc=False):

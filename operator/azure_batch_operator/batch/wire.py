@@ -61,13 +61,17 @@ class NameValue(Wire, frozen=True, gc=False):
     value: Prose | None = None
 
 
-class TaskFailure(Wire, frozen=True, gc=False):
-    """Why a task failed."""
+class Failure(Wire, frozen=True, gc=False):
+    """Why a task failed, or why a job could not start."""
 
     category: str | None = None
     code: str | None = None
     message: Prose | None = None
     details: tuple[NameValue, ...] = ()
+
+
+class TaskFailure(Failure, frozen=True, gc=False):
+    """Why a task failed."""
 
 
 class TaskExecution(Wire, frozen=True, gc=False):

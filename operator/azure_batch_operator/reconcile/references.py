@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from azure_batch_operator.batch.job_wire import JobPool
 from azure_batch_operator.batch.wire import Wire, convert
 
 
@@ -20,10 +21,10 @@ class AccountRef(Wire, frozen=True, gc=False):
     namespace: str | None = None
 
 
-class PoolInfo(Wire, frozen=True, gc=False):
-    """A pool that is named by its ID; without an ID one that the service creates."""
+class KeyRef(NameRef, frozen=True, gc=False):
+    """A key of a Secret or ConfigMap of the same namespace."""
 
-    pool_id: str | None = None
+    key: str = ""
 
 
 class Fallback(Wire, frozen=True, gc=False):
@@ -38,7 +39,7 @@ class References(Wire, frozen=True, gc=False):
 
     account_ref: AccountRef | None = None
     pool_ref: NameRef | None = None
-    pool_info: PoolInfo | None = None
+    pool_info: JobPool | None = None
     job_ref: NameRef | None = None
     job_id: str | None = None
     retry_of: NameRef | None = None

@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 from azure_batch_operator.api.base import ApiModel, StandsFor
 from azure_batch_operator.batch.redaction import safe_text
-from azure_batch_operator.batch.wire import Body, Wire, convert
+from azure_batch_operator.batch.wire import Body, convert
+from azure_batch_operator.reconcile.references import KeyRef
 
 
 @dataclass(frozen=True, order=True)
@@ -101,18 +102,11 @@ def filled(model: type[ApiModel], spec: Body, values: Mapping[Source, str], path
     return result
 
 
-class _Key(Wire, frozen=True, gc=False):
-    """A key of a Secret or ConfigMap."""
-
-    name: str = ""
-    key: str = ""
-
-
-class _From(_Key, frozen=True, gc=False):
+class _From(KeyRef, frozen=True, gc=False):
     """What a `…SecretRef` or a `valueFrom` names."""
 
-    secret_key_ref: _Key | None = None
-    config_map_key_ref: _Key | None = None
+    secret_key_ref: KeyRef | None = None
+    config_map_key_ref: KeyRef | None = None
 
 
 def _source(value: Body) -> Source:

@@ -16,9 +16,10 @@ from msgspec.structs import replace
 from azure_batch_operator.api.factory import Scalar
 from azure_batch_operator.api.job import OPERATOR
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch.job_wire import JobPool
 from azure_batch_operator.batch.task_wire import NO_CONDITIONS, DependsOn, ExitConditions
 from azure_batch_operator.batch.wire import Body, Wire, build, convert
-from azure_batch_operator.reconcile.references import Fallback, NameRef, PoolInfo
+from azure_batch_operator.reconcile.references import Fallback, KeyRef, NameRef
 
 
 class Depends(DependsOn, frozen=True, gc=False):
@@ -105,13 +106,6 @@ class Sweep(Wire, frozen=True, gc=False):
     parameter_sets: Sequence[Body] | None = None
 
 
-class KeyRef(Wire, frozen=True, gc=False):
-    """A key of a ConfigMap of the same namespace."""
-
-    name: str = ""
-    key: str = ""
-
-
 class TasksFrom(Wire, frozen=True, gc=False):
     """An entry of `tasksFrom`: a ConfigMap that lists tasks, or rows for a template."""
 
@@ -162,7 +156,7 @@ class JobTerms(Wire, frozen=True, gc=False):
     """
 
     pool_ref: NameRef | None = None
-    pool_info: PoolInfo | None = None
+    pool_info: JobPool | None = None
     retry_of: NameRef | None = None
     suspend: bool = False
     suspend_policy: str = "requeue"

@@ -24,7 +24,8 @@ from azure_batch_operator.batch.wire import Body, Wire, build, convert
 from azure_batch_operator.reconcile.documents import loaded
 from azure_batch_operator.reconcile.job import placeholders
 from azure_batch_operator.reconcile.job.placeholders import fill
-from azure_batch_operator.reconcile.job.spec import Depends, ItemsFrom, JobTerms, KeyRef, TasksFrom
+from azure_batch_operator.reconcile.job.spec import Depends, ItemsFrom, JobTerms, TasksFrom
+from azure_batch_operator.reconcile.references import KeyRef
 from azure_batch_operator.reconcile.value_references import Reference, ResolutionError, Source
 
 _MAX_TEXT = 64 << 20

@@ -15,9 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import msgspec
-
 from azure_batch_operator.api.pool import PoolSpec as PoolModel
+from azure_batch_operator.batch.pool_wire import VirtualMachine
 from azure_batch_operator.batch.wire import Body, Wire, build
 from azure_batch_operator.reconcile import applied, ownership
 from azure_batch_operator.reconcile import normalization as normal
@@ -55,11 +54,10 @@ _REPLACED = frozenset({"metadata", "applicationPackageReferences", "targetNodeCo
 """What `updateproperties` sets beside the start task."""
 
 
-class _Machine(Wire, frozen=True, gc=False):
+class _Machine(VirtualMachine, frozen=True, gc=False):
     """What says which image the nodes have."""
 
     image_reference: Body | None = None
-    node_agent_sku_id: str | None = msgspec.field(default=None, name="nodeAgentSKUId")
 
 
 class _Imaged(Wire, frozen=True, gc=False):

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec import field
-
+from azure_batch_operator.batch import pool_wire
 from azure_batch_operator.batch.account_wire import ImageReference
 from azure_batch_operator.batch.wire import Body, Wire
 
 
-class VirtualMachine(Wire, frozen=True, gc=False):
+class VirtualMachine(pool_wire.VirtualMachine, frozen=True, gc=False):
     """What the nodes are made of."""
 
     image_reference: ImageReference = ImageReference()
-    node_agent_sku_id: str | None = field(default=None, name="nodeAgentSKUId")
 
 
 class PendingTasks(Wire, frozen=True, gc=False):

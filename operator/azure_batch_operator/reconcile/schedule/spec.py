@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from azure_batch_operator.batch.schedule_wire import JobResults, RecentJob
 from azure_batch_operator.batch.wire import Body, Wire
 
 
@@ -28,26 +29,13 @@ class ScheduleSpec(Wire, frozen=True, gc=False):
     suspend: bool = False
 
 
-class RecentRun(Wire, frozen=True, gc=False):
-    """`status.recentJob`."""
-
-    id: str | None = None
-
-
 class Before(Wire, frozen=True, gc=False):
     """What the status says; `history` is that of a schedule of the service."""
 
     active: int | None = None
     history: Sequence[Body] | None = None
     last_schedule_time: str | None = None
-    recent_job: RecentRun = RecentRun()
-
-
-class RunResults(Wire, frozen=True, gc=False):
-    """`status.taskCounts` of a BatchJob."""
-
-    succeeded: int | None = None
-    failed: int | None = None
+    recent_job: RecentJob = RecentJob()
 
 
 class RunStatus(Wire, frozen=True, gc=False):
@@ -57,4 +45,4 @@ class RunStatus(Wire, frozen=True, gc=False):
     state: str | None = None
     start_time: str | None = None
     end_time: str | None = None
-    task_counts: RunResults = RunResults()
+    task_counts: JobResults = JobResults()
