@@ -320,7 +320,7 @@ async def test_a_pool_that_a_job_schedule_names_is_not_idle(pool: str, state: st
 
 
 async def test_a_job_schedule_that_cannot_be_read_keeps_a_pool_and_that_is_said() -> None:
-    """It may belong to anybody and stay for ever; its own members do not even tell its ID."""
+    """It may belong to anybody and stay forever; its own members do not even tell its ID."""
 
     class Unreadable(Busy):
         async def list_schedules(self, **_: Any) -> AsyncIterator[dict[str, Any]]:
