@@ -209,3 +209,23 @@ async def test_another_policy_after_the_end_changes_no_task(stage: Stage, polici
     await stage.run_for(60)
     assert not stage.condition("bj", "own", "TasksInSync")
     assert not stage.events("bj", "own", "TasksNotChanged")
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_a_task_that_differs_is_told_of_a_job_that_has_ended(stage: Stage, restart: bool) -> None:
+    await stage.ready_pool()
+    stage.apply(*made_of("tasks", "sleep 60", "sleep 5"))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running", 300)
+    stage.apply(*made_of("tasks", "sleep 61", "sleep 5"))
+    await stage.until(lambda: stage.condition("bj", "own", "TasksInSync").get("reason") == "TasksDiffer", 50)
+    if restart:
+        await stage.restart()
+    assert await result(stage) == "Succeeded"
+    told = stage.condition("bj", "own", "TasksInSync")
+    assert told["reason"] == "TasksDiffer"
+    assert "a (commandLine)" in told["message"]
+    await stage.restart()
+    stage.apply(*made_of("tasks", "sleep 61", "sleep 5", ttlSecondsAfterFinished=3600))
+    await stage.until(lambda: stage.status("bj", "own")["observedGeneration"] == 3, 60)
+    assert stage.condition("bj", "own", "TasksInSync")["message"] == told["message"]
+    assert not stage.events("bj", "own", "TasksNotChanged")

@@ -167,6 +167,9 @@ def finish(live: LiveJob) -> Plan:
     tasks = replace(tasks, lost=min(tasks.lost, max(0, total - missing - present)))
     live = replace(live, tasks=tasks)
     verdict = job_end.outcome(spec, job, tasks, total, missing)
+    # What its tasks have run stays other than what the spec says.
+    differ = job_status.in_sync(resource, replace(tasks, unread=None), complete=all_in)
+    verdict = replace(verdict, more={**differ, **(verdict.more or {})})
     # By the note, where no status has said before which tasks the job has: their sources may have changed since.
     made_from = live.scope.origin if all_in else live.scope.before.tasks_fingerprint or job_changes.made_from(job)
     marks = handled(resource, TERMINATE)

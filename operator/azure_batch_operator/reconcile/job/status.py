@@ -134,6 +134,8 @@ def retry_refused(tasks: TasksView) -> Mapping[str, tuple[bool, str, str]]:
     return {RETRY_REFUSED: (True, problem.reason, text)}
 
 
+DIFFER = "TasksDiffer"
+"""The reason of a job some of whose tasks are not those of its spec: it holds when the job has ended as well."""
 _KEPT = (
     "spec.taskUpdatePolicy is Replace, but the job already has onAllTasksComplete: terminatejob, which Azure Batch cannot revert: "
     "it could end between the deletion of a task and its addition, so no task is replaced. Change the spec back, or create a new "
@@ -151,12 +153,12 @@ def in_sync(resource: Resource, tasks: TasksView, *, complete: bool) -> Mapping[
             if tasks.kept
             else "set spec.taskUpdatePolicy to Replace, change the spec back, or create a new BatchJob"
         )
-        return {IN_SYNC: (False, "TasksDiffer", text)}
+        return {IN_SYNC: (False, DIFFER, text)}
     if complete and tasks.unread:
         reason, why = tasks.unread
         return {IN_SYNC: (False, reason, f"{why}; until then the tasks in Azure Batch continue unchanged")}
     before = status_before(resource).condition(IN_SYNC)
-    if before is None or before.reason != "TasksDiffer" or before.observed_generation != resource.generation:
+    if before is None or before.reason != DIFFER or before.observed_generation != resource.generation:
         return {}
     if not complete or tasks.complete:
         return {}
@@ -178,7 +180,7 @@ def too_late(resource: Resource, conditions: Sequence[Body], *, changed: bool, n
     before = [each for each in conditions if each["type"] == IN_SYNC]
     others = [each for each in conditions if each["type"] != IN_SYNC]
     if not changed:
-        return others
+        return [each for each in conditions if each["type"] != IN_SYNC or each["reason"] == DIFFER]
     if before and before[0]["reason"] == "JobFinished":
         return [*others, *before]
     condition = {
