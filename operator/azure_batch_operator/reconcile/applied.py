@@ -1,15 +1,15 @@
 """Which properties an object applied to its resource, and the value of a property that the spec no longer contains.
 
-A spec that no longer mentions a member is a change like any other. But the spec alone does not tell it from a member that the spec
-never mentioned, and the resource alone does not tell a member that the spec has ceased to mention from a default that the service
-has filled in. So each pool, job and schedule carries a note in its metadata: a fingerprint of each member as it stood in the spec
-when it was last applied. This module is the one comparison that knows the note; see docs/decisions/0020.
+Removing a member from a spec is a change like any other. But the spec alone does not show whether it ever had the member, and the
+resource alone does not show whether a value was removed from the spec or is a default of the service. So the metadata of each pool,
+job and schedule have a note: a fingerprint of each member of the spec when it was last applied. Only this module compares with the
+note; see docs/decisions/0020.
 
-- A member that the spec mentions: as long as it stands there as it was applied, what it does not hold is left to the service, so
-  that a default that nobody knows of is not "set right" forever. Once it has changed, everything counts.
-- A member that the spec does not mention is what the service has without it. A resource that was adopted keeps it, until its
-  object has mentioned it once.
-- What the service offers no way to take back (`STAYS`) is named, for a condition of the object.
+- A member in the spec: while it is unchanged since it was applied, the service may add to it, so that an unknown default is not
+  "corrected" forever. Once it has changed, the resource must match it exactly.
+- A member that is not in the spec gets the default of the service. An adopted resource keeps its value until the spec has had the
+  member once.
+- A member that the service cannot unset (`STAYS`) is reported in a condition of the object.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ class _Stays(Enum):
 
 
 STAYS: Final[Literal[_Stays.STAYS]] = _Stays.STAYS
-"""In the place of a default: the service lets the member change, but offers no way to take it away."""
+"""Instead of a default: the service can change the member, but cannot unset it."""
 
 
 @dataclass(frozen=True)
 class Applied:
-    """What a resource was last given.
+    """What was last applied to a resource.
 
     Attributes:
         marks: fingerprints by member of the spec.
-        keeps: whether what its object has never mentioned stays as it is.
+        keeps: whether members that the spec never had stay as they are.
         known: whether there is a note at all.
     """
 
@@ -58,11 +58,11 @@ class Applied:
     known: bool = False
 
     def lenient(self, name: str, mark: str | None) -> bool:
-        """Whether a member that the spec mentions may hold more than the spec says."""
+        """Whether a member of the spec may contain more than the spec says."""
         return self.marks.get(name) == mark or (self.keeps and name not in self.marks)
 
     def leaves(self, name: str) -> bool:
-        """Whether a member that the spec does not mention is none of the object's business."""
+        """Whether a member that is not in the spec stays as it is."""
         return self.keeps and name not in self.marks
 
 
@@ -99,7 +99,7 @@ def with_note(body: Body, said: Body) -> dict[str, Any]:
 
 
 def after(before: Applied, now: Mapping[str, str], *, not_yet: Collection[str]) -> dict[str, str]:
-    """The fingerprints once all has been applied but the members in `not_yet`, which keep what the note says of them."""
+    """The fingerprints when all members but those in `not_yet` are applied; these keep their former fingerprints."""
     found = {name: mark for name, mark in now.items() if name not in not_yet}
     return found | {name: before.marks[name] for name in not_yet if name in before.marks}
 
@@ -110,7 +110,7 @@ class Differences:
 
     Attributes:
         members: what a PATCH sets.
-        stuck: what the spec has ceased to mention and the service keeps.
+        stuck: members that were removed from the spec and that the service keeps.
     """
 
     members: dict[str, Any]
@@ -132,7 +132,7 @@ def differences(
             `STAYS`, or None if another call than PATCH takes it away.
         body: the spec as a REST body.
         now: fingerprints of what the spec says.
-        taken: fingerprints of what is known to be in place, in whatever form the service returns it.
+        taken: fingerprints of values that are known to be applied, in whatever form the service returns them.
     """
     result: dict[str, Any] = {}
     stuck = []
@@ -153,7 +153,7 @@ def differences(
 
 
 def own_items(body: Body, remote: Body, before: Applied) -> list[Any]:
-    """The metadata items of the user that a resource shall have: those of the spec, or those that are there already."""
+    """The metadata items of the user that a resource should have: those of the spec, or those that it has already."""
     given: Sequence[Body] | None = body.get("metadata")
     if given is not None or not before.leaves("metadata"):
         return list(given or ())
@@ -162,11 +162,11 @@ def own_items(body: Body, remote: Body, before: Applied) -> list[Any]:
 
 
 NOT_APPLIED = "NotApplied"
-"""Condition: something in the spec is not so in Azure Batch, and no call can bring it about."""
+"""Condition: a part of the spec is not applied in Azure Batch, and no call can apply it."""
 
 
 def cannot_be_unset(stuck: Collection[str], kind: Kind) -> dict[str, tuple[bool, str, str]]:
-    """The condition of an object whose spec has ceased to mention what the service keeps; none if there is no such thing."""
+    """The condition of an object if members were removed from its spec that the service keeps; empty if there are none."""
     if not stuck:
         return {}
     names = listed(f"spec.{name}" for name in stuck)

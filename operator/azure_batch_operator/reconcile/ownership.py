@@ -1,12 +1,12 @@
-"""Who owns a resource in Azure Batch: the marker that the operator writes, and the one predicate that reads it.
+"""Ownership of resources in Azure Batch: the marker that the operator writes, and the predicate that reads it.
 
 Pools, jobs and job schedules carry the marker in `metadata`. Tasks have no metadata, so the task of a BatchTask carries it in an
 environment variable (docs/decisions/0003).
 
 A marker names the object and the id of the resource that it was written for. A copy made outside Kubernetes (`az batch pool show`,
-another id, create) carries the marker of the original, which names another id, so it belongs to nobody. Nothing but `owns` decides
-whether a resource belongs to an object: tests/unit/reconcile/test_ownership.py refuses comparisons of markers elsewhere. The rules
-are in docs/decisions/0023.
+another ID, create) has the marker of the original, which names another ID, so nobody owns it. Only `owns` decides whether an object
+owns a resource: tests/unit/reconcile/test_ownership.py refuses comparisons of markers elsewhere. The rules are in
+docs/decisions/0023.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from azure_batch_operator.batch.wire import Body, convert
 from azure_batch_operator.reconcile.observed import ObservedTask
 
 MARKERS = frozenset({OWNER_METADATA, ADOPTED_METADATA, APPLIED_METADATA, VALUES_METADATA})
-"""Metadata items that are ours and not the user's."""
+"""Metadata items of the operator, not of the user."""
 OWNER_VARIABLE = "AZUREBATCH_IO_OWNER"
 LONGEST_ID = 64
 """Characters of the id of a pool."""
 RUN_DIGITS = 10
-"""Characters by which the ids of the jobs of a cron schedule are longer than its own."""
+"""Characters that the IDs of the jobs of a cron schedule have in addition to its own ID."""
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 _KINDS = frozenset(kind.value for kind in Kind)
 _AUTO_POOL = re.compile(r"(?:.*_)?[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}", re.IGNORECASE)
@@ -116,7 +116,7 @@ class Owner:
         return "/".join((*self.object, *([self.id] if self.id else ())))
 
     def counts_for(self, remote: Marked) -> bool:
-        """Whether the marker was written for this resource, as far as it says."""
+        """Whether the marker was written for this resource, as far as it shows that."""
         return not self.id or self.id.lower() == _id(remote).lower()
 
 
@@ -130,7 +130,7 @@ def marker(cluster: str, resource: Resource, id: str | None = None) -> str:
 
 
 def with_marker(body: Body, owner: str, *, adopted: bool = False) -> dict[str, Any]:
-    """A pool, job or schedule body with the marker among its metadata, and with a note if it was there before its object."""
+    """The body of a pool, job or schedule with the marker in its metadata, and with a note if it was adopted."""
     found = MarkedBody.of(body).metadata
     items = [to_builtins(item) for item in found if item.name not in MARKERS]
     note = [{"name": ADOPTED_METADATA, "value": "true"}] if adopted else []
@@ -155,7 +155,7 @@ def task_with_marker(body: Body, owner: str) -> dict[str, Any]:
 
 
 def adopted(remote: Body | pool_wire.Pool | job_wire.Job) -> bool:
-    """Whether a pool or job was there before its object."""
+    """Whether a pool or job existed before its object."""
     metadata = MarkedBody.of(remote).metadata if isinstance(remote, Mapping) else remote.metadata
     return any(item.name == ADOPTED_METADATA for item in metadata)
 
@@ -178,7 +178,7 @@ def _variable(settings: Iterable[wire.EnvironmentSetting]) -> str | None:
 
 
 def has_marker(remote: Marked, text: str | None) -> bool:
-    """Whether the marker is the very text that was observed: the resource has not changed hands since."""
+    """Whether the marker is still the text that was observed, so the owner has not changed."""
     return marker_of(remote) == text
 
 
@@ -203,7 +203,7 @@ def owns(remote: Marked, resource: Resource, cluster: str) -> bool:
 
 
 def claimed(remote: Marked) -> bool:
-    """Whether a resource carries any marker, so that only its owner may change or delete it; among tasks, those of BatchTasks."""
+    """Whether a resource has any marker, so that only its owner may change or delete it. Tasks of BatchTasks have one."""
     return marker_of(remote) is not None
 
 
@@ -225,7 +225,7 @@ def foreign_owner(job: Body, schedule: Body | None, namespace: str, clusters: fr
 
 
 def is_auto_pool(pool: Body) -> bool:
-    """Whether a pool seems to be one that the service has made for a job: such a pool carries no marker of its own."""
+    """Whether a pool looks like an auto pool, which the service created for a job: such a pool has no marker."""
     owner = owner_of(pool)
     marked = owner is not None and owner.counts_for(pool)
     return not marked and _AUTO_POOL.fullmatch(_id(pool)) is not None
@@ -241,7 +241,7 @@ def has_id(resource: Resource, id: str) -> bool:
 
 
 def conflict_message(what: str, resource: Resource, remote: Marked, remedy: str) -> str:
-    """What to tell a user whose id is taken.
+    """The message for an ID that is already used.
 
     Args:
         what: the kind of resource.
@@ -250,13 +250,13 @@ def conflict_message(what: str, resource: Resource, remote: Marked, remedy: str)
     head = f"{what} {_id(remote)!r} exists in the account and {described(remote)}"
     if owner_elsewhere(resource, remote) is None:
         return f"{head}: {_another_id(resource, '')}, {remedy}"
-    # Somebody who knows Kubernetes takes names to be those of the namespace.
+    # Users of Kubernetes expect that names belong to a namespace.
     head += ". IDs are those of the account, which all namespaces that use it share"
     return f"{head}: {_another_id(resource, f'{resource.key.namespace}-')}, {remedy}"
 
 
 def owner_elsewhere(resource: Resource, remote: Marked) -> Owned | None:
-    """The object in another namespace that owns a resource: other people decide about it. None if there is none."""
+    """The object in another namespace that owns a resource, so that other people decide about it; None if there is none."""
     owner = owner_of(remote)
     if owner is None or not owner.counts_for(remote) or owner.object.namespace == resource.key.namespace:
         return None
@@ -264,13 +264,13 @@ def owner_elsewhere(resource: Resource, remote: Marked) -> Owned | None:
 
 
 def deletion(resource: Resource, owner: Owned) -> str:
-    """How to get rid of the object that owns a resource: `delete …`, or ask those who may."""
+    """How to remove the object that owns a resource: `delete …`, or ask its owner."""
     name = f"{owner.kind} {owner.namespace}/{owner.name}"
     return f"delete {name}" if owner.namespace == resource.key.namespace else f"ask the owner of {name} to delete it"
 
 
 def _another_id(resource: Resource, prefix: str) -> str:
-    """How to get another id, which an object cannot change, with an example if a prefix makes one that fits."""
+    """How to get another ID, which is immutable, with an example if one with the prefix is valid."""
     schedule = resource.scheduled_by
     which = "this object" if schedule is None else f"{schedule.kind} {schedule.name!r}"
     room = LONGEST_ID if schedule is None else LONGEST_ID - RUN_DIGITS
@@ -282,7 +282,7 @@ def _another_id(resource: Resource, prefix: str) -> str:
 
 
 def described(remote: Marked) -> str:
-    """Who owns a resource, in words that follow "it exists and"."""
+    """The owner of a resource, as text that follows "it exists and"."""
     text, owner = marker_of(remote), owner_of(remote)
     if text is None:
         return "was not created by this operator"

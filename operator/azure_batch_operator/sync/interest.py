@@ -13,21 +13,21 @@ from azure_batch_operator.batch.wire import TaskCounts
 
 @dataclass(frozen=True)
 class JobSubscription:
-    """What an object wants to know of its job beyond counts and failed tasks.
+    """What an object needs about its job in addition to counts and failed tasks.
 
     Attributes:
-        tries: retries and requeues with every poll, not just now and then.
+        tries: retries and requeues with every poll, not only occasionally.
         tries_shown: whether its status shows retries and requeues.
         retries, requeues: how many.
         preparation: nodes on which its preparation or release task fails.
         total: tasks that it will have.
         tail_lines: lines of stderr.txt of a failed task.
-        dependencies: whether tasks of its own depend on others, so that each failed one counts.
+        dependencies: whether its own tasks depend on others, so that every failed task matters.
         counts: the task counts that its status shows.
-        adds_tasks: whether a task of its own or a BatchTask may add others from now on.
+        adds_tasks: whether one of its own tasks or a BatchTask may still add others.
         has_added: whether one may have done so, also if it has ended.
         has_manager: whether it has a job manager task.
-        has_verdict: whether its result is known, so that nothing more is read of it.
+        has_verdict: whether its result is known, so that nothing more is read.
         ran: IDs (lower case) of the BatchTasks that have run in the job of this creationTime; asked only once it has ended.
         pool: ID of the pool that its status shows.
     """
@@ -50,7 +50,7 @@ class JobSubscription:
 
 
 class Interest:
-    """Which objects of the cluster stand for what in the account; the poller asks only for what somebody wants to know."""
+    """Which objects of the cluster need which resources of the account; the poller requests only these."""
 
     def __init__(self) -> None:
         self._pools: defaultdict[str, set[Key]] = defaultdict(set)
@@ -60,24 +60,24 @@ class Interest:
         self._jobs_of_tasks: defaultdict[str, set[Key]] = defaultdict(set)
         self._of: dict[Key, tuple[str, ...]] = {}
         self.jobs_of_pools: set[Key] = set()
-        """Pools that must know which jobs are on them."""
+        """BatchPools that need the jobs on their pools."""
         self.wishes: dict[str, JobSubscription] = {}
-        """Job id → what is to be asked besides."""
+        """Job ID → what else must be requested."""
         self._wished_by: dict[str, Key] = {}
         self._tails: dict[Key, int] = {}
         self.on_its_way: Callable[[Key], bool] = lambda _: False
-        """Whether the task of a BatchTask is being added: what a list of tasks shows of it is no news, since the next one is read
-        for what comes of that. What is shown of its job is news (tests/quick/test_taken_over.py)."""
+        """Whether the task of a BatchTask is being added: a list that shows the task is then no change, because the next list is
+        read for the result. A change of its job is one (tests/quick/test_taken_over.py)."""
 
     def add(self, key: Key, *path: str) -> bool:
-        """Note what an object needs to know of.
+        """Register the resources that an object needs.
 
         Args:
             path: the ids of pools, the id of a job or schedule, or job id and task id; the job id alone for a BatchTask whose task
                 is not in the job.
 
         Returns:
-            Whether something of it is new.
+            Whether one of them is new.
         """
         ids = tuple(id.lower() for id in path)
         before = self._of.get(key, ())
@@ -95,7 +95,7 @@ class Interest:
         return not set(ids) <= set(before)
 
     def drop(self, key: Key) -> None:
-        """The object needs no more news."""
+        """The object needs nothing more."""
         ids = self._of.pop(key, None)
         if ids is None:
             return
@@ -115,30 +115,30 @@ class Interest:
         self.jobs_of_pools.discard(key)
 
     def watch_jobs(self, pool: Key, *, wanted: bool) -> bool:
-        """Whether a pool must know which jobs are on it; returns whether that is new."""
+        """Set whether a BatchPool needs the jobs on its pool; returns whether that is new."""
         new = wanted and pool not in self.jobs_of_pools
         (self.jobs_of_pools.add if wanted else self.jobs_of_pools.discard)(pool)
         return new
 
     def subscribe(self, key: Key, id: str, wish: JobSubscription, *, ours: bool) -> None:
-        """What an object wants to know of its job besides; of several that name one job, its owner decides.
+        """Set what an object needs about its job; if several objects name the job, its owner decides.
 
         Args:
-            ours: whether the job is known to be the object's.
+            ours: whether the object is known to own the job.
         """
         id = id.lower()
         if ours or self._wished_by.setdefault(id, key) == key:
             self._wished_by[id], self.wishes[id] = key, wish
 
     def wish_tail(self, key: Key, lines: int | None) -> None:
-        """So many last lines of both outputs of the task of `key`, whatever its result; None for the usual."""
+        """Set how many last lines of both outputs of the task of `key` are read, whatever its result; None for the default."""
         if lines is None:
             self._tails.pop(key, None)
         else:
             self._tails[key] = lines
 
     def tail(self, keys: Iterable[Key]) -> int | None:
-        """The most lines that one of these objects wants; None if none of them says."""
+        """Maximum number of lines that one of these objects needs; None if no object sets it."""
         return max((self._tails[key] for key in keys if key in self._tails), default=None)
 
     @property
@@ -163,17 +163,17 @@ class Interest:
 
     @property
     def jobs_of_tasks(self) -> Mapping[str, set[Key]]:
-        """Job id → BatchTasks that need to know of the job, and whose tasks are not in it."""
+        """Job ID → BatchTasks that need the job, and whose tasks are not in it."""
         return self._jobs_of_tasks
 
     def of_job(self, id: str) -> Iterable[Key]:
-        """The BatchTasks that a job (id in lower case) matters to."""
+        """The BatchTasks that need a job (ID in lower case)."""
         for keys in self._tasks.get(id, {}).values():
             yield from keys
         yield from self._jobs_of_tasks.get(id, ())
 
     def path(self, key: Key) -> tuple[str, ...]:
-        """What the object wants to know of, as `add` was told it; empty if nothing."""
+        """The path that `add` registered for the object; empty without one."""
         return self._of.get(key, ())
 
     def __bool__(self) -> bool:

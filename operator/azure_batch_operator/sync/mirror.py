@@ -22,7 +22,7 @@ from azure_batch_operator.sync.remote_table import RemoteTable
 
 @dataclass
 class JobResults:
-    """How the tasks of one job stand, from counts and from lists of failed and of unfinished tasks; see `TasksView`."""
+    """The state of the tasks of one job, from counts and from lists of failed and unfinished tasks; see `TasksView`."""
 
     counts: TaskCounts | None = None
     slots: TaskCounts | None = None
@@ -30,9 +30,9 @@ class JobResults:
     failed_count: int = 0
     unfinished: int | None = None
     lost: int = 0
-    """Tasks of a job that has ended which were in it and are found no more, by lists or counts."""
+    """Tasks that an ended job had and that lists or counts no longer show."""
     found: int | None = None
-    """How many tasks a job that has ended has by its lists; None if those that have succeeded were not all listed."""
+    """Number of tasks of an ended job, from lists; None if not all succeeded tasks were listed."""
     awaits_counts: bool = False
     """Whether the job has ended and its lists and counts do not agree yet."""
     retries: int | None = None
@@ -46,7 +46,7 @@ class JobResults:
 
     @property
     def waiting(self) -> bool:
-        """Whether tasks could run and none does."""
+        """Whether tasks wait and none runs."""
         return self.counts is not None and self.counts.active > 0 and self.counts.running == 0
 
     @property
@@ -57,19 +57,19 @@ class JobResults:
 
 @dataclass
 class PoolNotes:
-    """What is known of one incarnation of a pool beside the lists of pools and of node counts.
+    """What is known about one incarnation of a pool in addition to the lists of pools and node counts.
 
     Attributes:
         created: `creationTime` of the pool; empty before a list has shown it.
-        accepted: what it took from us by PATCH.
-        evaluated: the formula that was tried last, and what it came to.
+        accepted: what the service accepted in PATCH calls of ours.
+        evaluated: the formula that was evaluated last, and its result.
         digests: of the values from Secrets and ConfigMaps that it was given, by property, as far as this process knows.
         enabled: when a formula was enabled last, in seconds since the epoch.
-        start_task: the start task that all nodes should have run, if somebody wants to know which have not; else None.
+        start_task: the start task that all nodes should have run, if the object needs those that have not; else None.
         looked: whether `troubled` is known.
         troubled: nodes that do not work.
         outdated: nodes that have run another start task than `outdated_for`.
-        history: what was asked of the pool lately, and how the service answered.
+        history: recent calls to the pool, and the responses of the service.
     """
 
     created: str = ""
@@ -97,11 +97,11 @@ class Mirror:
         self.recounted = set[str]()
         """Schedules, by id (lower case), the tasks of whose ended jobs are counted again."""
         self.pools_of: Mapping[Owned, Sequence[Pool]] = {}
-        """A few members of pools, by the object that their marker names; whether they are its own, `owns` decides."""
+        """A few members of pools, by the object that their marker names; `owns` decides whether it owns them."""
         self.node_counts: Mapping[str, NodeCounts] = {}
         self.images: Sequence[SupportedImage] | None = None
         self.applications: Sequence[Application] | None = None
-        """What the account supports; None until it was asked for."""
+        """What the account supports; None until it was requested."""
         self.notes: defaultdict[str, PoolNotes] = defaultdict(PoolNotes)
         """More about pools, by id (lower case)."""
         self.schedule_digests: defaultdict[str, dict[str, str]] = defaultdict(dict)
@@ -119,15 +119,15 @@ class Mirror:
         """Whether what concerns an object was read by this process, and is readable."""
 
     def learn(self, call: Call, answer: Any, now: float) -> None:
-        """Keep what the response to a call of ours tells and no list does; `now` in seconds since the epoch."""
+        """Store what the response to a call of ours contains and lists do not; `now` in seconds since the epoch."""
         listed = {"delete_pool": self.pools, "delete_job": self.jobs, "delete_schedule": self.schedules}
         if (table := listed.get(call.verb)) is not None:
-            # What a list lacks then is not asked for: the object lets go only after a GET anyway.
+            # If a list then lacks it, no request follows: the object is released only after a GET.
             table.leaves(call.id)
         if call.verb == "create_pool":
             self._forget_former(call.id.lower())
         if call.verb == "create_job":
-            # How a former job of this ID has ended is no result of this one, also if no poll ever shows this one.
+            # The end of a former job with this ID is no result of this one, even if no poll ever shows this one.
             self.ends.pop(call.id.lower(), None)
         notes = self._notes_of(call)
         notes.history = pool_history.after(notes.history, call, now)
@@ -141,17 +141,17 @@ class Mirror:
         etag = getattr(answer, "etag", None)
         before = notes.accepted
         if etag and (call.marks is not None or (before is not None and before.etag == call.if_match)):
-            # A write of ours upon the last one of ours: nobody else has written in between.
+            # Two consecutive writes of ours: nobody else has written in between.
             kept = before.members if before is not None and before.etag == call.if_match else {}
             notes.accepted = Accepted({**kept, **(call.marks or {})}, etag)
 
     def learn_refusal(self, call: Call, why: str, now: float) -> None:
-        """Keep that the service has refused a call for a node, so that it is neither taken for done nor repeated at once."""
+        """Store that the service has refused a call for a node, so that it is neither considered done nor repeated at once."""
         notes = self._notes_of(call)
         notes.history = pool_history.after_refusal(notes.history, call, why, now)
 
     def forget_nodes(self, pool_id: str, nodes: Collection[str]) -> None:
-        """These nodes are not in the state any more that was listed: nothing is done about them before the next list."""
+        """These nodes are no longer in the listed state: nothing is done about them before the next list."""
         notes = self.notes[pool_id.lower()]
         notes.troubled = tuple(trouble for trouble in notes.troubled if trouble.node.id not in nodes)
         notes.outdated = tuple(node for node in notes.outdated if node.id not in nodes)
@@ -161,7 +161,7 @@ class Mirror:
         self.unfinished_at[call.id.lower()] = now
 
     def learn_busy(self, call: Call, why: str, now: float) -> None:
-        """Keep that a pool was not deleted, since lists showed that it is in use; `why` follows "since"."""
+        """Store that a pool was not deleted, because lists showed that it is in use; `why` follows "since"."""
         notes = self._notes_of(call)
         notes.history = replace(notes.history, busy=(now, why))
 
@@ -178,7 +178,7 @@ class Mirror:
         return self.notes[(call.parent or "").lower()] if call.table is Table.NODES else PoolNotes()
 
     def meet_pool(self, pool_id: str, created: str) -> None:
-        """A list shows a pool (id in lower case): what is noted of a former one under its id ends.
+        """A list shows a pool (ID in lower case): notes about a former pool with this ID are dropped.
 
         Args:
             created: its `creationTime`.
@@ -189,15 +189,15 @@ class Mirror:
         self.notes[pool_id].created = created or known
 
     def _forget_former(self, pool_id: str) -> None:
-        # Which start task is looked for is a wish of the object, which outlives the pool.
+        # The start task to look for is set by the object, which outlives the pool.
         self.notes[pool_id] = PoolNotes(start_task=self.notes[pool_id].start_task)
 
     def forget_pool(self, pool_id: str) -> None:
-        """Nobody is interested in this pool any longer."""
+        """No object needs this pool any longer."""
         self.notes.pop(pool_id.lower(), None)
 
     def forget_schedule(self, schedule_id: str) -> None:
-        """Nobody is interested in this schedule any longer."""
+        """No object needs this schedule any longer."""
         self.schedule_digests.pop(schedule_id.lower(), None)
 
     def reads_on(self, job_id: str) -> bool:
@@ -206,7 +206,7 @@ class Mirror:
         return results is not None and results.tries_left
 
     def forget_job(self, job_id: str) -> None:
-        """Nobody is interested in the tasks of this job any longer."""
+        """No object needs the tasks of this job any longer."""
         self.results.pop(job_id.lower(), None)
         self.ends.pop(job_id.lower(), None)
         self.unfinished_at.pop(job_id.lower(), None)

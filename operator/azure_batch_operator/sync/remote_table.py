@@ -18,8 +18,8 @@ R = TypeVar("R", bound=Mapping[str, Any] | ObservedTask)
 class RemoteTable(Generic[R]):
     """Resources of one kind by id; ids are not case-sensitive.
 
-    Only what somebody wants to know is kept whole, so the table does not grow with what others have in the account. Absence is
-    claimed only with evidence: an id is GONE if a complete list lacks it, or if it was asked for and not found.
+    Only resources that an object needs are stored completely, so the table does not grow with other resources in the account.
+    Absence needs evidence: an ID is NOT_FOUND if a complete list does not contain it, or if a request for it found nothing.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class RemoteTable(Generic[R]):
         """When the last full poll began; None before the first."""
 
     def get(self, id: str) -> R | Absent:
-        """The resource, or in which way there is none."""
+        """The resource, or why there is none."""
         id = id.lower()
         if self.seen_at is None or id in self._touched:
             return Absent.UNKNOWN
@@ -43,30 +43,30 @@ class RemoteTable(Generic[R]):
         return Absent.NOT_FOUND if known and id not in self._briefs and id not in self._rest else Absent.UNKNOWN
 
     def brief(self, id: str) -> R | Absent:
-        """Like `get`, but also of what nobody has asked for: then with a few members only."""
+        """Like `get`, but also for resources that no object needs; these have only a few members."""
         found = self.get(id)
         known = self._briefs.get(id.lower()) if found is Absent.UNKNOWN and id.lower() not in self._touched else None
         return found if known is None else known
 
     def last_seen(self, id: str) -> R | Absent:
-        """Like `get`, but a write of ours that no poll has seen yet hides nothing: for what is shown, not for what is decided."""
+        """Like `get`, but ignores writes of ours that no poll has seen yet: for statuses, not for decisions."""
         found = self.get(id)
         return self._entries.get(id.lower(), found) if found is Absent.UNKNOWN else found
 
     def pending(self, prefix: str) -> bool:
-        """Whether something whose id begins so waits for the next poll."""
+        """Whether a resource whose ID has this prefix waits for the next poll."""
         return any(id.startswith(prefix.lower()) for id in self._touched)
 
     def entries(self) -> Iterable[R]:
-        """All that was there when last looked at, some of it with a few members only."""
+        """All resources of the last poll, some of them with only a few members."""
         return (*self._entries.values(), *self._briefs.values())
 
     def latest(self, id: str) -> R | None:
-        """The last that was seen, even if a write of ours has made it old, and even if it has a few members only."""
+        """The resource as last seen, even if a write of ours came later, and even if it has only a few members."""
         return self._entries.get(id.lower()) or self._briefs.get(id.lower())
 
     def alive(self, id: str) -> bool:
-        """Whether it was there when last looked at, and not being deleted, also not by a call of ours since."""
+        """Whether it existed at the last poll and is not being deleted, also not by a later call of ours."""
         entry = self.latest(id)
         return entry is not None and _state(entry) != "deleting" and id.lower() not in self._leaving
 
@@ -75,17 +75,17 @@ class RemoteTable(Generic[R]):
         self._leaving.add(id.lower())
 
     def touch(self, id: str, now: float) -> None:
-        """We have changed it, or may have: what was seen no longer counts."""
+        """We have changed it, or may have: what the last poll saw is outdated."""
         self._touched[id.lower()] = now
 
     @property
     def touched(self) -> bool:
-        """Whether something waits for the next poll."""
+        """Whether a resource waits for the next poll."""
         return bool(self._touched)
 
     @property
     def first(self) -> bool:
-        """Whether the next full poll is the first, for whose end everybody waits: also those whose resource is not there."""
+        """Whether the next full poll is the first. All objects wait for its end, also those whose resource does not exist."""
         return self.seen_at is None
 
     def replace(
@@ -97,13 +97,13 @@ class RemoteTable(Generic[R]):
         briefs: Mapping[str, R] | None = None,
         rest: Container[str] = frozenset(),
     ) -> set[str]:
-        """Take in a full poll that began at `began`; ids (lower case) of what looks different now.
+        """Store a full poll that began at `began`; returns the IDs (lower case) of changed resources.
 
         Args:
-            entries: what is kept.
-            asked: ids (lower case) whose absence is proven if they are not there; all ids if None, as after a complete list.
-            briefs: a few members of what else was there, by id (lower case).
-            rest: ids (lower case) that were there, too, and of which nothing is kept.
+            entries: resources that are stored.
+            asked: IDs (lower case) that do not exist unless they are in `entries`; None for all IDs, as after a complete list.
+            briefs: a few members of other resources, by ID (lower case).
+            rest: IDs (lower case) of further resources, of which nothing is stored.
         """
         fresh = {_id(entry).lower(): entry for entry in entries}
         changed = {id for id, entry in fresh.items() if self._entries.get(id) != entry}
@@ -116,11 +116,11 @@ class RemoteTable(Generic[R]):
         return changed | self._settle(began)
 
     def merge(self, began: float, entries: Iterable[R], *, asked: Collection[str] = ()) -> set[str]:
-        """Take in a poll of what has changed lately; absence says nothing, so only what was seen is settled.
+        """Store a poll of recent changes; absence proves nothing, so only what was seen is settled.
 
         Args:
-            entries: what is kept.
-            asked: ids (lower case) that were asked for one by one, so that those that are not among `entries` are gone.
+            entries: resources that are stored.
+            asked: IDs (lower case) that were requested one by one, so those that are not in `entries` are gone.
         """
         fresh = {_id(entry).lower(): entry for entry in entries}
         changed = set()
@@ -144,7 +144,7 @@ class RemoteTable(Generic[R]):
         return changed
 
     def settle(self, began: float, seen: Container[int]) -> None:
-        """What a list that began then has shown by these hashes of ids (lower case) no longer waits for a poll."""
+        """Resources in a list that began at `began`, by hashes of their IDs (lower case), no longer wait for a poll."""
         for id in [id for id, at in self._touched.items() if at < began and hash(id) in seen]:
             del self._touched[id]
 
@@ -152,7 +152,7 @@ class RemoteTable(Generic[R]):
         settled = {id for id, at in self._touched.items() if at < began}
         for id in settled:
             del self._touched[id]
-        # What was deleted is gone or shows it now; or it was made again.
+        # A deleted resource is gone, or shows that it is being deleted, or was created again.
         self._leaving -= settled
         return settled
 

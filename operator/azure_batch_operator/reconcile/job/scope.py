@@ -21,7 +21,7 @@ from azure_batch_operator.reconcile.target_pool import TargetPoolView
 
 @dataclass(frozen=True)
 class TasksView:
-    """What is known of the tasks of a job.
+    """What is known about the tasks of a job.
 
     Attributes:
         counts, slots: `taskCounts` and `taskSlotCounts` of the service; they lag (docs/azure-batch.md#jobs).
@@ -30,28 +30,28 @@ class TasksView:
         unfinished: how many tasks have not ended, counted by listing after the job was completed; None before.
         unfinished_at: when lists last showed unfinished tasks, or failed ones, of a job whose counts showed none (seconds since the
             epoch), so that it was not told to end; None if they never did.
-        lost: how many tasks were in the job and are found no more, such as those that another client has deleted.
-        found: how many tasks a job that has ended has by its lists, which were read to their end; None if they were not.
+        lost: how many tasks were in the job and no longer exist, for example because another client has deleted them.
+        found: number of tasks of an ended job, from complete lists; None if the lists are not complete.
         awaits_counts: whether the job was completed and its lists and counts do not agree yet.
         submitted: how many of the job's own tasks are known to be in Azure Batch.
-        complete: whether all of them are, by this process's own doing.
-        refused: why bringing them in does not go on.
+        complete: whether this process has added all of them.
+        refused: why adding them does not continue.
         retry_in: seconds until that is retried.
         others_pending: whether BatchTasks of this job wait to be added, or more of them may come from the same `apply`.
-        others_in: how many BatchTasks have run in this incarnation of the job; counted once it has ended.
-        others_blocked: how many BatchTasks of this job wait forever, since they depend on failed ones.
+        others_in: how many BatchTasks have run in this incarnation of the job; counted after its end.
+        others_blocked: how many BatchTasks of this job wait forever, because they depend on failed ones.
         fingerprint: of the sources of the tasks as the user wrote them.
         unread: reason and message why the ConfigMaps of the tasks can no longer be read; None if they can.
-        different: tasks that differ from the spec and were left so, at most five: id, and in which members.
+        different: at most five tasks that differ from the spec and were not changed: ID and members that differ.
         different_count: how many of them there are.
         kept: whether one of them was to be replaced, but the job ends with its tasks.
         retries, requeues: sums over the tasks; None before they were counted.
         most_requeues: of one task.
         retried: value of the annotation by which failed tasks were reactivated last, by this process.
         retried_number: how many tasks that were.
-        retried_others: how many failed tasks were left alone, since they belong to BatchTasks.
+        retried_others: how many failed tasks were not retried, because they belong to BatchTasks.
         retry_until: time of the last failure that the annotation is about, as far as this process knows.
-        retry_refused: why failed tasks were not all reactivated, as the annotation asks.
+        retry_refused: why not all failed tasks were reactivated, as the annotation requests.
         per_minute, estimated_end: speed and expected end (seconds since the epoch), None while too little is known.
         node_failures: nodes on which a preparation or release task has failed.
     """
@@ -91,7 +91,7 @@ class TasksView:
 
     @property
     def active(self) -> int:
-        """Tasks that wait, by the service's counts."""
+        """Waiting tasks, according to the counts of the service."""
         return self.counts.active if self.counts else 0
 
     @property
@@ -112,21 +112,21 @@ class TasksView:
 
 @dataclass(frozen=True)
 class JobScope:
-    """All that is known when a BatchJob is decided about.
+    """The input of the decision about a BatchJob.
 
     Attributes:
         remote: the job as the last poll saw it.
-        tasks: its tasks; None before the first look at them.
+        tasks: its tasks; None before they were listed.
         cluster: id of this cluster, part of the ownership marker.
         now: seconds since the epoch.
         origin: fingerprint of what fixed tasks would be made from; empty if it is not known.
         manifest: the spec that it is made of, where that of `resource` has more.
-        others: what is known of other owners.
+        others: what is known about other owners.
         named: whether BatchTasks that have not ended name it as their job.
         fingerprint: of the sources of its tasks, for the note of a job that is created.
-        retry: what the status is to store of the job whose tasks it runs again; None if that is not known, or there is none.
+        retry: what the status must store about the job in `retryOf`; None if that is not known, or there is none.
         held_by: name of the BatchJob that still takes tasks from this one (`reconcile.job.retry`).
-        end: a job that is gone, as it was completed, and its tasks; None if it is there, or was not seen to be completed.
+        end: a deleted job as it was when completed, and its tasks; None if the job exists or was not observed as completed.
         late: seconds for which a create without a response may still take effect, zero or less if it may have since the last poll;
             None if there was no such create.
     """
@@ -160,21 +160,21 @@ class JobScope:
 
     @cached_property
     def before(self) -> JobBefore:
-        """What the status says already."""
+        """What the current status says."""
         return job_before(self.resource)
 
     @cached_property
     def job(self) -> Job | None:
-        """What is decided from of the job; None if there is none to see."""
+        """The job as decisions read it; None if it is not known or does not exist."""
         return None if isinstance(self.remote, Absent) else build(Job, self.remote)
 
 
 @dataclass(frozen=True)
 class LiveJob:
-    """A job that exists and is ours, with a first look at its tasks: what the steps of its life in Azure Batch decide from.
+    """An existing job of the object whose tasks were listed: the input of the steps in its lifecycle.
 
     Attributes:
-        scope: all else that is known.
+        scope: everything else that is known.
         job: the job in Azure Batch.
         remote: its whole body, to compare it with the spec.
     """
@@ -201,12 +201,12 @@ class LiveJob:
 
     @cached_property
     def is_complete(self) -> bool:
-        """Whether all of its own tasks are in Azure Batch: by the note at the job, or by this process's own doing."""
+        """Whether all of its own tasks are in Azure Batch: the note in its metadata says so, or this process has added them."""
         return changes.noted_tasks(self.job)[0] == self.tasks.fingerprint or self.tasks.complete
 
     @cached_property
     def is_stuck(self) -> bool:
-        """Whether what is left of its tasks can never run, since it depends on failed ones."""
+        """Whether its remaining tasks can never run, because they depend on failed ones."""
         tasks = self.tasks
         return self.is_complete and blocked(
             self.spec, tasks.counts, tasks.failed, tasks.failed_count, tasks.others_blocked

@@ -21,7 +21,7 @@ from azure_batch_operator.reconcile.target_pool import NOT_ALLOWED
 from azure_batch_operator.reconcile.task.spec import TaskTerms
 
 BLOCKED = "DependencyFailed"
-"""Reason that a task never starts, since it depends on one that has failed."""
+"""Reason of a task that never starts, because it depends on a failed one."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class JobView:
         exists: whether the BatchJob does; always, where the job exists only in Azure Batch.
         id: of the job in Azure Batch; empty if it is not known. Without its BatchJob, the one that the task was added to.
         remote: the job as the last poll saw it.
-        ours: whether it carries the marker of that BatchJob, or needs none.
-        finished: whether the BatchJob has come to its end.
+        ours: whether it has the marker of that BatchJob, or needs none.
+        finished: whether the BatchJob has ended.
         upload: its `spec.logs.upload`, if it has any.
-        goes_on: whether its tasks run although tasks that they depend on have failed.
+        goes_on: whether its tasks run even if tasks that they depend on have failed.
         used: whether something was, or may have been, created for its BatchJob, or for a former one of that name; if not, no task
             was ever added to it.
-        former: whether its BatchJob is gone, or stands for another job by now; only the task's own status remembers this one then.
+        former: whether its BatchJob is gone, or now stands for another job; then only the status of the task names this one.
         foreign: why tasks of this namespace may not be added to the job that `jobId` names; None if they may.
         foreign_pool: why they may not run on the pool of the job; None if they may.
     """
@@ -57,12 +57,12 @@ class JobView:
 
     @cached_property
     def job(self) -> Job | None:
-        """What is decided from of the job; None if there is none to see."""
+        """The job as decisions read it; None if it is not known or does not exist."""
         return None if isinstance(self.remote, Absent) else build(Job, self.remote)
 
     @property
     def state(self) -> str | None:
-        """State of the job; None if there is none to see."""
+        """State of the job; None if it is not known or does not exist."""
         return None if self.job is None else self.job.state
 
     @property
@@ -79,17 +79,17 @@ class JobView:
 
 @dataclass(frozen=True)
 class TaskView:
-    """What is known of the task itself.
+    """What is known about the task itself.
 
     Attributes:
         remote: the task as the last list saw it.
-        pending: whether the submitter has it in hand.
+        pending: whether the submitter is adding it.
         refused: why the submitter could not add it.
         retry_in: seconds until the submitter may try again.
         depends_on: ids of the tasks that `dependsOnRefs` names.
-        problem: reason and message if one of them cannot be named.
-        blocked_by: name of a BatchTask that it depends on and that has failed, or never starts itself.
-        late: output that came after the task's end was seen.
+        problem: reason and message if one of these does not exist or is in another job.
+        blocked_by: name of a BatchTask that it depends on and that has failed, or will never start.
+        late: output that was read after the end of the task was observed.
         unclaimed: whether its finalizer says nothing, as it was created with it, and nothing was done for it.
         never_sent: whether no process can have sent it, so that a task of its ID can only be somebody else's.
     """
@@ -108,12 +108,12 @@ class TaskView:
 
 @dataclass(frozen=True)
 class TaskScope:
-    """All that is known when a BatchTask is decided about.
+    """The input of the decision about a BatchTask.
 
     Attributes:
         cluster: id of this cluster, part of the ownership marker.
         now: seconds since the epoch.
-        others: what is known of other owners.
+        others: what is known about other owners.
         late: seconds for which an addition without a response may still take effect, zero or less if it may have since the last
             list; None if there was no such addition.
     """
@@ -129,12 +129,12 @@ class TaskScope:
 
     @cached_property
     def spec(self) -> TaskTerms:
-        """What is decided from of the spec."""
+        """The spec as decisions read it."""
         return convert(TaskTerms, self.resource.spec)
 
     @property
     def before(self) -> Before:
-        """What the status says already."""
+        """What the current status says."""
         return status_before(self.resource)
 
     @property
@@ -145,11 +145,11 @@ class TaskScope:
 
 @dataclass(frozen=True)
 class LiveTask:
-    """A task that exists and is ours: what the steps of its life in Azure Batch decide from.
+    """An existing task of the object: the input of the steps in its lifecycle.
 
     Attributes:
-        scope: all else that is known.
-        remote: the task in Azure Batch; once it has ended, with what came after its end was seen.
+        scope: everything else that is known.
+        remote: the task in Azure Batch; after its end, with the output that was read later.
     """
 
     scope: TaskScope
@@ -172,12 +172,12 @@ class LiveTask:
 
     @property
     def ended(self) -> bool:
-        """Whether it has come to its end."""
+        """Whether it has ended."""
         return self.state == "completed"
 
     @property
     def spec(self) -> TaskTerms:
-        """What is decided from of the spec of the BatchTask."""
+        """The spec of the BatchTask as decisions read it."""
         return self.scope.spec
 
     @property
@@ -187,13 +187,13 @@ class LiveTask:
 
 
 def is_open(resource: Resource) -> bool:
-    """Whether the task still has to be watched in Azure Batch."""
+    """Whether the poller still requests the task."""
     if resource.deleting or not has_ended(resource):
         return True
     return bool(pending_request(resource, RETRY_FAILED) or pending_request(resource, TERMINATE))
 
 
 def is_blocked(resource: Resource) -> bool:
-    """Whether the task has said that it never starts, since it depends on one that has failed."""
+    """Whether the status says that the task never starts, because it depends on a failed one."""
     before = status_before(resource)
     return before.reason == BLOCKED and before.phase not in ENDED_PHASES
