@@ -83,10 +83,9 @@ async def test_the_runs_of_a_cron_schedule_are_kept_like_the_schedule(stage: Sta
         await stage.kill()
     stage.watch.delay(10, "batchjobschedules")
     stage.annotate("bjs", "nightly", reconcile_policy=policy)
+    stage.delete("bjs", "nightly")
     if order == "the run first":
         stage.delete("bj", run)
-        await stage.until(lambda: stage.gone("bj", run), 600)
-    stage.delete("bjs", "nightly")
     if order == "while the operator is down":
         await stage.run_for(60)
         stage.start()
@@ -94,6 +93,15 @@ async def test_the_runs_of_a_cron_schedule_are_kept_like_the_schedule(stage: Sta
     await stage.run_for(120)
     assert changed(stage, since) == set()
     assert stage.azure.ids("/jobs") == [run]
+
+
+async def test_a_run_of_a_detached_schedule_that_stays_is_deleted_as_usual(stage: Stage) -> None:
+    """Or `concurrencyPolicy: Replace` and the history limits would leave jobs behind."""
+    run = await running_by_cron(stage)
+    stage.annotate("bjs", "nightly", reconcile_policy="detach-on-delete")
+    stage.delete("bj", run)
+    await stage.until(lambda: stage.gone("bj", run), 600)
+    assert stage.azure.ids("/jobs") == []
 
 
 async def test_a_run_that_states_a_policy_keeps_it_when_its_schedule_is_detached(stage: Stage) -> None:

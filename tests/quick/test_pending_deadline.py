@@ -121,3 +121,19 @@ async def test_the_deadline_ends_a_job_whose_job_is_to_outlive_it(stage: Stage) 
     stage.apply({**body, "metadata": {**body["metadata"], "annotations": annotations}})
     await stage.until(lambda: stage.phase("bj", "own") == "Failed", SECONDS + 7)
     assert stage.reason("bj", "own") == "PendingDeadlineExceeded"
+
+
+async def test_a_job_that_lost_its_marker_is_not_ended_as_one_that_never_was(stage: Stage) -> None:
+    """It runs on: `az batch job set --metadata` replaces all items, and putting the marker back repairs it."""
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=sleeping(1, 36_000)))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running", 600)
+    marked = stage.azure.get("/jobs/own")["metadata"]
+    stage.azure.patch("/jobs/own", {"metadata": []})
+    await stage.until(lambda: stage.reason("bj", "own") == "OwnershipConflict", 600)
+    stage.annotate("bj", "own", terminate="1")
+    await stage.run_for(600)
+    assert stage.phase("bj", "own") != "Failed"
+    stage.azure.patch("/jobs/own", {"metadata": marked})
+    await stage.until(lambda: stage.phase("bj", "own") == "Failed", 900)
+    assert stage.azure.calls("Jobs_TerminateJob") == 1

@@ -280,11 +280,6 @@ class KubeApi:
             content_type=MERGE_PATCH,
         )
 
-    async def patch(self, key: Key, patch: Mapping[str, Any]) -> dict[str, Any]:
-        """Merge-patch the object itself; a `uid` or `resourceVersion` in it that differs is a Conflict."""
-        path = path_of(key.kind, key.namespace, key.name)
-        return await self.request("PATCH", path, body=patch, content_type=MERGE_PATCH)
-
     async def patch_json(self, key: Key, operations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """JSON-patch the object itself; a failed `test` is a Conflict."""
         return await self.request(

@@ -1,4 +1,4 @@
-"""Creates and annotates BatchJobs of a cron schedule, and deletes objects whose TTL has expired."""
+"""Creates BatchJobs of a cron schedule, and deletes objects whose TTL has expired."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import Any
 
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.kube.api import AlreadyExists, Conflict, KubeApi, KubeError, NotFound, path_of
-
-_TRIES = 5
 
 
 async def create(api: KubeApi, key: Key, body: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
@@ -46,29 +44,3 @@ async def delete(api: KubeApi, key: Key, uid: str) -> None:
         await api.request("DELETE", path_of(key.kind, key.namespace, key.name), body=options)
     except (NotFound, Conflict):
         return
-
-
-async def annotate(api: KubeApi, key: Key, uid: str, name: str, value: str) -> Mapping[str, Any] | None:
-    """Write an annotation of an object that does not have it; one that somebody has written stays.
-
-    Returns:
-        The object as it is then; None if it is gone, or if a namesake stands in its place.
-
-    Raises:
-        KubeError: if the API server refuses or is unreachable.
-    """
-    for _ in range(_TRIES):
-        try:
-            current = await api.get(key)
-            metadata = current["metadata"]
-            if metadata["uid"] != uid:
-                return None
-            if name in metadata.get("annotations", {}):
-                return current
-            version = {"uid": uid, "resourceVersion": metadata["resourceVersion"]}
-            return await api.patch(key, {"metadata": {**version, "annotations": {name: value}}})
-        except NotFound:
-            return None
-        except Conflict as conflict:
-            last = conflict
-    raise last

@@ -18,7 +18,6 @@ from azure_batch_operator.reconcile.plan import (
     ObjectChange,
     Plan,
     Retry,
-    Stamp,
     StopFeed,
 )
 
@@ -117,7 +116,6 @@ Effect = (
     | Call
     | StartMarkedFeed
     | Settle
-    | Stamp
     | ObjectChange
     | ShowStatus
     | CountDrift
@@ -141,7 +139,6 @@ def effects(plan: Plan) -> Iterator[Effect]:
     if plan.calls or plan.status is not None:
         # An empty plan, such as before the next poll, has decided nothing, so it ends no backoff.
         yield Settle()
-    yield from plan.stamps
     yield from plan.objects
     if plan.status is not None:
         yield ShowStatus(plan.status)

@@ -261,20 +261,6 @@ class ObjectChange:
 
 
 @dataclass(frozen=True)
-class Stamp:
-    """An annotation to write on an object of ours.
-
-    Attributes:
-        uid: of the object; a namesake stays as it is.
-    """
-
-    key: Key
-    uid: str
-    name: str
-    value: str
-
-
-@dataclass(frozen=True)
 class Feed:
     """That a job's own tasks must be brought in.
 
@@ -345,7 +331,6 @@ class Plan:
     Attributes:
         finalizer: put it on before anything else, or take it off when all is done; None leaves it.
         calls: changes in Azure Batch, one after the other.
-        stamps: annotations of other objects that must be stored before the rest, such as before this one is let go.
         objects: changes in the cluster, after the calls.
         submit: body of a task to be added through the submitter (BatchTask).
         submit_to: id of the job that it is added to; its BatchJob may be gone by the time it is sent.
@@ -378,7 +363,6 @@ class Plan:
     events: tuple[Event, ...] = ()
     requeue_after: float | None = None
     drift: tuple[str, ...] = ()
-    stamps: tuple[Stamp, ...] = ()
     objects: tuple[ObjectChange, ...] = ()
     first: Mapping[str, object] | None = None
     retry: Retry | None = None

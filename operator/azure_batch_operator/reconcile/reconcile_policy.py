@@ -3,9 +3,9 @@
 The annotation `azurebatch.io/reconcile-policy` of the object applies, else that of its namespace, else the operator's default. An
 adopted resource is not deleted with its object, because it existed before the object; only `manage` on the object itself allows it.
 
-A cron schedule that is deleted under a policy which keeps resources keeps those of its runs, too: the garbage collector deletes
-their BatchJobs after it, or before it (`--cascade=foreground`). So its finalizer stays until each of them has the annotation, and
-meanwhile they follow the schedule's (tests/quick/test_moved_objects.py).
+A cron schedule that is deleted under a policy which keeps resources keeps those of its runs, too. The garbage collector would
+delete their BatchJobs after it, when nothing says so any more. So the operator deletes them while the schedule is there, and they
+follow its policy; the finalizer of the schedule stays until none is left (tests/quick/test_moved_objects.py).
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from azure_batch_operator.reconcile.plan import (
     Call,
     Event,
     Evidence,
+    ObjectChange,
     Plan,
     Remote,
-    Stamp,
     Table,
     Unconfirmed,
     without_etag,
@@ -63,6 +63,8 @@ _VALUES = listed(Policy, "or")
 _IRREVERSIBLE = ("delete_", "terminate_", "remove_", "reboot_", "reimage_", "resize_", "stop_", "disable_")
 """Prefixes of verbs that can end work, which cannot be undone."""
 _ENDED = frozenset({"Succeeded", "Failed", "Completed"})
+_RUNS_GO = 2.0
+"""Seconds until a deleted cron schedule is looked at again while it still has BatchJobs."""
 _ORPHANS = "orphan"
 """Finalizer of Kubernetes while an object is deleted with `--cascade=orphan`."""
 
@@ -92,7 +94,8 @@ def above(resource: Resource, namespace: Mapping[str, str], schedule: Resource |
         schedule: the BatchJobSchedule of the name that its controller has; None if there is none, or if it is gone.
     """
     owner = resource.controller
-    if resource.deleting and schedule is not None and owner is not None and owner.uid == schedule.uid:
+    is_made_by = schedule is not None and owner is not None and owner.uid == schedule.uid
+    if resource.deleting and schedule is not None and is_made_by and schedule.deleting:
         value = stated(schedule.annotations)
         if value not in {None, Policy.MANAGE}:
             return Above(value, str(schedule.key))
@@ -142,21 +145,22 @@ def detached(resource: Resource, confirm: Absence | None = None, runs: Sequence[
 
     Args:
         confirm: proof that the resource is the adopted one; None to keep any resource.
-        runs: the BatchJobs of a cron schedule, which the garbage collector deletes with it.
+        runs: the BatchJobs of a cron schedule, which are deleted first.
     """
     if not resource.has_finalizer:
         return Plan()
+    # Runs that are orphaned stay, and are managed as before.
+    goes_first = stated(resource.annotations) is not None and _ORPHANS not in resource.finalizers
+    if runs and goes_first and not resource.released:
+        going = tuple(ObjectChange(run.key, uid=run.uid) for run in runs if not run.deleting)
+        return Plan(objects=going, requeue_after=_RUNS_GO)
     text = f"{resource.remote_id!r} is kept in Azure Batch, because of {RECONCILE_POLICY} or because it was adopted"
     unconfirmed = Unconfirmed.DETACHED if confirm is None else None
     proof = () if confirm is None else (confirm,)
-    # Runs that are orphaned stay, and are managed as before.
-    leaves = stated(resource.annotations) is not None and _ORPHANS not in resource.finalizers
-    silent = [run for run in runs if stated(run.annotations) is None] if leaves else []
     return Plan(
         finalizer="remove",
         confirm=proof,
         unconfirmed=unconfirmed,
-        stamps=tuple(Stamp(run.key, run.uid, RECONCILE_POLICY, Policy.DETACH.value) for run in silent),
         events=() if resource.is_cron else (Event("Detached", text),),
     )
 

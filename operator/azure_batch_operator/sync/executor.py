@@ -37,7 +37,7 @@ from azure_batch_operator.reconcile.effects import (
 )
 from azure_batch_operator.reconcile.error_classes import ClassifiedError, RetryClass, classify_error
 from azure_batch_operator.reconcile.operation_order import Operate
-from azure_batch_operator.reconcile.plan import Absence, Call, Ended, Event, ObjectChange, Plan, Retry, Stamp, StopFeed
+from azure_batch_operator.reconcile.plan import Absence, Call, Ended, Event, ObjectChange, Plan, Retry, StopFeed
 from azure_batch_operator.reconcile.standard_plans import confirming, failed
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.calls import make
@@ -198,8 +198,6 @@ class Executor:
                 work.resource = replace(work.resource, status=status)
             case Settle():
                 self._settle(work.resource, work.plan)
-            case Stamp():
-                await self._stamp(effect)
             case ObjectChange():
                 return await self._change_object(work, effect)
             case ShowStatus(status):
@@ -393,16 +391,6 @@ class Executor:
             session.poller.request_poll()
 
     # --- objects in the cluster ---
-
-    async def _stamp(self, stamp: Stamp) -> None:
-        """Annotate another object, unless it is gone or somebody has done so.
-
-        Raises:
-            KubeError: if the API server does not do it now.
-        """
-        found = await objects.annotate(self._api, stamp.key, stamp.uid, stamp.name, stamp.value)
-        if found is not None:
-            self._told.learned(Resource.parse(found))
 
     async def _change_object(self, work: _Work, change: ObjectChange) -> bool:
         """Create or delete an object; returns whether the rest of the plan still holds.

@@ -95,8 +95,14 @@ def test_what_a_schedule_made_is_kept_like_the_schedule_when_it_is_deleted(
         resource(Kind.JOB, JOB_SPEC, annotations={RECONCILE_POLICY: own} if own else {}, deleting=deleting),
         controller=Owner("BatchJobSchedule", "nightly", "u-s"),
     )
-    made = replace(resource(Kind.SCHEDULE, {}, annotations={RECONCILE_POLICY: schedule} if schedule else {}), uid=uid)
-    assert policy_of(run, above(run, {RECONCILE_POLICY: "skip"}, made), Policy.MANAGE) is expected
+    stated = {RECONCILE_POLICY: schedule} if schedule else {}
+    made = replace(resource(Kind.SCHEDULE, {}, annotations=stated, deleting=True), uid=uid)
+    around = {RECONCILE_POLICY: "skip"}
+    assert policy_of(run, above(run, around, made), Policy.MANAGE) is expected
+    alive = replace(made, deleting=False)
+    assert policy_of(run, above(run, around, alive), Policy.MANAGE) is policy_of(
+        run, above(run, around, None), Policy.MANAGE
+    )
 
 
 @pytest.mark.parametrize("policy", [Policy.MANAGE, Policy.DETACH])

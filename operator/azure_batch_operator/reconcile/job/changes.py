@@ -81,7 +81,7 @@ def origin(spec: Body) -> str:
 def made_from(job: Job) -> str:
     """What the tasks of a job are made from, by its note, for a status that does not say so yet; empty if never all were in."""
     noted = noted_tasks(job)[0]
-    return noted and f"{_NOTED}{noted}"
+    return "" if noted in {"", _CHANGING} else f"{_NOTED}{noted}"
 
 
 def is_made_from(spec: Body, known: str, origin_now: str) -> bool | None:
