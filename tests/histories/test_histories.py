@@ -161,7 +161,8 @@ def _foreign_deleted(record: Record) -> None:
 
 def _deleted_without_a_wish(record: Record) -> None:
     owner = _owner(record)
-    thing = Thing("job", "own", owner, "1", "active", {"t": "completed"}, True, {"ran": ["t"], "results": {}})
+    facts = {"ran": ["t"], "results": {"t": "success"}, "commands": {"t": "true"}}
+    thing = Thing("job", "own", owner, "1", "active", {"t": "completed"}, True, facts)
     record.effects.append(Effect(500.0, True, "Jobs_DeleteJob", "/jobs/own", {"jobId": "own"}, None, thing))
 
 

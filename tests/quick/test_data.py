@@ -77,7 +77,7 @@ async def test_a_job_that_ends_before_all_of_its_tasks_are_in_has_not_succeeded(
 async def test_all_superfluous_tasks_are_deleted_over_several_rounds(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sieve, "_MAX_SUPERFLUOUS", 5)
+    monkeypatch.setattr(sieve, "_MAX_NOTED", 5)
     await stage.ready_pool()
     stage.apply(job("own", tasks=sleeping(40, 6000), taskPrunePolicy="Delete"))
     await stage.until(lambda: stage.phase("bj", "own") == "Running", 300)

@@ -51,7 +51,8 @@ async def test_a_listed_task_after_the_factory_and_a_factory_that_grows(stage: S
     await stage.ready_pool()
     last = {"id": "last", "commandLine": "/bin/sh -c 'sleep 600'", "dependsOn": {"allOf": ["taskFactory"]}}
     factory = {"repeat": {"count": 3}, "idWidth": 2, "repeatTask": {"commandLine": "/bin/sh -c 'sleep 600'"}}
-    stage.apply(job("own", tasks=[last], taskFactory=factory))
+    # From the start: a job that already ends with its tasks replaces none.
+    stage.apply(job("own", tasks=[last], taskFactory=factory, taskUpdatePolicy="Replace"))
     await stage.until(lambda: stage.phase("bj", "own") == "Running", 600)
     assert len(stage.azure.all("/jobs/own/tasks")) == 4
     assert stage.azure.get("/jobs/own/tasks/last")["dependsOn"] == {"taskIdRanges": [{"start": 0, "end": 2}]}
