@@ -9,17 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from azure_batch_operator.reconcile.operation_order import Operate
-from azure_batch_operator.reconcile.plan import (
-    Absence,
-    Call,
-    Ended,
-    Event,
-    Feed,
-    ObjectChange,
-    Plan,
-    Retry,
-    StopFeed,
-)
+from azure_batch_operator.reconcile.plan import Absence, Call, Ended, Event, Feed, ObjectChange, Plan, Retry, StopFeed
 
 
 @dataclass(frozen=True)

@@ -44,18 +44,13 @@ FOREIGN_LOOKED_AT_EVERY = 30.0
 """Seconds between two looks whether a pool of another namespace allows this one by now."""
 
 
-def _was_never_ours(scope: JobScope) -> bool:
-    """Whether the job in Azure Batch is somebody else's and the object never had one: a job that lost its marker still runs."""
-    return scope.is_foreign and not scope.before.state
-
-
 def before_creation(scope: JobScope) -> Plan | None:
     """Suspended, ended or too late before anything was created: nothing is done in Azure Batch.
 
     A job that is somebody else's keeps this one from being created; what it says is more important than that this one is suspended.
     """
     resource, spec, remote, now = scope.resource, scope.spec, scope.remote, scope.now
-    if not isinstance(remote, Absent) and not (_was_never_ours(scope) and not spec.suspend):
+    if not isinstance(remote, Absent) and not (scope.is_taken and not spec.suspend):
         return None
     if remote is Absent.UNKNOWN and _may_exist(scope):
         return None

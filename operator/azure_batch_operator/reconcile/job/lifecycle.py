@@ -143,10 +143,7 @@ def _until_deadline(scope: JobScope, plan: Plan) -> Plan:
 
     What it waits for may never come, and nothing else would wake it (tests/quick/test_pending_deadline.py).
     """
-    resource, there = (
-        scope.resource,
-        not isinstance(scope.remote, Absent) and (not scope.is_foreign or bool(scope.before.state)),
-    )
+    resource, there = scope.resource, not isinstance(scope.remote, Absent) and not scope.is_taken
     if resource.deleting or managed_elsewhere(resource) or has_ended(resource) or there:
         return plan
     left = job_end.pending_deadline(resource, scope.spec, scope.now)

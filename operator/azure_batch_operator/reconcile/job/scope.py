@@ -154,6 +154,11 @@ class JobScope:
         return not isinstance(self.remote, Absent) and is_foreign(self.remote, self.resource, self.cluster, self.others)
 
     @cached_property
+    def is_taken(self) -> bool:
+        """Whether the ID is somebody else's and the object never had a job: one that has only lost its marker still runs."""
+        return self.is_foreign and not self.before.state
+
+    @cached_property
     def spec(self) -> JobTerms:
         """The spec of the BatchJob."""
         return JobTerms.of(self.resource.spec)
