@@ -146,3 +146,19 @@ def test_cron_waits_for_the_last_job_when_told_so(stage: Stage) -> None:
     stage.kubectl("patch", "bjs/yearly", "--type=merge", "-p", '{"spec":{"suspend":true}}')
     stage.wait("bjs", "yearly", "Suspended")
     assert len(jobs_of(stage, "yearly")) == 1
+
+
+def test_a_detached_cron_schedule_leaves_its_running_job(stage: Stage) -> None:
+    """With the operator's own rights: its admission policy lets it delete the BatchJob, and write no annotation."""
+    stage.ready_pool()
+    tasks = [{"id": "a", "commandLine": "/bin/sh -c 'sleep 36000'"}]
+    jobs = {"poolRef": {"name": "cpu"}, "tasks": tasks}
+    stage.apply(cron("kept", cron={"expression": "* * * * *", "concurrencyPolicy": "Forbid"}, jobSpecification=jobs))
+    make_due(stage, "kept")
+    stage.until(
+        lambda: [job.get("status", {}).get("phase") for job in jobs_of(stage, "kept")] == ["Running"], "a run has begun"
+    )
+    stage.kubectl("annotate", "bjs/kept", "azurebatch.io/reconcile-policy=detach-on-delete")
+    stage.kubectl("delete", "bjs/kept", "--timeout=60s")
+    assert jobs_of(stage, "kept") == []
+    assert stage.emulator.admin("GET", "state")["jobs"] == 1
